@@ -1,0 +1,1 @@
+"""The open gate and workshop for LLM applications."""

@@ -1,0 +1,1 @@
+"""Budgets and what has been spent of them."""

@@ -1,0 +1,1 @@
+"""The doors, the list of stages and the upstream step."""

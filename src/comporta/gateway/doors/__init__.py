@@ -1,0 +1,1 @@
+"""The wires that clients speak, as pure functions."""

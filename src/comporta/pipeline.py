@@ -1,0 +1,343 @@
+"""The onion: a call, the stages around it, and the one way they are put together.
+
+`Stage = async (call, next) -> AsyncIterator[Event]`. A stage does what comes before, awaits `next(call)` and returns the
+iterator: as it is where it only cares about start and end (it then costs nothing per event), wrapped where it watches
+or changes events. `compose` puts a span around every layer and registers every new iterator on the call, so that the
+layers close inside-out on every ending.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from comporta.errors import ComportaError
+from comporta.types import JSON, Caller, Choice, Delta, Event, Input, Kind, Reasoning, Reply, Target, ToolCall, Usage
+
+Next = Callable[["Call"], Awaitable[AsyncIterator[Event]]]
+Stage = Callable[["Call", Next], Awaitable[AsyncIterator[Event]]]
+#: What a room gets that must itself ask a model: a child call with the same trace, key, tags and budgets.
+Ask = Callable[["Call"], Awaitable[Reply]]
+
+#: The map of the product: the places around a call, outermost first. `app` fills them; an empty place costs nothing.
+STAGES = (
+    "record", "limit", "spend", "choose", "prompt", "remember", "retrieve", "images", "guard", "recall", "attempt",
+)  # fmt: skip
+
+MAX_DEPTH = 4
+
+
+def new_id() -> str:
+    """A UUID version 7 (RFC 9562) as text: sorted by time, so that indexes on it stay small."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Span(Struct):
+    """What one stage or attempt did, and when. Times are `time.perf_counter_ns` values, made absolute when recorded."""
+
+    name: str
+    start_ns: int
+    depth: int
+    end_ns: int = 0
+    error: str | None = None
+    attributes: JSON | None = None
+
+
+class Call:
+    """One call on its way through the stages: who asks what, where it goes, and what is known of it so far.
+
+    Mutable on purpose: it is the one value that lives as long as the call. What it holds (`input`, `target`) is frozen.
+    """
+
+    __slots__ = (
+        "_endings",
+        "_open",
+        "cache",
+        "caller",
+        "cost_microusd",
+        "depth",
+        "door",
+        "dropped",
+        "error",
+        "facts",
+        "first_ns",
+        "headers",
+        "id",
+        "include_usage",
+        "input",
+        "kind",
+        "model",
+        "parent_id",
+        "reply_id",
+        "reply_model",
+        "request_id",
+        "retries",
+        "session",
+        "span_depth",
+        "spans",
+        "start_ns",
+        "started_s",
+        "stream",
+        "tags",
+        "target",
+        "trace_id",
+        "usage",
+        "user",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        kind: Kind,
+        input: Input,
+        model: str,
+        caller: Caller,
+        stream: bool = False,
+        door: str = "python",
+        request_id: str | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        tags: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        include_usage: bool = False,
+        parent: Call | None = None,
+    ) -> None:
+        self.id = new_id()
+        self.request_id = request_id or self.id
+        self.trace_id = parent.trace_id if parent else self.id.replace("-", "")
+        self.parent_id = parent.id if parent else None
+        self.depth = parent.depth + 1 if parent else 0
+        self.kind = kind
+        self.input = input
+        #: The name the client asked for: a route, a registered model, `provider/model`, or a bare model name.
+        self.model = model
+        self.stream = stream
+        self.caller = caller
+        self.door = door
+        self.session = session
+        self.user = user
+        self.tags = tags or {}
+        #: The few client headers that providers may need (`anthropic-version`, `anthropic-beta` …), lower case.
+        self.headers = headers or {}
+        #: Whether the client asked for usage in its stream (WIRE 7).
+        self.include_usage = include_usage
+        self.target: Target | None = None
+        self.usage: Usage | None = None
+        self.cost_microusd: int | None = None
+        self.reply_id: str | None = None
+        self.reply_model: str | None = None
+        self.cache = "bypass"
+        self.retries = 0
+        #: Sampling hints that the wire could not carry; reported in a header (WIRE 20).
+        self.dropped: tuple[str, ...] = ()
+        self.error: ComportaError | None = None
+        self.started_s = time.time()
+        self.start_ns = time.perf_counter_ns()
+        self.first_ns = 0
+        self.spans: list[Span] = []
+        self.span_depth = 0
+        #: What stages tell each other and the record, by name.
+        self.facts: dict[str, Any] = {}
+        self._endings: list[Callable[[Call], None]] = []
+        self._open: list[AsyncIterator[Event]] = []
+
+    def at_end(self, ending: Callable[[Call], None]) -> None:
+        """Register what must happen when the call ends, however it ends; last in, first out.
+
+        Endings are plain functions: they do no network I/O and can't be cancelled. `call.error` says how it ended.
+        """
+        self._endings.append(ending)
+
+    def hold(self, events: AsyncIterator[Event]) -> None:
+        """Register an iterator to be closed when the call ends; the same one twice in a row counts once."""
+        if not self._open or self._open[-1] is not events:
+            self._open.append(events)
+
+    async def close_events(self) -> None:
+        """Close what is open, innermost last-opened first; the upstream request is aborted if it still runs."""
+        while self._open:
+            aclose = getattr(self._open.pop(), "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    def end(self, error: ComportaError | None = None) -> None:
+        """Run the endings, once. Safe to call again: the second time does nothing."""
+        if error is not None and self.error is None:
+            self.error = error
+        while self._endings:
+            self._endings.pop()(self)
+
+    def open_span(self, name: str) -> Span:
+        """Start a span below the ones now open; end it with `close_span`."""
+        span = Span(name, time.perf_counter_ns(), self.span_depth)
+        self.spans.append(span)
+        self.span_depth += 1
+        return span
+
+    def close_span(self, span: Span, error: BaseException | None = None) -> None:
+        span.end_ns = time.perf_counter_ns()
+        self.span_depth = span.depth
+        if error is not None:
+            span.error = error.code if isinstance(error, ComportaError) else type(error).__name__
+
+
+def compose(stages: Sequence[tuple[str, Stage]], last: Next) -> Next:
+    """Put stages around `last`, the first one outermost."""
+    step = last
+    for name, stage in reversed(stages):
+        step = _layer(name, stage, step)
+    return step
+
+
+def _layer(name: str, stage: Stage, inner: Next) -> Next:
+    async def layer(call: Call) -> AsyncIterator[Event]:
+        span = call.open_span(name)
+        try:
+            events = await stage(call, inner)
+        except BaseException as error:
+            call.close_span(span, error)
+            raise
+        call.close_span(span)
+        call.hold(events)
+        return events
+
+    return layer
+
+
+async def collect(events: AsyncIterator[Event]) -> Reply:
+    """A plain reply: the events of an answer put together."""
+    first: Event | None = None
+    gathered: Gathered | None = None
+    async for event in events:
+        if first is None and gathered is None:
+            first = event
+            continue
+        if gathered is None:
+            gathered = Gathered()
+            if first is not None:
+                gathered.add(first)
+        gathered.add(event)
+    if gathered is None:
+        gathered = Gathered()
+        if first is not None:
+            gathered.add(first)
+            reply = gathered.reply()
+            if first.whole and first.raw is not None:
+                return _with_raw(reply, first)
+            return reply
+    return gathered.reply()
+
+
+def _with_raw(reply: Reply, event: Event) -> Reply:
+    return Reply(
+        id=reply.id, model=reply.model, choices=reply.choices, usage=reply.usage, vectors=reply.vectors,
+        wire=event.wire, raw=event.raw,
+    )  # fmt: skip
+
+
+class _Open:
+    """One choice while it grows."""
+
+    __slots__ = ("extra", "finish", "logprobs", "reasoning", "refusal", "stop_sequence", "text", "tools")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.refusal: list[str] = []
+        self.reasoning: list[Reasoning] = []
+        self.tools: dict[int, list[Any]] = {}
+        self.finish: Any = None
+        self.stop_sequence: str | None = None
+        self.logprobs: JSON | None = None
+        self.extra: JSON | None = None
+
+    def add(self, delta: Delta) -> None:
+        if delta.text:
+            self.text.append(delta.text)
+        if delta.refusal:
+            self.refusal.append(delta.refusal)
+        if delta.reasoning or delta.signature or delta.encrypted:
+            self._reason(delta)
+        for piece in delta.tools:
+            tool = self.tools.setdefault(piece.index, [None, None, []])
+            tool[0] = tool[0] or piece.id
+            tool[1] = tool[1] or piece.name
+            tool[2].append(piece.arguments)
+        if delta.finish:
+            self.finish = delta.finish
+            self.stop_sequence = delta.stop_sequence
+        if delta.logprobs:
+            self.logprobs = _joined(self.logprobs, delta.logprobs)
+        if delta.extra:
+            self.extra = _joined(self.extra, delta.extra)
+
+    def _reason(self, delta: Delta) -> None:
+        """A block of thinking ends with its signature; text after that opens the next one."""
+        last = self.reasoning[-1] if self.reasoning else None
+        if delta.encrypted is not None or last is None or last.signature or last.encrypted:
+            self.reasoning.append(Reasoning(delta.reasoning, delta.signature, delta.encrypted))
+        else:
+            self.reasoning[-1] = Reasoning(last.text + delta.reasoning, delta.signature)
+
+    def choice(self, index: int) -> Choice:
+        tools = tuple(
+            ToolCall(id=i or f"call_{index}_{n}", name=name or "", arguments="".join(pieces))
+            for n, (i, name, pieces) in sorted(self.tools.items())
+        )
+        return Choice(
+            index=index, text="".join(self.text), reasoning=tuple(self.reasoning), refusal="".join(self.refusal),
+            tools=tools, finish=self.finish, stop_sequence=self.stop_sequence, logprobs=self.logprobs, extra=self.extra,
+        )  # fmt: skip
+
+
+class Gathered:
+    """Events put together as they come: `add` each, then `reply()`; also what a cut answer holds so far."""
+
+    __slots__ = ("_choices", "_id", "_model", "_usage", "_vectors")
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Open] = {}
+        self._id: str | None = None
+        self._model: str | None = None
+        self._usage: Usage | None = None
+        self._vectors: list[tuple[float, ...] | str] = []
+
+    def add(self, event: Event) -> None:
+        self._id = self._id or event.id
+        self._model = event.model or self._model
+        self._usage = event.usage or self._usage
+        self._vectors.extend(event.vectors)
+        for delta in event.deltas:
+            choice = self._choices.get(delta.index)
+            if choice is None:
+                choice = self._choices[delta.index] = _Open()
+            choice.add(delta)
+
+    def reply(self) -> Reply:
+        return Reply(
+            id=self._id, model=self._model, usage=self._usage, vectors=tuple(self._vectors),
+            choices=tuple(c.choice(i) for i, c in sorted(self._choices.items())),
+        )  # fmt: skip
+
+
+def _joined(old: JSON | None, new: JSON) -> JSON:
+    """Two partial objects as one: lists grow, other values give way to the newer."""
+    if old is None:
+        return dict(new)
+    for key, value in new.items():
+        before = old.get(key)
+        old[key] = before + value if isinstance(before, list) and isinstance(value, list) else value
+    return old
+
+
+async def replay(events: Iterable[Event]) -> AsyncIterator[Event]:
+    """Given events as a stream: what caches, refusals and tests answer with."""
+    for event in events:
+        yield event

@@ -1,0 +1,1 @@
+"""From the name a client asks for to the variant that answers."""

@@ -1,0 +1,1 @@
+"""PostgreSQL, embedded or external: supervisor, pool, migrations, change notices."""

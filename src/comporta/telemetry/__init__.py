@@ -1,0 +1,1 @@
+"""Records of calls and spans, rollups, metrics, logs."""

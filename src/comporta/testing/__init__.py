@@ -1,0 +1,1 @@
+"""The fakes that the tests, the demos and the load runs use."""
