@@ -1,1 +1,1 @@
-"""Budgets and what has been spent of them."""
+"""Budgets, and what has been spent of them."""
