@@ -1,8 +1,8 @@
 """The onion: a call, the stages around it, and the one way they are put together.
 
 `Stage = async (call, next) -> AsyncIterator[Event]`. A stage does what comes before, awaits `next(call)` and returns
-the iterator: as it is where it only cares about start and end (it then costs nothing per event), wrapped where it watches
-or changes events. `compose` puts a span around every layer and registers every new iterator on the call, so that the
+the iterator: as it is where it only cares about start and end (it then costs nothing per event), wrapped where it
+watches or changes events. `compose` puts a span around every layer and registers every new iterator on the call, so that the
 layers close inside-out on every ending.
 """
 
@@ -112,9 +112,9 @@ class Call:
     ) -> None:
         self.id = new_id()
         self.request_id = request_id or self.id
-        self.trace_id = parent.trace_id if parent else self.id.replace("-", "")
+        self.trace_id: str = parent.trace_id if parent else self.id.replace("-", "")
         self.parent_id = parent.id if parent else None
-        self.depth = parent.depth + 1 if parent else 0
+        self.depth: int = parent.depth + 1 if parent else 0
         self.kind = kind
         self.input = input
         #: The name the client asked for: a route, a registered model, `provider/model`, or a bare model name.
