@@ -2,8 +2,8 @@
 
 `Stage = async (call, next) -> AsyncIterator[Event]`. A stage does what comes before, awaits `next(call)` and returns
 the iterator: as it is where it only cares about start and end (it then costs nothing per event), wrapped where it
-watches or changes events. `compose` puts a span around every layer and registers every new iterator on the call, so that the
-layers close inside-out on every ending.
+watches or changes events. `compose` puts a span around every layer and registers every new iterator on the call, so
+that the layers close inside-out on every ending.
 """
 
 from __future__ import annotations
