@@ -1,0 +1,292 @@
+"""One call over HTTP: from the bytes a client sent to the bytes it gets, whatever door and however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from comporta.errors import ClientGone, ComportaError, Unavailable
+from comporta.gateway.doors.base import Door, Parsed, Stream
+from comporta.gateway.first import begun
+from comporta.gateway.reading import passed_headers, read_body, request_id_of, secret_of
+from comporta.pipeline import Call, Next, collect, new_id
+from comporta.types import Caller, Event
+
+log = structlog.get_logger("comporta.gateway")
+
+Headers = list[tuple[str, str]]
+
+_JSON = ("content-type", "application/json")
+_SSE = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),
+)
+
+
+class Answering:
+    """Answers calls that come in through any door.
+
+    `pipeline` is the composed onion, `authenticate` turns a secret into a Caller (raises InvalidKey), `admit` may
+    refuse before anything is read (draining, spool full). `keep_alive_s` is the silence after which a comment is sent
+    in a stream that has begun (WIRE 6).
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: Next,
+        authenticate: Callable[[str], Caller],
+        admit: Callable[[], None],
+        max_body: int,
+        body_timeout_s: float = 60.0,
+        keep_alive_s: float = 15.0,
+    ) -> None:
+        self._pipeline = pipeline
+        self._authenticate = authenticate
+        self._admit = admit
+        self._max_body = max_body
+        self._body_timeout_s = body_timeout_s
+        self._keep_alive_s = keep_alive_s
+        #: Calls that are being answered now.
+        self.in_flight = 0
+
+    async def __call__(self, door: Door, scope: Any, proto: Any) -> None:
+        """Answer one request; never raises but for a cancellation from outside."""
+        request_id = request_id_of(scope.headers) or new_id()
+        self.in_flight += 1
+        try:
+            call = await self._call(door, scope.headers, proto, request_id)
+            await self._answer(door, call, proto)
+        except Exception as failure:
+            _refuse(door, proto, _told(failure, request_id), _bare_head(request_id))
+        finally:
+            self.in_flight -= 1
+
+    async def _call(self, door: Door, headers: Mapping[str, str], proto: Any, request_id: str) -> Call:
+        caller = self._authenticate(secret_of(headers))
+        self._admit()
+        body = await read_body(proto, headers, self._max_body, self._body_timeout_s)
+        return call_of(door.name, door.parse(body, headers), caller, headers, request_id)
+
+    async def _answer(self, door: Door, call: Call, proto: Any) -> None:
+        gone = asyncio.ensure_future(_watch(proto, asyncio.current_task()))
+        error: ComportaError | None = None
+        try:
+            events = await begun(await self._pipeline(call))
+            if call.stream:
+                await self._stream(door, call, proto, events)
+            else:
+                await self._plain(door, call, proto, events)
+        except asyncio.CancelledError:
+            # Only our own watcher's cancelling is a client that left; any other is the server going down.
+            if not gone.done():
+                error = Unavailable("The gate was stopped.", code="stopped")
+                raise
+            error = ClientGone("The client closed the connection.")
+        except Exception as failure:
+            error = _told(failure, call.request_id)
+            await _finish(call, error)
+            _refuse(door, proto, error, _head(call))
+        finally:
+            gone.cancel()
+            await _finish(call, error)
+
+    async def _plain(self, door: Door, call: Call, proto: Any, events: AsyncIterator[Event]) -> None:
+        reply = await collect(events)
+        await _finish(call)
+        proto.response_bytes(200, [_JSON, *_head(call), *_cost(call)], door.reply(call, reply))
+
+    async def _stream(self, door: Door, call: Call, proto: Any, events: AsyncIterator[Event]) -> None:
+        """The status goes out now: the answer has begun. What fails from here on is said inside the stream (WIRE 1)."""
+        out = Outgoing(proto.response_stream(200, [*_SSE, *_head(call)]), self._keep_alive_s)
+        writer = door.stream(call)
+        try:
+            await _forward(events, writer, out)
+            await _finish(call)
+            await out.send(writer.end())
+        except ClientGone as error:
+            await _finish(call, error)
+        except Exception as failure:
+            told = _told(failure, call.request_id)
+            await _finish(call, told)
+            await out.last_words(writer.error(told))
+        finally:
+            out.close()
+
+
+async def _finish(call: Call, error: ComportaError | None = None) -> None:
+    """Close the layers and run the endings: the record is written before the answer's last byte goes out."""
+    await call.close_events()
+    call.end(error)
+
+
+async def _forward(events: AsyncIterator[Event], writer: Stream, out: Outgoing) -> None:
+    async for event in events:
+        data = writer.event(event)
+        if data:
+            await out.send(data)
+
+
+class Outgoing:
+    """The bytes of one streamed answer on their way to the client, with a comment sent in long silences (WIRE 6).
+
+    granian ends the response when the transport object is freed: `close` lets go of it, and nothing else may hold it.
+    """
+
+    __slots__ = ("_comment", "_keep_alive_s", "_loop", "_sent_s", "_since_yield", "_timer", "_transport")
+
+    #: granian buffers without bound and never yields; after so many bytes others get their turn.
+    _YIELD_BYTES = 64 * 1024
+
+    def __init__(self, transport: Any, keep_alive_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._keep_alive_s = keep_alive_s
+        self._sent_s = self._loop.time()
+        self._since_yield = 0
+        self._comment: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(keep_alive_s, self._look)
+
+    async def send(self, data: bytes) -> None:
+        """Send; raises ClientGone when the connection is closed."""
+        if not data:
+            return
+        self._sent_s = self._loop.time()
+        try:
+            await self._transport.send_bytes(data)
+        except Exception:
+            raise ClientGone("The client closed the connection.") from None
+        self._since_yield += len(data)
+        if self._since_yield > self._YIELD_BYTES:
+            self._since_yield = 0
+            await asyncio.sleep(0)
+
+    async def last_words(self, data: bytes) -> None:
+        """Send what there is to say at a failed end; a client that has gone by now misses nothing."""
+        with contextlib.suppress(ClientGone):
+            await self.send(data)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport = None
+
+    def _look(self) -> None:
+        if self._transport is None:
+            return
+        silent_s = self._loop.time() - self._sent_s
+        if silent_s >= self._keep_alive_s:
+            self._sent_s = self._loop.time()
+            self._comment = asyncio.ensure_future(_comment(self._transport))
+            silent_s = 0.0
+        self._timer = self._loop.call_later(self._keep_alive_s - silent_s, self._look)
+
+
+async def _comment(transport: Any) -> None:
+    try:
+        await transport.send_bytes(b": keep-alive\n\n")
+    except Exception:  # the client has gone: the watcher ends the call
+        return
+
+
+async def _watch(proto: Any, task: asyncio.Task[Any] | None) -> None:
+    """Cancel the call when its client leaves (WIRE 8)."""
+    await proto.client_disconnect()
+    if task is not None:
+        task.cancel()
+
+
+def call_of(
+    door: str, parsed: Parsed, caller: Caller, headers: Mapping[str, str], request_id: str | None = None
+) -> Call:
+    """The call that a parsed body, its caller and its headers make up."""
+    tags = dict(caller.tags)
+    return Call(
+        kind=parsed.kind,
+        input=parsed.input,
+        model=parsed.model,
+        caller=caller,
+        stream=parsed.stream,
+        door=door,
+        request_id=request_id,
+        session=_clipped(headers.get("x-comporta-session")) or _clipped(parsed.session),
+        user=_clipped(parsed.user) or _clipped(headers.get("x-comporta-user")),
+        tags=tags,
+        headers=passed_headers(headers),
+        include_usage=parsed.include_usage,
+    )
+
+
+def _clipped(text: str | None) -> str | None:
+    """Names of users and sessions stand in indexes: longer ones are cut."""
+    return text[:256] if text else None
+
+
+def _bare_head(request_id: str) -> Headers:
+    return [("x-request-id", request_id)]
+
+
+def _head(call: Call) -> Headers:
+    """The headers of an answer: where it came from and what was left out (WIRE 20, 22)."""
+    head = [("x-request-id", call.request_id), ("x-comporta-call", call.id)]
+    target = call.target
+    if target is not None:
+        head.append(("x-comporta-route", _ascii(target.route)))
+        head.append(("x-comporta-variant", _ascii(target.variant)))
+        head.append(("x-comporta-model", _ascii(target.model)))
+        head.append(("x-comporta-provider", target.provider))
+    head.append(("x-comporta-retries", str(call.retries)))
+    head.append(("x-comporta-cache", call.cache))
+    if call.dropped:
+        head.append(("x-comporta-dropped", ", ".join(call.dropped)))
+    return head
+
+
+def _cost(call: Call) -> Headers:
+    """Known before the first byte on plain replies only; a stream says it in its usage chunk."""
+    if call.cost_microusd is None:
+        return []
+    return [("x-comporta-cost-usd", f"{call.cost_microusd / 1_000_000:.6f}")]
+
+
+def _ascii(text: str) -> str:
+    """A header value: what is not printable ASCII is replaced, so that no name can smuggle in a header."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:256])
+
+
+def _refuse(door: Door, proto: Any, error: ComportaError, head: Headers) -> None:
+    """An error as the client's own envelope with a real status."""
+    if error.retry_after_s is not None:
+        head.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    proto.response_bytes(error.status, [_JSON, *head], door.error(error))
+
+
+def _told(failure: Exception, request_id: str) -> ComportaError:
+    """The failure as a caller may hear it; of a fault of ours it hears the request id, and the log hears the rest."""
+    if isinstance(failure, ComportaError):
+        return failure
+    log.error("unexpected_failure", request_id=request_id, kind=type(failure).__name__, exc_info=failure)
+    return ComportaError(f"Something failed inside the gate; the log knows more under request id {request_id}.")
+
+
+def refuse_when(draining: Callable[[], bool], full: Callable[[], bool]) -> Callable[[], None]:
+    """The `admit` of a gate that stops taking calls while it drains or while records have no place left."""
+
+    def admit() -> None:
+        if draining():
+            raise Unavailable("This gate is shutting down.", code="draining", retry_after_s=1)
+        if full():
+            raise Unavailable(
+                "Records have no place left: the spool is full. Is PostgreSQL reachable? See `comporta doctor`.",
+                code="spool_full",
+                retry_after_s=5,
+            )
+
+    return admit

@@ -1,0 +1,98 @@
+"""Reading a request from the server: body with a size and a time limit, caller's secret, request id."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from comporta.errors import BadRequest, BodyTooLarge, InvalidKey
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
+
+
+async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float) -> bytes:
+    """The whole body. Raises BodyTooLarge above `limit` bytes and BadRequest for one that is cut off or too slow.
+
+    granian ends the iteration in silence when the client leaves, so the size is held against Content-Length.
+    """
+    expected = _declared(headers, limit)
+    if expected is not None and expected <= 65536:
+        body: bytes = await _small(proto, timeout_s)
+    else:
+        body = await _large(proto, limit, timeout_s)
+    if len(body) > limit:
+        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
+    if expected is not None and len(body) != expected:
+        raise BadRequest(f"The body ended after {len(body)} of {expected} bytes.", code="incomplete_body")
+    return body
+
+
+def _declared(headers: Mapping[str, str], limit: int) -> int | None:
+    text = headers.get("content-length")
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadRequest("Content-Length is not a number.")
+    size = int(text)
+    if size > limit:
+        raise BodyTooLarge(f"The body has {size} bytes; the limit is {limit}.")
+    return size
+
+
+async def _small(proto: Any, timeout_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return bytes(await proto())
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {timeout_s:g} s.", code="body_timeout", status=408) from None
+
+
+async def _large(proto: Any, limit: int, timeout_s: float) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in proto:
+                size += len(part)
+                if size > limit:
+                    raise BodyTooLarge(f"The body is larger than {limit} bytes.")
+                parts.append(part)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {timeout_s:g} s.", code="body_timeout", status=408) from None
+    return b"".join(parts)
+
+
+def secret_of(headers: Mapping[str, str]) -> str:
+    """The caller's key: `Authorization: Bearer`, Anthropic's `x-api-key` or Azure's `api-key`. Raises InvalidKey."""
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() == "bearer" and secret.strip():
+            return secret.strip()
+    secret = headers.get("x-api-key") or headers.get("api-key") or ""
+    if not secret:
+        raise InvalidKey(
+            "No key was sent: put a Comporta key into `Authorization: Bearer …` or `x-api-key`.", code="missing_api_key"
+        )
+    return secret
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The client's own `x-request-id` where it is usable, else None (WIRE 22)."""
+    given = headers.get("x-request-id")
+    return given if given is not None and _REQUEST_ID.match(given) else None
+
+
+#: Client headers that some provider may need (WIRE 26); nothing else of a request's head travels on (WIRE 21).
+_PASSED = ("anthropic-version", "anthropic-beta")
+
+
+def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in _PASSED:
+        value = headers.get(name)
+        if value is not None:
+            found[name] = value
+    return found
