@@ -1,0 +1,137 @@
+"""The RSGI application: finds the door, the page or the mounted application that a path names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from comporta.errors import ComportaError, NotFound
+from comporta.gateway.answering import Answering
+from comporta.gateway.doors.base import Door
+from comporta.gateway.reading import request_id_of
+from comporta.pipeline import new_id
+
+log = structlog.get_logger("comporta.gateway")
+
+
+class Page(Struct, frozen=True):
+    """What a small GET answers."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+class Asked(Struct, frozen=True):
+    """What a small GET may look at: the rest of the path after its prefix, the query and the headers."""
+
+    rest: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+
+
+PageOf = Callable[[Asked], Awaitable[Page]]
+#: An application mounted below a path (admin API), called with granian's own scope and protocol.
+Mount = Callable[[Any, Any], Awaitable[None]]
+
+
+class Server:
+    """Routes by exact path, then by prefix. `doors` answer POST; `pages` answer GET; `mounts` answer everything below.
+
+    `pages` keys ending in `/` match every path below them.
+    """
+
+    def __init__(
+        self,
+        *,
+        answering: Answering,
+        doors: tuple[Door, ...],
+        pages: Mapping[str, PageOf],
+        mounts: Mapping[str, Mount],
+    ) -> None:
+        self._answering = answering
+        self._doors = {door.path: door for door in doors}
+        self._pages = {path: page for path, page in pages.items() if not path.endswith("/")}
+        self._below = {path: page for path, page in pages.items() if path.endswith("/")}
+        self._mounts = mounts
+
+    async def __call__(self, scope: Any, proto: Any) -> None:
+        if scope.proto != "http":
+            proto.close(404)
+            return
+        door = self._doors.get(scope.path)
+        if door is not None and scope.method == "POST":
+            await self._answering(door, scope, proto)
+        else:
+            await self._other(scope, proto, door)
+
+    async def _other(self, scope: Any, proto: Any, door: Door | None) -> None:
+        path: str = scope.path
+        for prefix, mount in self._mounts.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                await mount(scope, proto)
+                return
+        page, rest = self._page(path)
+        if page is None or scope.method not in ("GET", "HEAD"):
+            allowed = "POST" if door is not None else "GET" if page is not None else None
+            _wrong_path(scope, proto, allowed)
+            return
+        await _show(page, rest, scope, proto)
+
+    def _page(self, path: str) -> tuple[PageOf | None, str]:
+        page = self._pages.get(path)
+        if page is not None:
+            return page, ""
+        for prefix, below in self._below.items():
+            if path.startswith(prefix):
+                return below, path[len(prefix) :]
+        return None, ""
+
+
+def _wrong_path(scope: Any, proto: Any, allowed: str | None) -> None:
+    if allowed is None:
+        error: ComportaError = NotFound(f"There is nothing at {_printable(scope.path)}.")
+    else:
+        error = ComportaError(f"Use {allowed} here.", code="method_not_allowed", status=405)
+    headers = [] if allowed is None else [("allow", allowed)]
+    _send_error(proto, error, request_id_of(scope.headers) or new_id(), headers)
+
+
+def _printable(path: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in path[:200])
+
+
+async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
+    request_id = request_id_of(scope.headers) or new_id()
+    try:
+        query = dict(parse_qsl(scope.query_string, keep_blank_values=True, max_num_fields=64))
+        shown = await page(Asked(rest, query, scope.headers))
+    except ComportaError as error:
+        _send_error(proto, error, request_id)
+    except ValueError as error:
+        _send_error(
+            proto, ComportaError(f"The query can't be read: {error}.", code="bad_query", status=400), request_id
+        )
+    except Exception as error:
+        log.error("page_failed", request_id=request_id, path=scope.path, kind=type(error).__name__, exc_info=error)
+        _send_error(proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
+    else:
+        head = [("content-type", shown.content_type), ("x-request-id", request_id)]
+        proto.response_bytes(shown.status, head, b"" if scope.method == "HEAD" else shown.body)
+
+
+def _send_error(proto: Any, error: ComportaError, request_id: str, more: list[tuple[str, str]] | None = None) -> None:
+    head = [("content-type", "application/json"), ("x-request-id", request_id), *(more or [])]
+    proto.response_bytes(error.status, head, envelope(error))
+
+
+def envelope(error: ComportaError) -> bytes:
+    """OpenAI's error envelope (WIRE 13): absent is JSON null."""
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    )

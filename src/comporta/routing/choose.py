@@ -1,0 +1,124 @@
+"""The `choose` stage: from the name a client asks for to a target.
+
+A name is, in this order: a route of the configuration, a registered model, `provider/model`, or a bare model name that
+exactly one of the configured providers offers. Retry, fallback and breakers belong to the same place and come with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Protocol
+
+from msgspec import Struct
+
+from comporta.errors import Forbidden, NotFound
+from comporta.pipeline import Call, Next
+from comporta.types import JSON, Caller, Event, Target
+
+
+class Variant(Struct, frozen=True):
+    """One way to answer a route: a provider's model with parameters and a weight."""
+
+    name: str
+    provider: str
+    model: str
+    weight: float = 1.0
+    params: JSON = {}
+
+
+class Route(Struct, frozen=True):
+    """The name an application asks for, and its variants. `sticky` keeps a session, else a user, on one variant."""
+
+    name: str
+    variants: tuple[Variant, ...]
+    sticky: bool = True
+
+
+class Known(Protocol):
+    """What `choose` looks names up in; snapshots in memory, no I/O."""
+
+    def route(self, name: str) -> Route | None: ...
+    def provider(self, name: str) -> bool: ...
+    def offering(self, model: str) -> tuple[str, ...]: ...
+    def names(self) -> Iterable[str]: ...
+
+
+def target_of(known: Known, name: str, caller: Caller, sticky_key: str | None) -> Target:
+    """Where a name leads. Raises NotFound (with the nearest name) or Forbidden where the key may not use it."""
+    target = _find(known, name, sticky_key)
+    if target is None:
+        raise NotFound(_unknown(known, name, caller), code="model_not_found", param="model")
+    if not permitted(caller, name, target):
+        raise Forbidden(f"This key may not use '{name}'.", code="model_not_allowed", param="model")
+    return target
+
+
+def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
+    """Whether a key may use a name: no list allows all; an entry `provider/*` allows all of a provider."""
+    if not caller.allow or caller.admin:
+        return True
+    names = {name, name.partition("/")[0] + "/*"}
+    if target is not None and target.route == "":
+        names |= {f"{target.provider}/{target.model}", f"{target.provider}/*"}
+    return not names.isdisjoint(caller.allow)
+
+
+def _find(known: Known, name: str, sticky_key: str | None) -> Target | None:
+    route = known.route(name)
+    if route is not None:
+        variant = pick(route, sticky_key)
+        return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
+    provider, slash, model = name.partition("/")
+    if slash and model and known.provider(provider):
+        return Target("", name, provider, model)
+    offering = known.offering(name)
+    if len(offering) == 1:
+        return Target("", f"{offering[0]}/{name}", offering[0], name)
+    return None
+
+
+def pick(route: Route, sticky_key: str | None) -> Variant:
+    """The variant for a caller: by weight, and always the same one for the same key."""
+    variants = route.variants
+    if len(variants) == 1:
+        return variants[0]
+    total = sum(v.weight for v in variants)
+    at = _position(route.name, sticky_key if route.sticky else None) * total
+    for variant in variants:
+        at -= variant.weight
+        if at < 0:
+            return variant
+    return max(variants, key=lambda v: v.weight)
+
+
+def _position(salt: str, key: str | None) -> float:
+    """A place in [0, 1): drawn without a key, hashed with one."""
+    if key is None:
+        return random.random()  # noqa: S311 (shares of traffic, not secrets)
+    digest = hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _unknown(known: Known, name: str, caller: Caller) -> str:
+    names = [n for n in known.names() if permitted(caller, n)]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    offered = known.offering(name)
+    if len(offered) > 1:
+        several = ", ".join(f"{p}/{name}" for p in offered)
+        return f"Several providers offer '{name}': ask for one of {several}."
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"There is no route or model '{name[:100]}'.{hint} GET /v1/models lists what this key may use."
+
+
+class Choose:
+    """The stage. `known` gives today's snapshot, so that a reload reaches the next call."""
+
+    def __init__(self, known: Callable[[], Known]) -> None:
+        self._known = known
+
+    async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
+        call.target = target_of(self._known(), call.model, call.caller, call.session or call.user)
+        return await next(call)
