@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comporta.errors import ComportaError, UpstreamFault, UpstreamTimeout
 from comporta.gateway.transport import MAX_FAULT_BYTES, MAX_REPLY_BYTES, Response, Transport
@@ -46,6 +46,8 @@ class Attempt:
 
     async def __call__(self, call: Call) -> AsyncIterator[Event]:
         reached = self._reach(call)
+        if call.target is not None:
+            call.target = structs.replace(call.target, credential=reached.credential)
         span = call.open_span("request")
         span.attributes = {"provider": reached.endpoint.provider, "credential": reached.credential}
         try:
