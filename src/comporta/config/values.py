@@ -149,6 +149,9 @@ def _number(written: object, expected: str) -> Decimal:
 
 
 def _integer(number: Decimal, otherwise: str) -> int:
+    # Decimal rounds products to 28 digits; with fewer than that in, what comes out is exact.
+    if len(number.as_tuple().digits) > 26:
+        raise _wrong("has too many digits")
     if number > _MOST_INTEGER:
         raise _wrong("is too large")
     if number != number.to_integral_value():
