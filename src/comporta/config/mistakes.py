@@ -147,7 +147,9 @@ def _wrong_value(error: ErrorDetails, node: Node | None) -> str:
         return f"needs the key {context.get('discriminator', '')}"
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", "is wrong"))
-    return re.sub(r"^(Input|String|Value|List|Dictionary|Tuple|Set|Data) should ", "must ", error["msg"])
+    return re.sub(r"^(Input|String|Value|List|Dictionary|Tuple|Set|Data) should ", "must ", error["msg"]).replace(
+        " after validation", ""
+    )
 
 
 def _wrong_word(expected: str, node: Node | None) -> str:

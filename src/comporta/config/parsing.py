@@ -29,7 +29,7 @@ _WORDS: dict[str, Plain] = {
     ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
     **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
 }  # fmt: skip
-_QUOTED = re.compile(r"'(?!<)[^']{2,}'")
+_QUOTED = re.compile(r"'[^'<>\s]{2,}'")
 _LONGEST_NUMBER = 400
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = ("!", _TAG + "str")
@@ -99,6 +99,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, name: str) -> Mistake:
     first = row[mark.column : mark.column + 1]
     if "\t" in row[: len(row) - len(row.lstrip())]:
         problem = "a tab is used for indentation; YAML wants spaces"
+    elif row[: mark.column + 1].endswith("${"):
+        problem = "inside [ ] and { } a ${…} must stand in quotes"
     elif first in ("@", "`", "%"):
         problem = f"a value can't begin with {first}; put it in quotes"
     return Mistake(Place(name, mark.line + 1), (), f"is not valid YAML: {problem} (column {mark.column + 1})")

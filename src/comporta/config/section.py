@@ -48,7 +48,9 @@ class Section(BaseModel):
 def written(field: FieldInfo, value: Any) -> Any:
     """A value of the field as plain data in the form that people write: `30d`, not 2592000.0."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
-    return adapter.dump_python(value, mode="json")
+    plain = adapter.dump_python(value, mode="json")
+    # A set has no order of its own, and the pages made from this must not change from run to run.
+    return sorted(plain, key=str) if isinstance(value, set | frozenset) else plain
 
 
 def descriptions(section: type[BaseModel]) -> dict[str, str]:
