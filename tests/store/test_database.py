@@ -71,7 +71,7 @@ def test_redis_answers_and_is_empty(redis_url: str) -> None:
 async def test_a_server_that_goes_away_is_unavailable_and_its_return_is_noticed_at_once() -> None:
     with short_folder() as folder:
         server = EmbeddedPostgres(folder / "data", settings=FAST)
-        database = Database(await asyncio.to_thread(server.start))
+        database = Database(await asyncio.to_thread(server.start), checkout_s=1.0)
         try:
             await _fill(database)
             await asyncio.to_thread(server.stop)
@@ -92,7 +92,7 @@ async def test_connections_that_died_in_the_pool_are_not_handed_out(postgres: Po
     await _fill(database)
     with psycopg.connect(postgres.dsn, autocommit=True) as admin:
         admin.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'comporta'"
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'comporta'"
             " and datname = %s",
             [psycopg.conninfo.conninfo_to_dict(database.dsn)["dbname"]],
         )

@@ -37,8 +37,11 @@ AWAY_CODES = ("57P01", "57P02", "57P03", "57P05")
 class Database:
     """PostgreSQL behind a small pool, opened at the first use. Nothing here starts or stops a server."""
 
-    def __init__(self, dsn: str, *, min_size: int = MIN_SIZE, max_size: int = MAX_SIZE) -> None:
+    def __init__(
+        self, dsn: str, *, min_size: int = MIN_SIZE, max_size: int = MAX_SIZE, checkout_s: float = CHECKOUT_LIMIT_S
+    ) -> None:
         self.dsn = dsn
+        self._checkout_s = checkout_s
         try:
             #: Where the database is, without the password: for messages.
             self.place = place_of(dsn)
@@ -86,9 +89,14 @@ class Database:
         """
         if self._pool is None:
             await self.open()
+        pool = self.pool
         try:
-            async with self.pool.connection() as connection:
-                yield connection
+            connection = await _checkout(pool)
+            try:
+                async with connection:
+                    yield connection
+            finally:
+                await pool.putconn(connection)
         except (PoolTimeout, PoolClosed, TooManyRequests) as error:
             raise self._away() from error
         except psycopg.Error as error:
@@ -113,8 +121,8 @@ class Database:
     def _make_pool(self) -> AsyncConnectionPool[Connection]:
         low, high = self._sizes
         return AsyncConnectionPool(
-            self.dsn, min_size=low, max_size=high, open=False, timeout=CHECKOUT_LIMIT_S, name="comporta",
-            reconnect_timeout=RECONNECT_S, check=_check, kwargs=CONNECT_OPTIONS,
+            self.dsn, min_size=low, max_size=high, open=False, timeout=self._checkout_s, name="comporta",
+            reconnect_timeout=RECONNECT_S, kwargs=CONNECT_OPTIONS,
         )  # fmt: skip
 
     def _away(self) -> Unavailable:
@@ -147,15 +155,27 @@ def place_of(dsn: str) -> str:
     return f"{parts.get('dbname') or 'default database'} on {host}"
 
 
-async def _check(connection: Connection) -> None:
-    """Ask the server only where something waits on an idle connection: that is how its end shows.
+async def _checkout(pool: AsyncConnectionPool[Connection]) -> Connection:
+    """A connection that lives: one that died in the pool is put aside and the next one taken.
 
-    A question at every checkout would cost a third of its time.
+    The pool's own check asks the server at every checkout, a third of its time, and waits a second after a failure.
     """
+    until = time.monotonic() + pool.timeout
+    while True:
+        connection = await pool.getconn(max(0.0, until - time.monotonic()))
+        if not _has_news(connection):
+            return connection
+        await connection.close()
+        await pool.putconn(connection)
+
+
+def _has_news(connection: Connection) -> bool:
+    """Whether something waits to be read on an idle connection, or it is closed: that is how its end shows."""
+    if connection.closed:
+        return True
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-    if poll.poll(0):
-        await AsyncConnectionPool.check_connection(connection)
+    return bool(poll.poll(0))
 
 
 def _refuses(error: psycopg.OperationalError) -> bool:

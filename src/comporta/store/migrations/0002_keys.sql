@@ -14,8 +14,12 @@ create table virtual_key (
     expires_at timestamptz,
     revoked_at timestamptz,
     revoked_by text,
-    rotated_at timestamptz
+    rotated_at timestamptz,
+    updated_at timestamptz not null default clock_timestamp()
 );
+
+-- Workers read only what changed since they last looked.
+create index virtual_key_updated on virtual_key (updated_at);
 
 -- A name says who asks, so no two living keys share it; a revoked key's name is free again.
 create unique index virtual_key_name on virtual_key (name) where revoked_at is null;
