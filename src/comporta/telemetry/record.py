@@ -1,0 +1,208 @@
+"""The record of a call: one flat value with everything that is kept of it, and how it is made when the call ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from comporta import errors
+from comporta.pipeline import Call, Span
+from comporta.types import JSON, Usage
+
+OK = "ok"
+#: What outcomes are counted by: few, so that rollups stay small. `rejected` is a request that the provider found wrong.
+CLASSES = ("ok", "refused", "rejected", "upstream", "timeout", "client_closed", "unavailable", "internal")
+
+
+class SpanRecord(Struct, frozen=True, array_like=True, gc=False):
+    """What one stage or attempt did; `start_us` counts from the start of the call."""
+
+    name: str
+    start_us: int
+    duration_us: int
+    depth: int
+    error: str | None = None
+    attributes: JSON | None = None
+
+
+class CallRecord(Struct, frozen=True, array_like=True, gc=False):
+    """One call. An array when encoded: new fields go to the end, with a default, so that old spools stay readable.
+
+    `cost_microusd` None is unknown, never free. `prompt` and `reply` are JSON text as captured.
+    """
+
+    id: str
+    trace_id: str
+    parent_id: str | None
+    request_id: str
+    started_us: int
+    duration_us: int
+    #: Until the first event with content; None where none came.
+    first_us: int | None
+    door: str
+    kind: str
+    stream: bool
+    #: The name that the client asked for.
+    asked: str
+    route: str | None
+    variant: str | None
+    provider: str | None
+    model: str | None
+    #: The credential's name, never its secret.
+    credential: str | None
+    reply_id: str | None
+    reply_model: str | None
+    key_id: str
+    key_name: str
+    team: str | None
+    environment: str | None
+    feature: str | None
+    tags: dict[str, str]
+    user: str | None
+    session: str | None
+    usage: Usage | None
+    cost_microusd: int | None
+    cache: str
+    retries: int
+    dropped: tuple[str, ...]
+    #: `ok` or the code of the error.
+    outcome: str
+    outcome_class: str
+    status: int
+    error_type: str | None
+    error_message: str | None
+    malformed_frames: int
+    capture: str
+    spans: tuple[SpanRecord, ...]
+    prompt: str | None = None
+    reply: str | None = None
+
+    def without_content(self) -> CallRecord:
+        """What is kept when there is no room for content."""
+        return structs.replace(self, prompt=None, reply=None, error_message=None, capture="dropped")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(CallRecord)
+
+
+def encoded(record: CallRecord) -> bytes:
+    return _encoder.encode(record)
+
+
+def decoded(payload: bytes | memoryview) -> CallRecord:
+    """Raises msgspec.DecodeError for what is no record."""
+    return _decoder.decode(payload)
+
+
+def rebuilt(record: CallRecord, change: Any) -> CallRecord:
+    """The record with `change` made to its builtin form (lists, mappings and texts)."""
+    return msgspec.convert(change(msgspec.to_builtins(record)), CallRecord)
+
+
+def record_of(
+    call: Call,
+    *,
+    capture: str = "off",
+    prompt: str | None = None,
+    reply: str | None = None,
+    error: errors.ComportaError | None = None,
+    end_ns: int = 0,
+) -> CallRecord:
+    """The record of a call that has ended. `error` stands in where the call itself knows of none."""
+    end_ns = end_ns or time.perf_counter_ns()
+    start_ns = call.start_ns
+    error = call.error or error
+    target, caller = call.target, call.caller
+    return CallRecord(
+        id=call.id,
+        trace_id=call.trace_id,
+        parent_id=call.parent_id,
+        request_id=call.request_id,
+        started_us=int(call.started_s * 1_000_000),
+        duration_us=(end_ns - start_ns) // 1000,
+        first_us=(call.first_ns - start_ns) // 1000 if call.first_ns else None,
+        door=call.door,
+        kind=call.kind,
+        stream=call.stream,
+        asked=call.model,
+        route=target.route if target else None,
+        variant=target.variant if target else None,
+        provider=target.provider if target else None,
+        model=target.model if target else None,
+        credential=target.credential if target else None,
+        reply_id=call.reply_id,
+        reply_model=call.reply_model,
+        key_id=caller.key_id,
+        key_name=caller.name,
+        team=caller.team,
+        environment=caller.environment,
+        feature=caller.feature,
+        tags=call.tags,
+        user=call.user,
+        session=call.session,
+        usage=call.usage,
+        cost_microusd=call.cost_microusd,
+        cache=call.cache,
+        retries=call.retries,
+        dropped=call.dropped,
+        outcome=error.code if error else OK,
+        outcome_class=class_of(error) if error else OK,
+        status=error.status if error else 200,
+        error_type=error.type if error else None,
+        error_message=error.message if error and capture in ("full", "preview") else None,
+        malformed_frames=call.facts.get("malformed_frames", 0),
+        capture=capture,
+        spans=tuple([_span(s, start_ns, end_ns) for s in call.spans]),
+        prompt=prompt,
+        reply=reply,
+    )
+
+
+def _span(span: Span, start_ns: int, end_ns: int) -> SpanRecord:
+    """A span that nobody closed lasted until the call's end."""
+    return SpanRecord(
+        span.name,
+        (span.start_ns - start_ns) // 1000,
+        ((span.end_ns or end_ns) - span.start_ns) // 1000,
+        span.depth,
+        span.error,
+        span.attributes,
+    )
+
+
+_CLASSES: tuple[tuple[type[errors.ComportaError], str], ...] = (
+    (errors.Refused, "refused"),
+    (errors.UpstreamRejected, "rejected"),
+    (errors.UpstreamTimeout, "timeout"),
+    (errors.UpstreamError, "upstream"),
+    (errors.ClientGone, "client_closed"),
+    (errors.Unavailable, "unavailable"),
+)
+
+
+def class_of(error: errors.ComportaError) -> str:
+    """Which of CLASSES an error belongs to."""
+    for kind, name in _CLASSES:
+        if isinstance(error, kind):
+            return name
+    return "internal"
+
+
+def in_safe_text(record: CallRecord) -> CallRecord:
+    """The record without what can't be encoded: lone surrogates, values that are no JSON. Content goes."""
+    lean = structs.replace(record.without_content(), tags={}, spans=tuple(_safe_span(s) for s in record.spans))
+    changes = {f: _safe(getattr(lean, f)) for f in lean.__struct_fields__}
+    changes["tags"] = {_safe(str(k)): _safe(str(v)) for k, v in record.tags.items()}
+    return structs.replace(lean, **changes)
+
+
+def _safe_span(span: SpanRecord) -> SpanRecord:
+    return structs.replace(span, name=_safe(span.name), attributes=None)
+
+
+def _safe(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

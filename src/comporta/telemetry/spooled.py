@@ -1,0 +1,181 @@
+"""Reads a spool folder from where shipping left off, whatever state its writer died in."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from comporta.telemetry.record import CallRecord, decoded
+from comporta.telemetry.spool import HEADER, LOCK, frame, segments
+
+log = structlog.get_logger("comporta.telemetry")
+
+OFFSET = "offset"
+QUARANTINE = "quarantine"
+#: Segment, byte and the CRC-32 of both.
+_OFFSET = struct.Struct("<QQI")
+_MAX_QUARANTINE_BYTES = 64 << 20
+
+Place = tuple[int, int]
+
+
+class Bad(Struct, frozen=True):
+    """What could not be read as a record, and why."""
+
+    payload: bytes
+    reason: str
+
+
+class Batch(Struct, frozen=True):
+    """Records in the order they were written, what was unreadable among them, and where reading stopped."""
+
+    records: list[CallRecord]
+    bad: list[Bad]
+    end: Place
+
+
+class Spooled:
+    """The records of one folder that are not shipped yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.place = self._saved_place()
+
+    def read(self, max_records: int, max_bytes: int, live: Place | None = None) -> Batch:
+        """The next records. `live` is where a living writer stands: nothing is read beyond it."""
+        batch = Batch([], [], self.place)
+        end = self.place
+        left = max_bytes
+        for path in segments(self.folder):
+            number = int(path.name.partition(".")[0])
+            if number < end[0]:
+                continue
+            start = end[1] if number == end[0] else 0
+            limit = live[1] if live and number == live[0] else path.stat().st_size
+            offset = _read_segment(path, start, limit, max_records, left, batch)
+            end = (number, offset)
+            left -= offset - start
+            if offset < limit or len(batch.records) >= max_records or left <= 0 or (live and number == live[0]):
+                break
+        return Batch(batch.records, batch.bad, end)
+
+    def commit(self, end: Place) -> None:
+        """Everything before `end` is shipped: remember it, and remove the segments that lie wholly before it."""
+        packed = struct.pack("<QQ", *end)
+        descriptor = os.open(self.folder / OFFSET, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # A full disk may refuse this: the records are then shipped again, which changes nothing.
+            os.pwrite(descriptor, packed + struct.pack("<I", zlib.crc32(packed)), 0)
+        except OSError as error:
+            log.warning("spool_offset_not_saved", folder=str(self.folder), reason=os.strerror(error.errno or 0))
+        finally:
+            os.close(descriptor)
+        self.place = end
+        for path in segments(self.folder):
+            if int(path.name.partition(".")[0]) < end[0]:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder of a dead process, the lock last: until then nobody else can take it for abandoned."""
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                path.unlink(missing_ok=True)
+        (self.folder / LOCK).unlink(missing_ok=True)
+        self.folder.rmdir()
+
+    def _saved_place(self) -> Place:
+        try:
+            saved = (self.folder / OFFSET).read_bytes()
+            segment, offset, crc = _OFFSET.unpack(saved)
+        except (OSError, struct.error):
+            return (0, 0)
+        # A torn offset costs a second shipping, which changes nothing.
+        return (segment, offset) if crc == zlib.crc32(saved[:16]) else (0, 0)
+
+
+def _read_segment(path: Path, start: int, limit: int, max_records: int, max_bytes: int, batch: Batch) -> int:
+    """Read frames into the batch; returns where the next one starts."""
+    with path.open("rb") as file:
+        file.seek(start)
+        offset = start
+        while offset < limit and len(batch.records) < max_records and (offset == start or offset - start < max_bytes):
+            taken = _read_frame(file, limit - offset, batch)
+            offset = offset + taken if taken else limit
+    return offset
+
+
+def _read_frame(file: BinaryIO, left: int, batch: Batch) -> int:
+    """One frame; 0 where what is left is no whole frame: its writer died, or the disk did."""
+    head = file.read(min(HEADER.size, left))
+    if len(head) < HEADER.size:
+        return _torn(head, batch)
+    length: int
+    length, crc = HEADER.unpack(head)
+    # Zeros are what a file system leaves where data never reached the disk.
+    if length == 0 or length > left - HEADER.size:
+        return _torn(head + file.read(left - HEADER.size), batch)
+    payload = file.read(length)
+    if zlib.crc32(payload) != crc:
+        batch.bad.append(Bad(payload, "checksum"))
+    else:
+        _decode(payload, batch)
+    return HEADER.size + length
+
+
+def _torn(rest: bytes, batch: Batch) -> int:
+    if rest.strip(b"\0"):
+        batch.bad.append(Bad(rest, "torn"))
+    return 0
+
+
+def _decode(payload: bytes, batch: Batch) -> None:
+    try:
+        batch.records.append(decoded(payload))
+    except msgspec.MsgspecError as error:
+        batch.bad.append(Bad(payload, f"unreadable: {error}"))
+
+
+class Quarantine:
+    """A file of records that could not be shipped, so that they are neither lost nor in the way of the others."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / QUARANTINE
+        #: Records put aside since the start.
+        self.count = 0
+
+    def put(self, payload: bytes, reason: str) -> None:
+        """Put one aside; where the file has grown too large or can't be written, it is counted only."""
+        self.count += 1
+        log.error("record_quarantined", reason=reason, bytes=len(payload), file=str(self.path))
+        data = frame(msgspec.msgpack.encode((time.time(), reason, payload)))
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            if os.fstat(descriptor).st_size + len(data) <= _MAX_QUARANTINE_BYTES:
+                os.write(descriptor, data)
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+    def entries(self) -> list[tuple[float, str, bytes]]:
+        """What was put aside: when (seconds since 1970), why, and the payload."""
+        found = []
+        data = self.path.read_bytes() if self.path.exists() else b""
+        while len(data) > HEADER.size:
+            length, _ = HEADER.unpack_from(data)
+            entry = data[HEADER.size : HEADER.size + length]
+            data = data[HEADER.size + length :]
+            if len(entry) == length:
+                found.append(msgspec.msgpack.decode(entry, type=tuple[float, str, bytes]))
+        return found

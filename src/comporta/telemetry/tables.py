@@ -1,0 +1,224 @@
+"""The tables of records: how a batch goes in, in one transaction and with no effect the second time."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import structs
+
+from comporta.store.database import Connection, Database
+from comporta.telemetry.record import CallRecord
+from comporta.types import Usage
+
+#: What rollups can be asked by.
+DIMENSIONS = ("route", "variant", "provider", "model", "key_id", "team", "environment", "feature", "outcome_class")
+#: A longer name would not fit the key's index.
+_MAX_DIMENSION_CHARS = 100
+_MAX_INDEXED_CHARS = 256
+
+#: Tokens by bucket: the fields of `Usage`, in its order.
+BUCKETS = tuple(f for f in Usage.__struct_fields__ if f != "estimated")
+
+_POSITION = {name: i for i, name in enumerate(CallRecord.__struct_fields__)}
+_DAYS_AHEAD = 3
+
+
+def _text(field: str) -> str:
+    return f"record ->> {_POSITION[field]}"
+
+
+def _typed(field: str, type: str) -> str:
+    return f"(record ->> {_POSITION[field]})::{type}"
+
+
+def _json(field: str) -> str:
+    return f"record -> {_POSITION[field]}"
+
+
+def _indexed(field: str) -> str:
+    return f"left(record ->> {_POSITION[field]}, {_MAX_INDEXED_CHARS})"
+
+
+_USAGE = f"record -> {_POSITION['usage']}"
+
+
+def _tokens(bucket: str) -> str:
+    """Zeros are left out of an encoded usage; without any usage there is no figure at all."""
+    return f"case when jsonb_typeof({_USAGE}) = 'object' then coalesce(({_USAGE} ->> '{bucket}')::bigint, 0) end"
+
+
+#: Columns of `call`, and what of an incoming record fills them.
+_COLUMNS: dict[str, str] = {
+    "started_at": f"timestamptz 'epoch' + {_typed('started_us', 'bigint')} * interval '1 microsecond'",
+    "id": "id",
+    "trace_id": _indexed("trace_id"),
+    "parent_id": _typed("parent_id", "uuid"),
+    **{f: _text(f) for f in ("request_id", "door", "kind", "asked", "route", "variant", "provider", "model")},
+    **{f: _text(f) for f in ("credential", "reply_id", "reply_model", "key_name", "team", "environment", "feature")},
+    **{f: _text(f) for f in ("cache", "outcome", "outcome_class", "error_type", "error_message", "capture")},
+    "key_id": _indexed("key_id"),
+    "user_id": _indexed("user"),
+    "session": _indexed("session"),
+    **{f: _typed(f, "bigint") for f in ("duration_us", "first_us", "cost_microusd")},
+    **{f: _typed(f, "integer") for f in ("retries", "status", "malformed_frames")},
+    "stream": _typed("stream", "boolean"),
+    "tags": _json("tags"),
+    "dropped": _json("dropped"),
+    **{f"{b}_tokens": _tokens(b) for b in BUCKETS},
+    "estimated": f"coalesce(({_USAGE} ->> 'estimated')::boolean, false)",
+    "prompt": "prompt",
+    "reply": "reply",
+}
+
+_HIT = "cache like 'hit%' or cache in ('exact', 'semantic')"
+
+
+def _histogram(column: str) -> str:
+    entries = f"array_agg((histogram_bucket({column}) << 40) + 1) filter (where {column} is not null)"
+    return f"histogram_merge(coalesce({entries}, '{{}}'), '{{}}')"
+
+
+#: Columns of the rollups, and what of the newly inserted calls they sum up.
+_SUMS: dict[str, str] = {
+    "calls": "count(*)",
+    "streams": "count(*) filter (where stream)",
+    "retries": "sum(retries)",
+    "cache_hits": f"count(*) filter (where {_HIT})",
+    "cache_lookups": "count(*) filter (where cache <> 'bypass')",
+    **{f"{b}_tokens": f"coalesce(sum({b}_tokens), 0)" for b in BUCKETS},
+    "estimated_calls": "count(*) filter (where estimated)",
+    "cost_microusd": "coalesce(sum(cost_microusd), 0)",
+    "unpriced_calls": "count(*) filter (where cost_microusd is null and input_tokens is not null)",
+    "duration_us": "sum(duration_us)",
+    "latency": _histogram("duration_us"),
+    "first_token": _histogram("first_us"),
+}
+_HISTOGRAMS = ("latency", "first_token")
+
+
+def _dimension(name: str) -> str:
+    return f"left(coalesce({name}, ''), {_MAX_DIMENSION_CHARS})"
+
+
+def _merged(table: str, column: str) -> str:
+    if column in _HISTOGRAMS:
+        return f"{column} = histogram_merge({table}.{column}, excluded.{column})"
+    return f"{column} = {table}.{column} + excluded.{column}"
+
+
+def _rollup(table: str, unit: str) -> str:
+    """Rows are upserted in the order of their key: two shippers then wait for each other instead of deadlocking."""
+    keys = ", ".join(("period", *DIMENSIONS))
+    return f"""
+        insert into {table} (period, {", ".join((*DIMENSIONS, *_SUMS))})
+        select date_trunc('{unit}', started_at, 'UTC'), {", ".join(_dimension(d) for d in DIMENSIONS)},
+            {", ".join(_SUMS.values())}
+        from fresh
+        group by {", ".join(str(i + 1) for i in range(len(DIMENSIONS) + 1))}
+        order by {", ".join(str(i + 1) for i in range(len(DIMENSIONS) + 1))}
+        on conflict ({keys}) do update set {", ".join(_merged(table, c) for c in _SUMS)}
+    """
+
+
+INCOMING = """
+    create temporary table if not exists incoming (id uuid, record jsonb, prompt jsonb, reply jsonb)
+    on commit delete rows
+"""
+COPY = "copy incoming (id, record, prompt, reply) from stdin"
+#: Everything that follows from a batch follows from the calls that were not there before.
+INSERT = f"""
+    with fresh as (
+        insert into call ({", ".join(_COLUMNS)})
+        select {", ".join(_COLUMNS.values())} from incoming order by 1, 2
+        on conflict do nothing
+        returning *
+    ), spans as (
+        insert into span (started_at, call_id, number, name, start_us, duration_us, depth, error, attributes)
+        select fresh.started_at, fresh.id, s.number, s.span ->> 0, (s.span ->> 1)::bigint, (s.span ->> 2)::bigint,
+            (s.span ->> 3)::integer, s.span ->> 4, nullif(s.span -> 5, 'null')
+        from fresh
+        join incoming on incoming.id = fresh.id,
+        jsonb_array_elements(incoming.record -> {_POSITION["spans"]}) with ordinality as s (span, number)
+        on conflict do nothing
+    ), minutes as ({_rollup("rollup_minute", "minute")}
+    ), hours as ({_rollup("rollup_hour", "hour")}
+    )
+    select count(*) from fresh
+"""
+ENSURE_PARTITIONS = "select ensure_record_partitions(%s, %s)"
+DROP_PARTITIONS = "select drop_record_partitions(%s)"
+DROP_MINUTES = "delete from rollup_minute where period < %s"
+DROP_HOURS = "delete from rollup_hour where period < %s"
+
+#: PostgreSQL's text can't hold the character NUL; an escaped backslash before `u0000` is no NUL.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_encode = msgspec.json.Encoder().encode
+
+
+async def insert(connection: Connection, records: Sequence[CallRecord]) -> int:
+    """Put records in, their spans and rollups with them; how many were not there before."""
+    await connection.execute(INCOMING)
+    async with connection.cursor() as cursor:
+        async with cursor.copy(COPY) as copy:
+            for record in records:
+                await copy.write(_copy_row(record))
+        await cursor.execute(INSERT)
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _copy_row(record: CallRecord) -> bytes:
+    flat = _encode(structs.replace(record, prompt=None, reply=None))
+    return b"\t".join((record.id.encode(), _field(flat), _content(record.prompt), _content(record.reply))) + b"\n"
+
+
+def _content(text: str | None) -> bytes:
+    return rb"\N" if text is None else _field(text.encode())
+
+
+def _field(json: bytes) -> bytes:
+    """JSON as a field of COPY's text format. It has no raw line break or tab in it: backslashes are all to escape."""
+    if rb"\u0000" in json:
+        json = _NUL.sub(rb"\1", json)
+    return json.replace(b"\\", b"\\\\")
+
+
+def day_of(record: CallRecord) -> datetime.date:
+    """Raises OverflowError for a start that no calendar knows."""
+    return (
+        datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=record.started_us)
+    ).date()
+
+
+async def ensure_days(database: Database, days: set[datetime.date]) -> None:
+    """Make the partitions for these days, each run of days in one go."""
+    async with database.connection() as connection:
+        for day in sorted(days):
+            await connection.execute(ENSURE_PARTITIONS, [day, day])
+
+
+async def ensure_ahead(database: Database) -> None:
+    """Make the partitions of today and the next days, so that no batch has to wait for one."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    async with database.connection() as connection:
+        await connection.execute(ENSURE_PARTITIONS, [today, today + datetime.timedelta(days=_DAYS_AHEAD)])
+
+
+async def retain(database: Database, *, days: int, minute_days: int = 60, hour_days: int = 400) -> int:
+    """Drop the calls and spans older than `days` and rollups older than theirs; how many partitions went."""
+    now = datetime.datetime.now(datetime.UTC)
+    async with database.connection() as connection:
+        # A long query on the records must not make all new ones queue behind this.
+        await connection.execute("set local lock_timeout = '5s'")
+        row = await (await connection.execute(DROP_PARTITIONS, [(now - _days(days)).date()])).fetchone()
+    async with database.connection() as connection:
+        await connection.execute(DROP_MINUTES, [now - _days(minute_days)])
+        await connection.execute(DROP_HOURS, [now - _days(hour_days)])
+    return int(row[0]) if row else 0
+
+
+def _days(count: int) -> datetime.timedelta:
+    return datetime.timedelta(days=count)
