@@ -2,7 +2,7 @@
 
 Every room declares its own `Section`. A key is described by `Field(description=…)`, by a docstring under it or by
 `#:` lines above it; the last two are read from the source only when a schema or the reference page is made, so that
-they cost nothing at start.
+they cost nothing at start. Defaults are given by name (`Field(default=8080, ge=1)`): so the type checker sees them.
 """
 
 from __future__ import annotations
