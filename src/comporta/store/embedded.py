@@ -51,7 +51,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, data_dir: Path, *, say: Say = lambda text: None, settings: Mapping[str, str] | None = None
+        self, data_dir: Path, say: Say = lambda text: None, *, settings: Mapping[str, str] | None = None
     ) -> None:
         self._data_dir = data_dir
         self._say = say
@@ -63,7 +63,7 @@ class EmbeddedPostgres:
         self._child: Child | None = None
 
     @property
-    def running(self) -> bool:
+    def alive(self) -> bool:
         return self._child is not None and self._child.running
 
     @property
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Start the server, made first if need be; the DSN of its database. Does nothing where it runs."""
         try:
-            if not self.running:
+            if not self.alive:
                 self._start()
             return self._dsn()
         except OSError as error:
@@ -248,7 +248,7 @@ class EmbeddedPostgres:
         told = False
         while not self._ready():
             waited_s = time.monotonic() - begun
-            if not self.running or waited_s > START_LIMIT_S:
+            if not self.alive or waited_s > START_LIMIT_S:
                 raise Unavailable("\n  ".join(["The embedded database did not start; its log ends:", *self._log_end()]))
             if waited_s > SAY_AFTER_S and not told:
                 self._say(f"The database is still starting (recovering after a crash?); its log is {self._log}.")

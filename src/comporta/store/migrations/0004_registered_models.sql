@@ -2,7 +2,7 @@ create table registered_model (
     name text primary key,
     provider text not null,
     model text not null,
-    price jsonb not null default '{}',
+    price jsonb,
     context integer check (context > 0),
     max_output integer check (max_output > 0),
     capabilities text[] not null default '{}',

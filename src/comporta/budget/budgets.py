@@ -1,0 +1,157 @@
+"""Budgets as rows: whose spending, over which period, up to how much. Nothing is held back by them here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, get_args
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from comporta.budget.periods import PERIODS, Period, period_of
+from comporta.errors import BadRequest, NotFound
+from comporta.pipeline import new_id
+from comporta.store.database import Database
+from comporta.store.fields import checked_name
+from comporta.store.rows import Rows
+
+Scope = Literal["key", "team", "environment", "feature", "all"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+TOPIC = "budgets"
+#: A thousand million dollars; more is a slip (micro-dollars counted twice).
+LIMIT_CEILING_MICROUSD = 10**15
+
+SELECT = """
+select id, name, scope, value, period, limit_microusd, extract(epoch from created_at)::float8, created_by
+from budget order by created_at, id
+"""
+INSERT = """
+insert into budget (id, name, scope, value, period, limit_microusd, created_at, created_by)
+values (%(id)s, %(name)s, %(scope)s, %(value)s, %(period)s, %(limit_microusd)s, to_timestamp(%(now_s)s), %(by)s)
+returning id
+"""
+UPDATE = """
+update budget set name = %(name)s, scope = %(scope)s, value = %(value)s, period = %(period)s,
+    limit_microusd = %(limit_microusd)s
+where id = %(id)s returning id
+"""
+DELETE = "delete from budget where id = %(id)s returning id"
+
+
+class Budget(Struct, frozen=True):
+    """At most `limit_microusd` in each `period` for one key (by id), team, environment or feature, or for all calls."""
+
+    id: str
+    name: str
+    scope: Scope
+    #: Whose: the key's id or the name of the team, environment or feature; None for all.
+    value: str | None
+    period: Period
+    limit_microusd: int
+    created_at_s: float
+    created_by: str
+
+
+#: What was spent under a budget from one point in time to another, in micro-dollars.
+Spent = Callable[[Budget, float, float], Awaitable[int]]
+
+
+class Budgets:
+    """All budgets, held in memory; `load` fills it, at start and on each notice of a change."""
+
+    topic = TOPIC
+
+    def __init__(
+        self, database: Database, *, spent: Spent | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._rows: Rows[Budget] = Rows(
+            database, topic=TOPIC, select=SELECT, read=_read, key=lambda budget: budget.id
+        )  # fmt: skip
+        self._spent = spent
+        self._clock = clock
+
+    async def load(self) -> None:
+        await self._rows.load()
+
+    def list(self) -> list[Budget]:
+        """All budgets, oldest first, as of the last load."""
+        return [*self._rows.held.values()]
+
+    def get(self, budget_id: str) -> Budget:
+        budget = self._rows.held.get(budget_id)
+        if budget is None:
+            raise _unknown(budget_id)
+        return budget
+
+    async def create(
+        self, *, name: str, scope: str, period: str, limit_microusd: int, value: str | None = None, by: str = ""
+    ) -> Budget:
+        budget = _checked(Budget(new_id(), name, scope, value, period, limit_microusd, self._clock(), by))  # type: ignore[arg-type]
+        return await self._write(INSERT, budget)
+
+    async def update(
+        self,
+        budget_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        scope: str | UnsetType = UNSET,
+        value: str | UnsetType | None = UNSET,
+        period: str | UnsetType = UNSET,
+        limit_microusd: int | UnsetType = UNSET,
+    ) -> Budget:
+        """Change what is given and leave the rest."""
+        given = {"name": name, "scope": scope, "value": value, "period": period, "limit_microusd": limit_microusd}
+        await self.load()
+        changed = {field: new for field, new in given.items() if new is not UNSET}
+        return await self._write(UPDATE, _checked(structs.replace(self.get(budget_id), **changed)))
+
+    async def delete(self, budget_id: str) -> None:
+        if await self._rows.write(DELETE, {"id": budget_id}, taken="") is None:
+            raise _unknown(budget_id)
+
+    async def spent(self, budget: Budget, now_s: float) -> int | None:
+        """Micro-dollars spent in the period that holds `now_s`; None where nobody keeps records."""
+        if self._spent is None:
+            return None
+        begin_s, end_s = period_of(budget.period, now_s)
+        return await self._spent(budget, begin_s, end_s)
+
+    async def _write(self, statement: str, budget: Budget) -> Budget:
+        values = structs.asdict(budget) | {"now_s": budget.created_at_s, "by": budget.created_by}
+        taken = f"A budget named {budget.name} exists already; choose another name, or change that one."
+        if await self._rows.write(statement, values, taken=taken) is None:
+            raise _unknown(budget.id)
+        return budget
+
+
+def _read(row: Sequence[Any]) -> Budget:
+    return Budget(*row)
+
+
+def _checked(budget: Budget) -> Budget:
+    checked_name(budget.name, "name")
+    if budget.scope not in SCOPES:
+        raise BadRequest(f"scope must be one of {', '.join(SCOPES)}.", param="scope")
+    if budget.period not in PERIODS:
+        raise BadRequest(f"period must be one of {', '.join(PERIODS)}.", param="period")
+    if budget.scope == "all" and budget.value is not None:
+        raise BadRequest("value must be left out where the scope is all.", param="value")
+    if budget.scope != "all":
+        checked_name(budget.value, "value")
+    _check_limit(budget.limit_microusd)
+    return budget
+
+
+def _check_limit(limit_microusd: object) -> None:
+    if isinstance(limit_microusd, bool) or not isinstance(limit_microusd, int):
+        raise BadRequest("limit_microusd must be a whole number of micro-dollars.", param="limit_microusd")
+    if not 0 < limit_microusd <= LIMIT_CEILING_MICROUSD:
+        raise BadRequest(
+            f"limit_microusd must lie between 1 and {LIMIT_CEILING_MICROUSD} (a thousand million dollars).",
+            param="limit_microusd",
+        )
+
+
+def _unknown(budget_id: str) -> NotFound:
+    return NotFound(f"There is no budget with the id {budget_id!r}.", param="id")
