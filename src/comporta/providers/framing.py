@@ -31,13 +31,14 @@ def _too_large(limit: int) -> UpstreamFault:
 class _Cutter:
     """Bytes in, pieces between separators out; what is not complete waits without being copied again and again."""
 
-    __slots__ = ("_limit", "_rest", "_rest_bytes", "_separator")
+    __slots__ = ("_limit", "_rest", "_rest_bytes", "_separator", "empty")
 
     def __init__(self, separator: bytes, limit: int) -> None:
         self._separator = separator
         self._limit = limit
         self._rest: list[bytes] = []
         self._rest_bytes = 0
+        self.empty = True
 
     def cut(self, data: bytes) -> list[bytes]:
         rest = self._rest
@@ -48,6 +49,7 @@ class _Cutter:
             data = b"".join(rest)
             rest.clear()
             self._rest_bytes = 0
+            self.empty = True
         pieces = data.split(self._separator)
         left = pieces.pop()
         limit = self._limit
@@ -67,6 +69,7 @@ class _Cutter:
     def _wait(self, data: bytes) -> list[bytes]:
         self._rest.append(data)
         self._rest_bytes += len(data)
+        self.empty = False
         if self._rest_bytes > self._limit + len(self._separator):
             raise _too_large(self._limit)
         return []
@@ -75,6 +78,7 @@ class _Cutter:
         data = b"".join(self._rest)
         self._rest.clear()
         self._rest_bytes = 0
+        self.empty = True
         return data
 
 
@@ -85,15 +89,28 @@ class Frames:
     event without any `data` line is no frame, as the standard has it; one with an empty `data` line is.
     """
 
-    __slots__ = ("_after_cr", "_cutter", "_head")
+    __slots__ = ("_after_cr", "_cutter", "_head", "_limit")
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
         self._cutter = _Cutter(b"\n\n", limit)
+        self._limit = limit
         self._after_cr = False
         self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now."""
+        if (
+            self._head is None
+            and data[:6] == b"data: "
+            and data[-2:] == b"\n\n"
+            and data.count(b"\n") == 2
+            and not self._after_cr
+            and self._cutter.empty
+            and b"\r" not in data
+            and len(data) <= self._limit
+        ):
+            # One whole frame in one chunk: the usual case of a stream of tokens.
+            return [Frame(None, data[6:-2])]
         if self._head is not None:
             data = self._past_mark(data)
         if self._after_cr or b"\r" in data:
