@@ -1,0 +1,28 @@
+"""The sections `server:` and `outgoing:` of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from comporta.config.section import Section
+from comporta.config.values import Duration, Size
+
+
+class ServerSection(Section):
+    """Where and how the gate listens."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; `COMPORTA_HOST` wins over it.")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on; `COMPORTA_PORT` wins over it.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer calls; more than one needs Redis.")
+    max_body: Size = Field(20 * 1024 * 1024, validate_default=True, description="Largest body of a request.")
+    body_timeout: Duration = Field(60.0, validate_default=True, description="Time a client has to send its body.")
+    metrics_key: bool = Field(True, description="Whether `/metrics` wants a key.")
+
+
+class OutgoingSection(Section):
+    """How providers are reached."""
+
+    proxy: str | None = Field(None, description="An HTTP proxy for requests to providers.")
+    ca_file: Path | None = Field(None, description="Certificate authorities of your own, as a PEM file.")

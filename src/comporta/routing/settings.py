@@ -1,0 +1,48 @@
+"""The section `routes:` of the configuration."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from comporta.config.section import Section
+from comporta.providers.settings import TimeoutsSection
+
+
+class VariantSection(Section):
+    """One way to answer a route."""
+
+    model: str = Field(description="`provider/model`, or the name of a model under `models`.")
+    name: str | None = Field(None, description="Its name in records and headers; default: the model's.")
+    weight: float = Field(1.0, ge=0, description="Its share of the route's calls.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Defaults that a body may override.")
+
+
+class RouteImagesSection(Section):
+    """What is done with images on this route."""
+
+    max_bytes: int | None = Field(None, gt=0, description="Largest image in bytes (default 4 MB).")
+    shrink: bool = Field(False, description="Shrink large images before they are sent.")
+    shrink_to_px: int = Field(1024, gt=0, description="Longest side after shrinking, in pixels.")
+
+
+class RouteSection(Section):
+    """The name an application asks for, and the variants that answer it."""
+
+    model: str | None = Field(None, description="Short for a single variant.")
+    variants: list[VariantSection] = Field(default_factory=list, description="The ways to answer, by weight.")
+    sticky: bool = Field(True, description="Keep a session, else a user, on one variant.")
+    content: Literal["full", "preview", "hashed", "off"] | None = Field(
+        None, description="What records keep of prompt and reply; default: `records.content`."
+    )
+    images: RouteImagesSection | None = Field(None, description="Limits on images, and shrinking.")
+    timeouts: TimeoutsSection | None = Field(None, description="Time limits that override the provider's.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> RouteSection:
+        if (self.model is None) == (not self.variants):
+            raise ValueError("give either `model` or `variants`")
+        if self.variants and not any(v.weight > 0 for v in self.variants):
+            raise ValueError("at least one variant needs a weight above 0")
+        return self
