@@ -15,7 +15,14 @@ from comporta.providers.statuses import decoded, fault_for
 #: Codes and types, lower case, and the status they stand for.
 _CONTEXT: Final = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 _FILTER: Final = frozenset(
-    {"content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"}
+    {
+        "content_filter",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "moderation_blocked",
+        "image_content_policy_violation",
+        "bio_policy",
+    }
 )
 _MONEY: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits"}
@@ -34,6 +41,17 @@ _STATUSES: Final = {
     "not_found_error": 404,
     "notfounderror": 404,
     "timeout": 408,
+    "invalid_image": 400,
+    "invalid_image_format": 400,
+    "invalid_base64_image": 400,
+    "invalid_image_url": 400,
+    "image_too_large": 400,
+    "image_too_small": 400,
+    "image_parse_error": 400,
+    "image_file_too_large": 400,
+    "unsupported_image_media_type": 400,
+    "empty_image_file": 400,
+    "failed_to_download_image": 400,
 }
 #: Runs of letters and digits as long as keys are; words, numbers and names of models stay.
 _KEY: Final = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}")
