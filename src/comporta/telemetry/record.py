@@ -192,6 +192,11 @@ def class_of(error: errors.ComportaError) -> str:
     return "internal"
 
 
+def is_hit(cache: str) -> bool:
+    """Whether an answer came out of a cache."""
+    return cache.startswith("hit") or cache in ("exact", "semantic")
+
+
 def in_safe_text(record: CallRecord) -> CallRecord:
     """The record without what can't be encoded: lone surrogates, values that are no JSON. Content goes."""
     lean = structs.replace(record.without_content(), tags={}, spans=tuple(_safe_span(s) for s in record.spans))

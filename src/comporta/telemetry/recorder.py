@@ -17,7 +17,7 @@ import structlog
 from comporta.errors import ClientGone, ComportaError
 from comporta.pipeline import Call, Gathered, Next
 from comporta.telemetry.capture import Capture, Mode, size_of
-from comporta.telemetry.record import CallRecord, encoded, in_safe_text, rebuilt, record_of
+from comporta.telemetry.record import CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
 from comporta.types import Event, Reply, Usage
 
@@ -248,11 +248,6 @@ class Watched:
         if is_hit(self._call.cache):
             return 0
         return self._recorder.price(self._call) if self._call.usage is not None else None
-
-
-def is_hit(cache: str) -> bool:
-    """Whether an answer came out of a cache."""
-    return cache.startswith("hit") or cache in ("exact", "semantic")
 
 
 def _told(error: Exception) -> ComportaError:

@@ -15,7 +15,7 @@ import structlog
 
 from comporta.errors import Unavailable
 from comporta.store.database import Database
-from comporta.telemetry import tables
+from comporta.telemetry import partitions, tables
 from comporta.telemetry.record import CallRecord, encoded
 from comporta.telemetry.spool import Spool, lock_folder
 from comporta.telemetry.spooled import Place, Quarantine, Spooled
@@ -110,7 +110,7 @@ class Shipper:
         now_s = time.monotonic()
         self._spool.survey()
         if now_s >= self._ahead_at_s:
-            await tables.ensure_ahead(self._database)
+            await partitions.ensure_partitions(self._database)
             self._ahead_at_s = now_s + _AHEAD_EVERY_S
         if now_s >= self._adopt_at_s:
             await self._ship_dead()
@@ -189,9 +189,9 @@ class Shipper:
         self.quarantine.put(encoded(record), type(error).__name__)
 
     async def _insert_with_days(self, records: Sequence[CallRecord]) -> None:
-        missing = {tables.day_of(r) for r in records} - self._days
+        missing = {partitions.day_of(r) for r in records} - self._days
         if missing:
-            await tables.ensure_days(self._database, missing)
+            await partitions.ensure_days(self._database, missing)
             self._days |= missing
         await self._insert(self._database, records)
 

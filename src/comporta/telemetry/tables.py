@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Sequence
 
 import msgspec
 from msgspec import structs
 
-from comporta.store.database import Connection, Database
+from comporta.store.database import Connection
 from comporta.telemetry.record import CallRecord
 from comporta.types import Usage
 
@@ -23,7 +22,6 @@ _MAX_INDEXED_CHARS = 256
 BUCKETS = tuple(f for f in Usage.__struct_fields__ if f != "estimated")
 
 _POSITION = {name: i for i, name in enumerate(CallRecord.__struct_fields__)}
-_DAYS_AHEAD = 3
 
 
 def _text(field: str) -> str:
@@ -148,10 +146,6 @@ INSERT = f"""
     )
     select count(*) from fresh
 """
-ENSURE_PARTITIONS = "select ensure_record_partitions(%s, %s)"
-DROP_PARTITIONS = "select drop_record_partitions(%s)"
-DROP_MINUTES = "delete from rollup_minute where period < %s"
-DROP_HOURS = "delete from rollup_hour where period < %s"
 
 #: PostgreSQL's text can't hold the character NUL; an escaped backslash before `u0000` is no NUL.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -184,41 +178,3 @@ def _field(json: bytes) -> bytes:
     if rb"\u0000" in json:
         json = _NUL.sub(rb"\1", json)
     return json.replace(b"\\", b"\\\\")
-
-
-def day_of(record: CallRecord) -> datetime.date:
-    """Raises OverflowError for a start that no calendar knows."""
-    return (
-        datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=record.started_us)
-    ).date()
-
-
-async def ensure_days(database: Database, days: set[datetime.date]) -> None:
-    """Make the partitions for these days, each run of days in one go."""
-    async with database.connection() as connection:
-        for day in sorted(days):
-            await connection.execute(ENSURE_PARTITIONS, [day, day])
-
-
-async def ensure_ahead(database: Database) -> None:
-    """Make the partitions of today and the next days, so that no batch has to wait for one."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    async with database.connection() as connection:
-        await connection.execute(ENSURE_PARTITIONS, [today, today + datetime.timedelta(days=_DAYS_AHEAD)])
-
-
-async def retain(database: Database, *, days: int, minute_days: int = 60, hour_days: int = 400) -> int:
-    """Drop the calls and spans older than `days` and rollups older than theirs; how many partitions went."""
-    now = datetime.datetime.now(datetime.UTC)
-    async with database.connection() as connection:
-        # A long query on the records must not make all new ones queue behind this.
-        await connection.execute("set local lock_timeout = '5s'")
-        row = await (await connection.execute(DROP_PARTITIONS, [(now - _days(days)).date()])).fetchone()
-    async with database.connection() as connection:
-        await connection.execute(DROP_MINUTES, [now - _days(minute_days)])
-        await connection.execute(DROP_HOURS, [now - _days(hour_days)])
-    return int(row[0]) if row else 0
-
-
-def _days(count: int) -> datetime.timedelta:
-    return datetime.timedelta(days=count)
