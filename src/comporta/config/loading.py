@@ -88,8 +88,8 @@ def load(root: type[T], path: Path | None, environment: Mapping[str, str], name:
     tree = filled.fill(tree)
     value, tree, findings = _validated(root, tree)
     secrets = frozenset({*filled.used, *shape.secret_texts(root, tree)})
-    findings = [finding for finding in findings if not _is_noise(finding, filled)]
-    mistakes = [*reading.mistakes, *filled.mistakes, *explain(root, tree, findings, secrets)]
+    unread = filled.unfilled | {one.path for one in reading.mistakes if _is_empty(exact(tree, one.path))}
+    mistakes = [*reading.mistakes, *filled.mistakes, *explain(root, tree, findings, secrets, unread)]
     if mistakes or value is None:
         order = {str(file): position for position, file in enumerate(reading.watched)}
         mistakes.sort(key=lambda one: (order.get(one.place.file, -1), one.place.line))
@@ -188,10 +188,5 @@ def _validated(root: type[T], tree: Node) -> tuple[T | None, Node, list[Finding]
     return None, tree, findings
 
 
-def _is_noise(finding: Finding, filled: Substitution) -> bool:
-    """Whether an error only follows from a variable that is not set."""
-    if finding.path in filled.unfilled:
-        return True
-    if finding.error["type"] not in ("value_error", "assertion_error"):
-        return False
-    return any(path[: len(finding.path)] == finding.path for path in filled.unfilled)
+def _is_empty(node: Node | None) -> bool:
+    return isinstance(node, Scalar) and node.value is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from pydantic_core import ErrorDetails
@@ -79,11 +79,14 @@ def repairs(findings: Iterable[Finding], tree: Node) -> dict[Path, Node]:
     return found
 
 
-def explain(root: Any, tree: Node, findings: Sequence[Finding], secrets: Iterable[str]) -> list[Mistake]:
-    """One mistake per thing that is wrong."""
+def explain(
+    root: Any, tree: Node, findings: Sequence[Finding], secrets: Iterable[str], unread: Set[Path]
+) -> list[Mistake]:
+    """One mistake per thing that is wrong; `unread` are the places of values that are told to be missing already."""
     hidden = sorted(secrets, key=len, reverse=True)
     found: list[Mistake] = []
-    for path, texts in _texts(root, tree, _likely(findings)).items():
+    told = [finding for finding in _likely(findings) if not _is_noise(finding, unread)]
+    for path, texts in _texts(root, tree, told).items():
         place = nearest(tree, path).place
         found += [Mistake(place, path, scrub(text, hidden)) for text in texts]
     return found
@@ -105,6 +108,15 @@ def _likely(findings: Sequence[Finding]) -> list[Finding]:
 def _misfit(findings: Sequence[Finding]) -> tuple[bool, int]:
     wrong_shape = any(one.branch is not None and one.path == one.branch[0] for one in findings)
     return wrong_shape and any(one.error["type"] in _EXPECTED for one in findings), len(findings)
+
+
+def _is_noise(finding: Finding, unread: Set[Path]) -> bool:
+    """Whether an error only follows from a value that could not be read: a variable that is not set, an alias."""
+    if finding.path in unread:
+        return True
+    if finding.error["type"] not in ("value_error", "assertion_error"):
+        return False
+    return any(path[: len(finding.path)] == finding.path for path in unread)
 
 
 def _texts(root: Any, tree: Node, findings: Sequence[Finding]) -> dict[Path, list[str]]:

@@ -17,7 +17,7 @@ T = TypeVar("T", bound=BaseModel)
 MASK = "***"
 _SHOW_END_FROM = 13
 _SECRET_NAME = re.compile(
-    r"(^|[^a-z])(api_?key|key|secret|token|password|passwd|pass|pwd|authorization|credentials?|cookie|dsn)$"
+    r"(^|[^a-z])(secret|token|password|passwd|pass|pwd|authorization|credentials?|cookie|dsn)$|(_|api)key$"
 )
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
 #: A value that is a variable is text until the environment is known; editors must let it stand anywhere.
