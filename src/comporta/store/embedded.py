@@ -26,6 +26,7 @@ NAME = "comporta"
 PASSWORD_FILE = "postgres.password"  # noqa: S105  the file's name
 LOG_FILE = "postgres.log"
 LOG_LIMIT_BYTES = 10_000_000
+LOCK_LIMIT_S = 2.0
 START_LIMIT_S = 300.0
 STOP_LIMIT_S = 60.0
 SAY_AFTER_S = 5.0
@@ -140,15 +141,13 @@ class EmbeddedPostgres:
             return
         path = self._home / "lock"
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock):
             os.close(lock)
             raise ConfigError(
                 f"Another Comporta already runs on the data folder {self._data_dir}."
                 " Stop it, or choose another folder (COMPORTA_DATA).",
                 code="data_folder_in_use",
-            ) from None
+            )
         places.give(path, self._account)
         self._lock = lock
 
@@ -280,6 +279,20 @@ class EmbeddedPostgres:
                 "The embedded database runs but refuses us. If its password file was changed, remove"
                 f" {self._password_file} and start again. Its log is {self._log}."
             ) from error
+
+
+def _locked(lock: int) -> bool:
+    """Take the lock; a holder that is just being killed gets a moment to be gone."""
+    until = time.monotonic() + LOCK_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True
 
 
 def _read_pid_file(cluster: Path) -> list[str]:
