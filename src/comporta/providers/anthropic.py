@@ -9,12 +9,10 @@ from msgspec import Struct
 
 from comporta.errors import Unsupported, UpstreamError, UpstreamFault
 from comporta.providers import anthropic_decode
-from comporta.providers.anthropic_encode import body_of
+from comporta.providers.anthropic_encode import VERSION, body_of
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
 from comporta.types import Event
-
-VERSION = "2023-06-01"
 
 
 class _Model(Struct, frozen=True):

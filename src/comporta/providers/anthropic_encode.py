@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from comporta.errors import BadRequest
-from comporta.providers.anthropic_thinking import Thinking, think
+from comporta.providers.anthropic_models import traits_of
+from comporta.providers.anthropic_thinking import think
 from comporta.providers.base import Query
 from comporta.providers.carry import (
     GEMINI_SIGNATURE,
@@ -37,9 +38,11 @@ from comporta.types import (
 )
 
 NATIVE: Final = "anthropic.messages"
+#: Asked for unless the client names another: the later one takes no sampling, which older models still do.
+VERSION: Final = "2023-06-01"
 #: Stands in where a model has no structured output of its own: its input is the answer.
 JSON_TOOL: Final = "respond_with_json"
-#: What a catalogue may call structured output; with no capabilities known the model is taken to have it.
+#: What a catalogue may call structured output; where it says nothing the model's name decides.
 _STRUCTURED: Final = frozenset({"json_schema", "structured_output", "structured_outputs", "response_schema"})
 #: Fields of the API that have no canonical name: they pass from any door.
 _OWN_FIELDS: Final = frozenset(
@@ -74,7 +77,7 @@ def body_of(query: Query) -> tuple[JSON, tuple[str, ...]]:
     dropped = list(thinking.dropped)
     if query.kind == "chat":
         body["max_tokens"] = thinking.max_tokens or given.max_tokens or query.max_output or _DEFAULT_MAX_TOKENS
-        body |= _sampling(given, thinking, dropped)
+        body |= _sampling(query, thinks=thinking.config is not None, dropped=dropped)
         if query.stream:
             body["stream"] = True
     extra = _extra(given, dropped)
@@ -103,7 +106,9 @@ def json_tool(query: Query) -> bool:
 
 def _has_structured_output(query: Query, wanted: ResponseFormat) -> bool:
     known = query.capabilities
-    return wanted.schema is not None and (not known or any(word in _STRUCTURED for word in known))
+    if wanted.schema is None:
+        return False
+    return any(word in _STRUCTURED for word in known) if known else traits_of(query.model).structured
 
 
 def _refuse_what_it_cannot(given: Input) -> None:
@@ -324,35 +329,40 @@ def _closed(value: object) -> object:
 # ---- sampling -------------------------------------------------------------------------------------------------------
 
 
-def _sampling(given: Input, thinking: Thinking, dropped: list[str]) -> JSON:
-    temperature, top_p, top_k = given.temperature, given.top_p, given.top_k
-    if thinking.on:
-        # Thinking models sample in their own way: other values are refused.
-        dropped.extend(
-            n for n, v in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)) if v is not None
-        )
-        temperature = top_p = top_k = None
-    if temperature is not None and temperature > 1:
-        temperature = 1.0
-        dropped.append("temperature")
-    if temperature is not None and top_p is not None:
-        # Current models refuse both at once.
-        top_p = None
-        dropped.append("top_p")
+def _sampling(query: Query, *, thinks: bool, dropped: list[str]) -> JSON:
+    given = query.input
     stops = [text for text in given.stop if text.strip()]
-    dropped.extend(
-        name for name in ("seed", "presence_penalty", "frequency_penalty") if getattr(given, name) is not None
-    )
+    dropped.extend(_given(given, "seed", "presence_penalty", "frequency_penalty"))
     if len(stops) < len(given.stop):
         dropped.append("stop")
     user = given.user or (given.metadata or {}).get("user_id")
     return present(
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
+        **_temperature(query, thinks=thinks, dropped=dropped),
         stop_sequences=stops or None,
         metadata={"user_id": user} if isinstance(user, str) else None,
     )
+
+
+def _given(given: Input, *names: str) -> list[str]:
+    return [name for name in names if getattr(given, name) is not None]
+
+
+def _temperature(query: Query, *, thinks: bool, dropped: list[str]) -> JSON:
+    """How to draw tokens. What thinks, newer models and the newer version of the API refuse to be told."""
+    given = query.input
+    newer = query.headers.get("anthropic-version", VERSION) != VERSION
+    if thinks or newer or not traits_of(query.model).sampling:
+        dropped.extend(_given(given, "temperature", "top_p", "top_k"))
+        return {}
+    temperature, top_p = given.temperature, given.top_p
+    if temperature is not None and temperature > 1:
+        temperature = 1.0
+        dropped.append("temperature")
+    if temperature is not None and top_p is not None:
+        # The models of one generation refuse both at once.
+        top_p = None
+        dropped.append("top_p")
+    return {"temperature": temperature, "top_p": top_p, "top_k": given.top_k}
 
 
 def _extra(given: Input, dropped: list[str]) -> JSON:

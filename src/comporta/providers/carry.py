@@ -24,10 +24,10 @@ def to_json(value: object) -> bytes:
 
 
 def address(base_url: str, version: str, path: str) -> str:
-    """The URL of `path` below an API version, whether or not the base names the version already."""
+    """The URL of `path` below an API version, whether or not the base names a version already."""
     base = base_url.rstrip("/")
-    tail = f"/{version}"
-    return f"{base}{path}" if base.endswith(tail) else f"{base}{tail}{path}"
+    named = base.rpartition("/")[2] in (version, "v1", "v1beta")
+    return f"{base}{path}" if named else f"{base}/{version}{path}"
 
 
 def present(**fields: Any) -> JSON:

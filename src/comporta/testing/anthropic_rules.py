@@ -18,6 +18,7 @@ from comporta.testing.rules import (
 )
 from comporta.types import JSON
 
+_VERSIONS: Final = ("2023-06-01", "2026-10-21")
 _COUNTED: Final = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed",
      "context_management", "mcp_servers"}
@@ -26,6 +27,12 @@ _FIELDS: Final = _COUNTED | {
     "max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "container",
     "inference_geo", "diagnostics",
 }  # fmt: skip
+#: Models that draw tokens and think in their own way, by the beginning of their names.
+_OWN_WAY: Final = (
+    "claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-sonnet-5", "claude-haiku-5", "claude-fable",
+    "claude-mythos",
+)  # fmt: skip
+_OLDER: Final = ("claude-2", "claude-3", "claude-haiku-4", "claude-opus-4-5", "claude-opus-4-1", "claude-sonnet-4-5")
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _BLOCKS: Final[dict[str, frozenset[str]]] = {
     "text": frozenset({"type", "text", "cache_control", "citations"}),
@@ -42,13 +49,16 @@ _TOOL: Final = frozenset({"type", "name", "description", "input_schema", "strict
 def check_headers(headers: dict[str, str]) -> None:
     if not headers.get("x-api-key") and not headers.get("authorization"):
         raise Broken("x-api-key header is required", status=401, kind="authentication_error")
-    need(headers.get("anthropic-version") == "2023-06-01", "anthropic-version: header is required")
+    need(headers.get("anthropic-version") in _VERSIONS, f"anthropic-version: one of {_VERSIONS} is required")
     need("application/json" in headers.get("content-type", ""), "content-type: application/json is wanted")
 
 
-def check(body: JSON, *, counting: bool) -> None:
-    """Raises Broken for the first thing that the API would refuse."""
+def check(body: JSON, version: str | None, *, counting: bool) -> None:
+    """Raises Broken for the first thing that this version of the API would refuse."""
     known(body, _COUNTED if counting else _FIELDS, "")
+    if version != _VERSIONS[0]:
+        for name in ("temperature", "top_p", "top_k"):
+            need(name not in body, f"{name}: removed in this version of the API")
     text_at(body.get("model"), "model")
     tools = _tools(body)
     _messages(body)
@@ -178,6 +188,9 @@ def _choice(body: JSON, tools: set[str]) -> None:
 
 
 def _sampling(body: JSON) -> None:
+    if body["model"].startswith(_OWN_WAY):
+        for name in ("temperature", "top_p", "top_k"):
+            need(name not in body, f"`{name}` is deprecated for this model.")
     if "temperature" in body:
         number_at(body["temperature"], "temperature", 0, 1)
         need("top_p" not in body, "`temperature` and `top_p` cannot both be specified for this model")
@@ -195,6 +208,7 @@ def _thinking(body: JSON) -> None:
     thinking = object_at(body.get("thinking", {"type": "disabled"}), "thinking")
     kind = one_of(thinking.get("type"), ("enabled", "disabled", "adaptive", "between_tools"), "thinking.type")
     if kind == "enabled":
+        need(not body["model"].startswith(_OWN_WAY), '"thinking.type.enabled" is not supported for this model.')
         number_at(thinking.get("budget_tokens"), "thinking.budget_tokens", 1024, body["max_tokens"] - 1)
     if kind not in ("enabled", "adaptive"):
         return
@@ -202,6 +216,10 @@ def _thinking(body: JSON) -> None:
     need("top_k" not in body, "`top_k` must be unset when thinking is enabled")
     choice = body.get("tool_choice", {}).get("type", "auto")
     need(choice in ("auto", "none"), "Thinking may not be enabled when tool_choice forces tool use.")
+    if kind == "adaptive":
+        older = body["model"].startswith(_OLDER)
+        need(not older, "adaptive thinking is not supported on this model")
+        return
     answers = [m for m in body["messages"] if m["role"] == "assistant" and isinstance(m["content"], list)]
     if answers and any(block["type"] == "tool_use" for block in answers[-1]["content"]):
         first = answers[-1]["content"][0]["type"]

@@ -18,7 +18,7 @@ _KINDS: Final = {
     404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error",
     529: "overloaded_error",
 }  # fmt: skip
-_MODELS: Final = ("claude-sonnet-4-5", "claude-haiku-4-5")
+_MODELS: Final = ("claude-sonnet-5-5", "claude-haiku-4-5")
 
 
 class FakeAnthropic(FakeUpstream):
@@ -49,7 +49,7 @@ def _checked(route: Route, *, counting: bool) -> Route:
             check_headers(seen.headers)
             if not seen.valid:
                 raise Broken("The request body is not valid JSON")
-            check(seen.json, counting=counting)
+            check(seen.json, seen.headers.get("anthropic-version"), counting=counting)
         except Broken as broken:
             kind = broken.kind or "invalid_request_error"
             return Answer(status=broken.status, body=_envelope(kind, broken.message))
