@@ -1,0 +1,107 @@
+"""`/admin/budgets`: limits on spending, and what has been spent of them."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from comporta.budget.budgets import Budget, Budgets, Scope
+from comporta.budget.periods import Period
+from comporta.errors import BadRequest
+from comporta.gateway.admin.shapes import By, Deleted, Id, In, Listing, Out, moment
+
+NOTE = "This budget is kept and its spending counted, but no call is refused on its account yet."
+
+_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-monthly"])]
+_Value = Annotated[str, Field(min_length=1, max_length=100, examples=["support"])]
+_Limit = Annotated[int, Field(gt=0, le=10**15, examples=[100_000_000])]
+
+
+class NewBudget(In):
+    """A budget to make."""
+
+    name: _Name
+    scope: Scope = Field(description="Whose spending: that of a key, a team, an environment, a feature, or all.")
+    value: _Value | None = Field(None, description="Its name (for a key its id); left out where the scope is all.")
+    period: Period = Field(description="Over which period, in UTC.", examples=["month"])
+    limit_microusd: _Limit = Field(description="Micro-dollars in each period: 1000000 are a dollar.")
+
+
+class BudgetChange(In):
+    """What to change of a budget; what is left out stays."""
+
+    name: _Name | None = None
+    scope: Scope | None = None
+    value: _Value | None = Field(None, description="null where the scope is all.")
+    period: Period | None = None
+    limit_microusd: _Limit | None = None
+
+
+class BudgetOut(Out):
+    """A budget and what was spent of it in the running period."""
+
+    id: str
+    name: str
+    scope: Scope
+    value: str | None
+    period: Period
+    limit_microusd: int
+    spent_microusd: int | None = Field(description="Priced calls of the running period; null where nothing counts.")
+    enforced: Literal[False] = Field(False, description="Whether calls are refused once it is used up.")
+    note: str = NOTE
+    created_at: datetime
+    created_by: str
+
+
+def router(budgets: Budgets) -> APIRouter:
+    on = _On(budgets)
+    made = APIRouter(prefix="/admin/budgets", tags=["budgets"])
+    made.add_api_route("", on.list, methods=["GET"], summary="List budgets")
+    made.add_api_route("", on.create, methods=["POST"], status_code=201, summary="Make a budget")
+    made.add_api_route("/{id}", on.get, methods=["GET"], summary="Show a budget")
+    made.add_api_route("/{id}", on.update, methods=["PATCH"], summary="Change a budget")
+    made.add_api_route("/{id}", on.delete, methods=["DELETE"], summary="Delete a budget")
+    return made
+
+
+class _On:
+    def __init__(self, budgets: Budgets) -> None:
+        self._budgets = budgets
+
+    async def list(self) -> Listing[BudgetOut]:
+        """All budgets, oldest first."""
+        return Listing(data=[await self._shown(budget) for budget in self._budgets.list()])
+
+    async def create(self, body: NewBudget, by: By) -> BudgetOut:
+        """Make a budget. It is recorded and counted; refusing calls on its account comes later, see `enforced`."""
+        return await self._shown(await self._budgets.create(**body.model_dump(), by=by))
+
+    async def get(self, id: Id) -> BudgetOut:
+        """One budget."""
+        return await self._shown(self._budgets.get(id))
+
+    async def update(self, id: Id, body: BudgetChange) -> BudgetOut:
+        """Change what is given and leave the rest."""
+        given = body.model_dump(exclude_unset=True)
+        for field, value in given.items():
+            if value is None and field != "value":
+                raise BadRequest(f"{field} can't be null; leave it out to keep it as it is.", param=field)
+        return await self._shown(await self._budgets.update(id, **given))
+
+    async def delete(self, id: Id) -> Deleted:
+        """Delete a budget; the calls it counted stay."""
+        await self._budgets.delete(id)
+        return Deleted(deleted=id)
+
+    async def _shown(self, budget: Budget) -> BudgetOut:
+        at = moment(budget.created_at_s)
+        assert at is not None, "every budget was made at some time"
+        return BudgetOut(
+            id=budget.id, name=budget.name, scope=budget.scope, value=budget.value, period=budget.period,
+            limit_microusd=budget.limit_microusd, spent_microusd=await self._budgets.spent(budget, time.time()),
+            enforced=False, created_at=at, created_by=budget.created_by,
+        )  # fmt: skip

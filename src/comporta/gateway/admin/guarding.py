@@ -1,0 +1,116 @@
+"""The outermost layer of the admin API: an administrator's key, a bounded body, and a request id on every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from comporta.errors import BodyTooLarge, ComportaError, Forbidden
+from comporta.gateway.reading import request_id_of, secret_of
+from comporta.pipeline import new_id
+from comporta.types import Caller
+
+log = structlog.get_logger("comporta.gateway")
+
+MAX_BODY = 256 * 1024
+#: They describe the software and hold no data, and a browser can't send a key with a page it opens.
+OPEN = ("/admin", "/admin/docs", "/admin/openapi.json")
+
+
+def envelope(error: ComportaError) -> bytes:
+    """OpenAI's error envelope (WIRE 13): absent is JSON null."""
+    told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return msgspec.json.encode({"error": told})
+
+
+class Guarded:
+    """Lets only administrators through to `app`, with `request.state.caller` and `request.state.request_id` set."""
+
+    def __init__(self, app: ASGIApp, authenticate: Callable[[str], Caller]) -> None:
+        self._app = app
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers) or new_id()
+        send = _marked(send, request_id)
+        try:
+            state = {**scope.get("state", {}), "request_id": request_id, "caller": self._caller(scope["path"], headers)}
+            body = await _body(receive)
+        except ComportaError as error:
+            await refuse(send, error)
+            return
+        if body is not None:
+            await self._answer({**scope, "state": state}, _again(body, receive), send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What nobody foresaw is told by its request id; the log knows the rest."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            request_id = scope["state"]["request_id"]
+            log.error("admin_failed", request_id=request_id, path=scope["path"], exc_info=error)
+            told = f"Something failed inside the gate; its log knows more under request id {request_id}."
+            await refuse(send, ComportaError(told))
+
+    def _caller(self, path: str, headers: Headers) -> Caller | None:
+        if path in OPEN:
+            return None
+        caller = self._authenticate(secret_of(headers))
+        if not caller.admin:
+            raise Forbidden(f"The key '{caller.name}' is not an administrator's; /admin needs one that is.")
+        return caller
+
+
+async def refuse(send: Send, error: ComportaError) -> None:
+    head = [(b"content-type", b"application/json")]
+    if error.retry_after_s is not None:
+        head.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": head})
+    await send({"type": "http.response.body", "body": envelope(error)})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or None where the client left before its end."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY:
+            raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return read
+
+
+def _marked(send: Send, request_id: str) -> Send:
+    more = [(b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
+
+    async def write(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: list[Any] = [*message.get("headers", ()), *more]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return write

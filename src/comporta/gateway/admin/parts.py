@@ -1,0 +1,105 @@
+"""What the admin API is given: its collaborators, and how it sees routes, models and the state of the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from comporta.budget.budgets import Budgets
+from comporta.keys.keys import Keys
+from comporta.routing.registered import RegisteredModels
+from comporta.store.database import Database
+from comporta.types import JSON, Price
+
+#: Where an object was said: the configuration file, this API, the environment (a key found there), the catalogue.
+Source = Literal["file", "api", "environment", "catalogue"]
+
+
+class VariantView(Struct, frozen=True):
+    name: str
+    provider: str
+    model: str
+    weight: float
+    params: JSON = {}
+
+
+class RouteView(Struct, frozen=True):
+    """A route as the gate knows it now; `file` and `line` where it stands in the configuration."""
+
+    name: str
+    variants: tuple[VariantView, ...]
+    sticky: bool = True
+    source: Source = "file"
+    file: str | None = None
+    line: int | None = None
+
+
+class ModelView(Struct, frozen=True):
+    """A model that can be asked for, with what is known of it; None and empty are unknown, never «none»."""
+
+    name: str
+    provider: str
+    model: str
+    source: Source
+    price: Price | None = None
+    context: int | None = None
+    max_output: int | None = None
+    capabilities: tuple[str, ...] = ()
+    params: JSON = {}
+    file: str | None = None
+    line: int | None = None
+
+
+class DatabaseStatus(Struct, frozen=True):
+    reachable: bool
+    #: Host and database, without the password.
+    place: str
+    embedded: bool
+    #: The reason where it is not reachable.
+    problem: str | None = None
+
+
+class SpoolStatus(Struct, frozen=True):
+    """Records on this machine that the database does not hold yet."""
+
+    waiting_bytes: int
+    limit_bytes: int
+
+
+class ProviderStatus(Struct, frozen=True):
+    name: str
+    kind: str
+    base_url: str
+    #: Names of its credentials, never the keys themselves.
+    credentials: tuple[str, ...]
+    #: Whether it can be asked: a key is there, or none is needed.
+    ready: bool
+    models: int
+
+
+class Status(Struct, frozen=True):
+    version: str
+    started_at_s: float
+    workers: int
+    in_flight: int
+    database: DatabaseStatus
+    spool: SpoolStatus
+    providers: tuple[ProviderStatus, ...]
+
+
+@dataclass(frozen=True)
+class AdminParts:
+    """The callables are asked at every request, so that a reloaded configuration shows at once."""
+
+    keys: Keys
+    budgets: Budgets
+    registered: RegisteredModels
+    #: Calls and figures are read from it.
+    database: Database
+    routes: Callable[[], Sequence[RouteView]]
+    models: Callable[[], Sequence[ModelView]]
+    providers: Callable[[], Collection[str]]
+    status: Callable[[], Awaitable[Status]]
