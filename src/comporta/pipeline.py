@@ -66,6 +66,7 @@ class Call:
         "depth",
         "door",
         "dropped",
+        "end_ns",
         "error",
         "facts",
         "first_ns",
@@ -142,6 +143,7 @@ class Call:
         self.started_s = time.time()
         self.start_ns = time.perf_counter_ns()
         self.first_ns = 0
+        self.end_ns = 0
         self.spans: list[Span] = []
         self.span_depth = 0
         #: What stages tell each other and the record, by name.
@@ -172,8 +174,14 @@ class Call:
         """Run the endings, once. Safe to call again: the second time does nothing."""
         if error is not None and self.error is None:
             self.error = error
+        self.end_ns = self.end_ns or time.perf_counter_ns()
         while self._endings:
             self._endings.pop()(self)
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the start to the end, or to now while the call runs."""
+        return ((self.end_ns or time.perf_counter_ns()) - self.start_ns) / 1e9
 
     def open_span(self, name: str) -> Span:
         """Start a span below the ones now open; end it with `close_span`."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 import structlog
 from msgspec import Struct
 
 from comporta.errors import ComportaError, NotFound
 from comporta.gateway.answering import Answering
 from comporta.gateway.doors.base import Door
+from comporta.gateway.doors.listing import error as in_envelope
 from comporta.gateway.reading import request_id_of
 from comporta.pipeline import new_id
 
@@ -35,6 +35,7 @@ class Asked(Struct, frozen=True):
     headers: Mapping[str, str]
 
 
+Pairs = Sequence[tuple[str, str]]
 PageOf = Callable[[Asked], Awaitable[Page]]
 #: An application mounted below a path (admin API), called with granian's own scope and protocol.
 Mount = Callable[[Any, Any], Awaitable[None]]
@@ -99,7 +100,7 @@ def _wrong_path(scope: Any, proto: Any, allowed: str | None) -> None:
     else:
         error = ComportaError(f"Use {allowed} here.", code="method_not_allowed", status=405)
     headers = [] if allowed is None else [("allow", allowed)]
-    _send_error(proto, error, request_id_of(scope.headers) or new_id(), headers)
+    _send_error(scope, proto, error, request_id_of(scope.headers) or new_id(), headers)
 
 
 def _printable(path: str) -> str:
@@ -112,26 +113,19 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
         query = dict(parse_qsl(scope.query_string, keep_blank_values=True, max_num_fields=64))
         shown = await page(Asked(rest, query, scope.headers))
     except ComportaError as error:
-        _send_error(proto, error, request_id)
+        _send_error(scope, proto, error, request_id)
     except ValueError as error:
         _send_error(
             proto, ComportaError(f"The query can't be read: {error}.", code="bad_query", status=400), request_id
         )
     except Exception as error:
         log.error("page_failed", request_id=request_id, path=scope.path, kind=type(error).__name__, exc_info=error)
-        _send_error(proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
+        _send_error(scope, proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
     else:
         head = [("content-type", shown.content_type), ("x-request-id", request_id)]
         proto.response_bytes(shown.status, head, b"" if scope.method == "HEAD" else shown.body)
 
 
-def _send_error(proto: Any, error: ComportaError, request_id: str, more: list[tuple[str, str]] | None = None) -> None:
-    head = [("content-type", "application/json"), ("x-request-id", request_id), *(more or [])]
-    proto.response_bytes(error.status, head, envelope(error))
-
-
-def envelope(error: ComportaError) -> bytes:
-    """OpenAI's error envelope (WIRE 13): absent is JSON null."""
-    return msgspec.json.encode(
-        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
-    )
+def _send_error(scope: Any, proto: Any, error: ComportaError, request_id: str, more: Pairs = ()) -> None:
+    head = [("content-type", "application/json"), ("x-request-id", request_id), *more]
+    proto.response_bytes(error.status, head, in_envelope(error, scope.headers))

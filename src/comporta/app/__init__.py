@@ -1,0 +1,1 @@
+"""The one place that knows every room: settings, the gate, and the processes it runs as."""

@@ -1,0 +1,121 @@
+"""The admin API over a gate: how its routes, models, providers and state look from outside.
+
+FastAPI costs half a second to import, so this module is imported when the first request for it comes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from comporta import __version__
+from comporta.app.gate import Gate
+from comporta.errors import Unavailable
+from comporta.gateway.admin.app import admin_app
+from comporta.gateway.admin.parts import (
+    AdminParts,
+    DatabaseStatus,
+    ModelView,
+    ProviderStatus,
+    RouteView,
+    SpoolStatus,
+    Status,
+    VariantView,
+)
+from comporta.gateway.asgi import AsgiMount
+from comporta.types import Caller
+
+
+async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMount:
+    """The admin API, started."""
+    views = Views(gate)
+    parts = AdminParts(
+        keys=gate.keys,
+        budgets=gate.budgets,
+        registered=gate.registered,
+        database=gate.database,
+        routes=views.routes,
+        models=views.models,
+        providers=lambda: list(gate.known.providers),
+        status=views.status,
+    )
+    mount = AsgiMount(admin_app(parts, authenticate))
+    await mount.startup()
+    return mount
+
+
+class Views:
+    """Looks at the gate anew at every request."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._started_at_s = time.time()
+
+    def routes(self) -> Sequence[RouteView]:
+        gate = self._gate
+        found = []
+        for name, route in gate.known.routes.items():
+            variants = tuple(VariantView(v.name, v.provider, v.model, v.weight, v.params) for v in route.variants)
+            section = "routes" if name in gate.known.settings.routes else "models"
+            if name in gate.known.settings.routes or name in gate.known.settings.models:
+                place = gate.loaded.place((section, name))
+                found.append(RouteView(name, variants, route.sticky, "file", str(place.file), place.line))
+            else:
+                found.append(RouteView(name, variants, route.sticky, "environment"))
+        return found
+
+    def models(self) -> Sequence[ModelView]:
+        known = self._gate.known
+        found = [
+            ModelView(
+                m.name, m.provider, m.model, "api", m.price, m.context, m.max_output, tuple(m.capabilities), m.params
+            )
+            for m in self._gate.registered.list()
+        ]
+        for name, provider in known.providers.items():
+            for model in provider.models:
+                facts = provider.facts(model)
+                full = f"{name}/{model}"
+                found.append(
+                    ModelView(
+                        full, name, model, "catalogue", facts.price, facts.context, facts.max_output,
+                        facts.capabilities,
+                    )
+                )  # fmt: skip
+        return found
+
+    async def status(self) -> Status:
+        gate = self._gate
+        spool = gate.telemetry.spool
+        return Status(
+            version=__version__,
+            started_at_s=self._started_at_s,
+            workers=int(os.environ.get("COMPORTA_WORKERS", "1")),
+            in_flight=gate.telemetry.recorder.in_flight,
+            database=await self._database(),
+            spool=SpoolStatus(waiting_bytes=spool.bytes + spool.others_bytes, limit_bytes=spool.max_bytes),
+            providers=tuple(self._providers()),
+        )
+
+    async def _database(self) -> DatabaseStatus:
+        database = self._gate.database
+        embedded = self._gate.loaded.value.database.url is None
+        try:
+            await database.wait_ready(2)
+        except Unavailable as error:
+            return DatabaseStatus(False, database.place, embedded, error.message)
+        return DatabaseStatus(True, database.place, embedded)
+
+    def _providers(self) -> list[ProviderStatus]:
+        return [
+            ProviderStatus(
+                name=name,
+                kind=provider.row.name,
+                base_url=provider.bare.base_url,
+                credentials=tuple(credential.name for credential in provider.credentials.all()),
+                ready=bool(provider.credentials.all()) or not provider.row.needs_key,
+                models=len(provider.models),
+            )
+            for name, provider in self._gate.known.providers.items()
+        ]

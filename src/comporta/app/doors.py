@@ -1,0 +1,143 @@
+"""The gate's server: every door, the small pages, and the admin API, on one port."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from comporta.app.gate import Gate
+from comporta.errors import Forbidden
+from comporta.gateway.answering import Answering, refuse_when
+from comporta.gateway.asgi import AsgiMount
+from comporta.gateway.doors import listing
+from comporta.gateway.doors.anthropic_messages import AnthropicCountTokens, AnthropicMessages
+from comporta.gateway.doors.openai_chat import OpenAIChat
+from comporta.gateway.doors.openai_completions import OpenAICompletions
+from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
+from comporta.gateway.doors.openai_responses import OpenAIResponses
+from comporta.gateway.reading import secret_of
+from comporta.gateway.server import Asked, Page, Server
+from comporta.routing.choose import permitted
+from comporta.telemetry.metrics import CONTENT_TYPE
+from comporta.telemetry.summary import DEFAULT_WINDOW, summarise
+from comporta.types import Caller
+
+
+def make_server(gate: Gate) -> Server:
+    """Put together what a worker answers with."""
+    pages = Pages(gate)
+    answering = Answering(
+        pipeline=gate.pipeline,
+        authenticate=pages.authenticate,
+        admit=pages.admit,
+        max_body=gate.loaded.value.server.max_body,
+        body_timeout_s=gate.loaded.value.server.body_timeout,
+    )
+    return Server(
+        answering=answering,
+        doors=(
+            OpenAIChat(),
+            OpenAICompletions(),
+            OpenAIResponses(),
+            OpenAIEmbeddings(),
+            AnthropicMessages(),
+            AnthropicCountTokens(),
+        ),
+        pages={
+            "/": pages.root,
+            "/v1/models": pages.models,
+            "/v1/models/": pages.model,
+            "/health/live": pages.live,
+            "/health/ready": pages.ready,
+            "/metrics": pages.metrics,
+            "/metrics/llm": pages.summary,
+        },
+        mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
+    )
+
+
+async def _admin(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMount:
+    # FastAPI is half a second of every worker's start, and most gates never need it: imported at the first request.
+    from comporta.app.admin import mounted  # noqa: PLC0415
+
+    return await mounted(gate, authenticate)
+
+
+class Lazy:
+    """A mounted application that is made when its first request comes: it would slow the start of every worker."""
+
+    def __init__(self, make: Callable[[], Awaitable[AsgiMount]]) -> None:
+        self._make = make
+        self._mount: AsgiMount | None = None
+
+    async def __call__(self, scope: Any, proto: Any) -> None:
+        if self._mount is None:
+            self._mount = await self._make()
+        await self._mount(scope, proto)
+
+
+class Pages:
+    """The small GETs."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.admit = refuse_when(lambda: gate.draining, lambda: gate.telemetry.spool.full)
+
+    def authenticate(self, secret: str) -> Caller:
+        return self._gate.keys.authenticate(secret, time.time())
+
+    async def root(self, asked: Asked) -> Page:
+        return Page(b'{"name":"comporta","docs":"/admin/docs","models":"/v1/models","health":"/health/ready"}')
+
+    async def live(self, asked: Asked) -> Page:
+        return Page(b'{"status":"live"}')
+
+    async def ready(self, asked: Asked) -> Page:
+        """Ready to answer calls; a database that is away is told, and is no reason to send callers elsewhere."""
+        gate = self._gate
+        self.admit()
+        return Page(
+            msgspec.json.encode(
+                {"status": "ready", "database": gate.database_state, "spool_bytes": gate.telemetry.spool.bytes}
+            )
+        )
+
+    async def models(self, asked: Asked) -> Page:
+        caller = self.authenticate(secret_of(asked.headers))
+        return Page(listing.listing(self._listed(caller), asked.headers))
+
+    async def model(self, asked: Asked) -> Page:
+        caller = self.authenticate(secret_of(asked.headers))
+        return Page(listing.one(self._listed(caller), asked.rest, asked.headers))
+
+    def _listed(self, caller: Caller) -> list[listing.Listed]:
+        """What a key may use (WIRE 25)."""
+        return [self._shown(name) for name in self._gate.known.names() if permitted(caller, name)]
+
+    def _shown(self, name: str) -> listing.Listed:
+        known = self._gate.known
+        owner, _, model = name.partition("/")
+        provider = known.providers.get(owner)
+        if provider is None or name in known.routes:
+            return listing.Listed(name)
+        facts = provider.facts(model)
+        return listing.Listed(name, owner, context=facts.context, max_output=facts.max_output)
+
+    async def metrics(self, asked: Asked) -> Page:
+        if self._gate.loaded.value.server.metrics_key:
+            self.authenticate(secret_of(asked.headers))
+        return Page(self._gate.telemetry.metrics.text(), CONTENT_TYPE)
+
+    async def summary(self, asked: Asked) -> Page:
+        """Figures for people and dashboards; a key that is no admin's sees its own."""
+        caller = self.authenticate(secret_of(asked.headers))
+        query = dict(asked.query)
+        if not caller.admin and query.setdefault("key", caller.key_id) != caller.key_id:
+            raise Forbidden("This key may see its own figures only.", param="key")
+        window = query.pop("window", DEFAULT_WINDOW)
+        group_by = query.pop("group_by", None)
+        summary = await summarise(self._gate.database, window=window, filters=query, group_by=group_by)
+        return Page(msgspec.json.encode(summary))

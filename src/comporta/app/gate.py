@@ -1,0 +1,251 @@
+"""The gate itself: every room put together, for the workers of `comporta serve` and for use inside a Python program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from comporta.app.batch import batch
+from comporta.app.folder import Folder
+from comporta.app.known import Found, Known, build
+from comporta.app.loaded import Places, load_settings
+from comporta.app.ollama import ollama_models
+from comporta.app.settings import Settings
+from comporta.app.telemetry import Telemetry
+from comporta.budget.budgets import Budgets
+from comporta.config.loading import Loaded
+from comporta.config.watch import Watched, fingerprint, watch
+from comporta.errors import BadRequest, ComportaError
+from comporta.gateway.answering import call_of
+from comporta.gateway.asking import Streamed, ask
+from comporta.gateway.attempt import Attempt, Reached
+from comporta.gateway.doors.base import Door
+from comporta.gateway.doors.openai_chat import OpenAIChat
+from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
+from comporta.gateway.fetching import fetch
+from comporta.gateway.images import ImagesPolicy, images_stage
+from comporta.gateway.reach import reach
+from comporta.gateway.transport import AiohttpTransport
+from comporta.keys.keys import Keys
+from comporta.pipeline import STAGES, Call, Stage, compose
+from comporta.providers.catalogue import Catalogue, cost_microusd
+from comporta.providers.rows import detect
+from comporta.providers.wires import Speakers
+from comporta.routing.choose import Choose
+from comporta.routing.registered import RegisteredModel, RegisteredModels
+from comporta.store.changes import Changes
+from comporta.store.database import Database
+from comporta.types import JSON, Caller, Price, Reply
+
+log = structlog.get_logger("comporta.gate")
+
+_CHAT = OpenAIChat()
+_EMBEDDINGS = OpenAIEmbeddings()
+#: Who asks when nobody else is named: the program that holds the gate.
+PYTHON = Caller(key_id="python", name="python", admin=True)
+
+Messages = str | Sequence[Mapping[str, Any]]
+
+
+class Gate:
+    """A gate on a data folder and a database: `open` it, ask it, `close` it.
+
+    In a program: `async with comporta.open("comporta.yaml") as gate: await gate.chat("Hello")`.
+    """
+
+    def __init__(self, folder: Folder, loaded: Loaded[Settings], dsn: str) -> None:
+        settings = loaded.value
+        self.folder = folder
+        self.database = Database(dsn, max_size=settings.database.max_connections)
+        self.keys = Keys(self.database)
+        self.budgets = Budgets(self.database)
+        self.registered = RegisteredModels(self.database)
+        self.catalogue = Catalogue.shipped()
+        self._speakers = Speakers(folder.cache)
+        self.transport = AiohttpTransport(
+            proxy=settings.outgoing.proxy, ca_file=str(settings.outgoing.ca_file or "") or None
+        )
+        self.loaded = loaded
+        self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
+        self.known: Known = self._build(loaded)
+        self.telemetry = Telemetry(folder, settings, self.database, self._price)
+        self.pipeline = compose(self._stages(), Attempt(self._reach, self.transport))
+        self._changes = Changes(dsn)
+        #: Whether this gate takes no new calls any more.
+        self.draining = False
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # ---- life ----
+
+    async def open(self) -> None:
+        """Load what lies in the database and start what runs beside the calls."""
+        await self.database.open()
+        ollama = await ollama_models(self.loaded.environment)
+        if ollama is not None:
+            rows = (*self.found.rows, "ollama") if "ollama" not in self.found.rows else self.found.rows
+            self.found = Found(rows=rows, ollama=ollama)
+        await self.keys.load()
+        await self.budgets.load()
+        await self.registered.load()
+        self._swap(self.loaded)
+        for topic, load in (
+            (self.keys.topic, self.keys.load),
+            (self.budgets.topic, self.budgets.load),
+            (self.registered.topic, self.registered.load),
+        ):
+            self._changes.subscribe(topic, load)
+        self._run(self._changes.run())
+        self._run(self.telemetry.run())
+
+    def watch(self, places: Places) -> None:
+        """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
+        watched = Watched(self.loaded, lambda: load_settings(places, os.environ), log, self._accept)
+        watched.subscribe(self.take)
+        reload = [self.folder.reload]
+        self._run(watched.run())
+        self._run(watch(lambda: reload, watched.reload, log, fingerprint(reload)))
+
+    async def close(self) -> None:
+        """Ship what the spool holds (within a few seconds; the rest waits for the next start) and let go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.telemetry.close()
+        await self.transport.close()
+        await self.database.close()
+
+    async def take(self, loaded: Loaded[Settings]) -> None:
+        """Take over a new configuration. Raises ConfigError, and keeps the old one, where it does not hold together.
+
+        Calls on their way finish on what they began with.
+        """
+        self._swap(loaded)
+        self.telemetry.take(loaded.value)
+
+    async def _accept(self, loaded: Loaded[Settings]) -> None:
+        self._build(loaded)
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(coroutine))
+
+    def _build(self, loaded: Loaded[Settings]) -> Known:
+        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models)
+
+    def _swap(self, loaded: Loaded[Settings]) -> None:
+        self.known = self._build(loaded)
+        self.loaded = loaded
+        self.telemetry.know(loaded.secrets)
+        for provider in self.known.providers.values():
+            self.telemetry.know(c.secret for c in provider.credentials.all())
+
+    @property
+    def database_state(self) -> str:
+        """`connected` while notices of changes come in, else `away`: the gate then lives on its snapshots and spool."""
+        return "connected" if self._changes.connected else "away"
+
+    # ---- the path of a call ----
+
+    def _stages(self) -> list[tuple[str, Stage]]:
+        """The stages that exist, in the order of STAGES; the other places are still empty."""
+        filled: dict[str, Stage] = {
+            "record": self.telemetry.recorder.stage,
+            "choose": Choose(lambda: self.known),
+            "images": images_stage(self._images_policy, fetch, self._needs_image_data),
+        }
+        return [(name, filled[name]) for name in STAGES if name in filled]
+
+    def _reach(self, call: Call) -> Reached:
+        known = self.known
+        return reach(call, known.providers.get, known.timeouts)
+
+    def _price(self, call: Call) -> int | None:
+        target, usage = call.target, call.usage
+        if target is None or usage is None:
+            return None
+        price = self.price_of(target.provider, target.model, call.model)
+        return None if price is None else cost_microusd(usage, price)
+
+    def price_of(self, provider: str, model: str, name: str) -> Price | None:
+        """What a model costs: as registered, else as configured, else as the catalogue says; None is unknown."""
+        registered = self.registered.models.get(name)
+        if registered is not None and registered.price is not None:
+            return registered.price
+        found = self.known.providers.get(provider)
+        return None if found is None else found.facts(model).price
+
+    def _images_policy(self, call: Call) -> ImagesPolicy:
+        return self.known.images(call.target.route if call.target else "")
+
+    def _needs_image_data(self, call: Call) -> bool:
+        """Whether the chosen provider takes no image by URL."""
+        provider = self.known.providers.get(call.target.provider) if call.target else None
+        return provider is not None and not provider.row.image_urls
+
+    # ---- asking, from a program ----
+
+    def call(self, messages: Messages, model: str = "default", *, caller: Caller = PYTHON, **params: Any) -> Call:
+        """A chat call, not yet asked: for `ask` and `stream`. `params` are those of OpenAI's chat completions.
+
+        Raises BadRequest, naming the field, for what is wrong with them.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        return _call(_CHAT, {"model": model, "messages": messages, **params}, caller)
+
+    async def chat(self, messages: Messages, model: str = "default", **params: Any) -> Reply:
+        """The whole reply; `.text` is its text. Raises ComportaError."""
+        return await self.ask(self.call(messages, model, **params))
+
+    def stream(self, messages: Messages, model: str = "default", **params: Any) -> Streamed:
+        """The events of the answer as they come: `async for event in gate.stream(…)`."""
+        return Streamed(self.pipeline, self.call(messages, model, stream=True, **params))
+
+    async def embed(self, texts: str | Sequence[str], model: str, **params: Any) -> list[tuple[float, ...]]:
+        """A vector per text, in order. Raises ComportaError."""
+        call = _call(_EMBEDDINGS, {"model": model, "input": texts, "encoding_format": "float", **params}, PYTHON)
+        written = _EMBEDDINGS.reply(call, await self.ask(call))
+        return [tuple(row["embedding"]) for row in msgspec.json.decode(written)["data"]]
+
+    async def ask(self, call: Call) -> Reply:
+        """The reply to any call. Raises ComportaError; the record is written either way."""
+        return await ask(self.pipeline, call)
+
+    async def batch(
+        self, items: Sequence[Messages | JSON], model: str = "default", *, concurrency: int = 5, progress: bool = True,
+        **params: Any,
+    ) -> list[Reply | ComportaError]:  # fmt: skip
+        """Replies in the order of the items; a failed one is its error and does not sink the rest.
+
+        An item is a text, a list of messages, or a whole body. In a terminal a progress bar shows how far it is.
+        """
+        return await batch(lambda item: self._item(item, model, params), items, concurrency, progress)
+
+    async def _item(self, item: Messages | JSON, model: str, params: JSON) -> Reply:
+        if isinstance(item, Mapping):
+            return await self.ask(_call(_CHAT, {"model": model, **params, **item}, PYTHON))
+        return await self.chat(item, model, **params)
+
+    async def register_model(
+        self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None, by: str = "python"
+    ) -> None:
+        """Make `provider/model` known as `name`, in every worker within a second. Raises BadRequest, Conflict."""
+        provider, _, own_name = model.partition("/")
+        if provider not in self.known.providers or not own_name:
+            raise BadRequest(f"'{model}' is not `provider/model` of a configured provider.", param="model")
+        model_row = RegisteredModel(name, provider, own_name, price=price, params=params or {}, source="python")
+        await self.registered.put(model_row, by=by)
+
+    def add_credential(self, provider: str, secret: str, name: str = "python") -> None:
+        """One more key for a provider, until this gate closes. Raises NotFound for an unknown provider."""
+        self.known.add_credential(provider, name, secret)
+        self.telemetry.know([secret])
+
+
+def _call(door: Door, body: JSON, caller: Caller) -> Call:
+    parsed = door.parse(msgspec.json.encode(body), {})
+    return call_of("python", parsed, caller, {})

@@ -1,0 +1,278 @@
+"""What a gate knows at one moment: providers, routes and names. Built whole from the configuration, then swapped in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
+
+from comporta.app.ollama import ollama_url
+from comporta.app.settings import Settings
+from comporta.config.loading import Loaded
+from comporta.config.mistakes import did_you_mean
+from comporta.errors import ConfigError, NotFound
+from comporta.gateway.images import ImagesPolicy, policy_of
+from comporta.providers.base import Local, Wire
+from comporta.providers.catalogue import Catalogue, ModelFacts
+from comporta.providers.credentials import Credentials, Source
+from comporta.providers.directory import Provider, Timeouts
+from comporta.providers.rows import ROWS, Row
+from comporta.providers.settings import ModelSection, PriceSection, ProviderSection, TimeoutsSection
+from comporta.providers.wires import Speakers
+from comporta.routing.choose import Route, Variant
+from comporta.routing.registered import RegisteredModel
+from comporta.routing.settings import VariantSection
+from comporta.types import Price
+
+#: Asked for when a client names no model of its own; the best of what is there.
+DEFAULT_ROUTE = "default"
+OFFLINE_MODEL = "extractive"
+
+
+class Known:
+    """A snapshot; `registered` looks up models that were registered while running."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        routes: Mapping[str, Route],
+        registered: Callable[[], Mapping[str, RegisteredModel]],
+    ) -> None:
+        self.settings = settings
+        self.providers = providers
+        self.routes = routes
+        self._registered = registered
+        self._offering: dict[str, tuple[str, ...]] = {}
+        for name, provider in providers.items():
+            for model in provider.models:
+                self._offering[model] = (*self._offering.get(model, ()), name)
+        self._timeouts = {
+            name: timeouts(section.timeouts) for name, section in settings.routes.items() if section.timeouts
+        }
+
+        self._images_default = policy_of(settings.images, None)
+        self._images = {
+            name: policy_of(settings.images, section.images)
+            for name, section in settings.routes.items()
+            if section.images is not None
+        }
+
+    def route(self, name: str) -> Route | None:
+        route = self.routes.get(name)
+        if route is not None:
+            return route
+        model = self._registered().get(name)
+        return None if model is None else route_of(model)
+
+    def provider(self, name: str) -> bool:
+        return name in self.providers
+
+    def offering(self, model: str) -> tuple[str, ...]:
+        return self._offering.get(model, ())
+
+    def names(self) -> Iterable[str]:
+        """Every name that can be asked for, routes first."""
+        yield from self.routes
+        yield from self._registered()
+        for name, provider in self.providers.items():
+            for model in provider.models:
+                yield f"{name}/{model}"
+
+    def images(self, route: str) -> ImagesPolicy:
+        """What holds for images on a route."""
+        return self._images.get(route, self._images_default)
+
+    def add_credential(self, provider: str, name: str, secret: str) -> None:
+        """One more key for a provider of this snapshot. Raises NotFound."""
+        found = self.providers.get(provider)
+        if found is None:
+            raise NotFound(f"There is no provider '{provider}'{did_you_mean(provider, self.providers)}.")
+        found.credentials.add(name, secret)
+
+    def timeouts(self, route: str) -> Timeouts | None:
+        return self._timeouts.get(route)
+
+
+def route_of(model: RegisteredModel) -> Route:
+    return Route(
+        model.name, (Variant(f"{model.provider}/{model.model}", model.provider, model.model, 1.0, model.params),)
+    )
+
+
+class Found(Struct, frozen=True):
+    """What is there without any configuration."""
+
+    rows: tuple[str, ...]
+    #: The models of an Ollama on its usual port; None where there is none.
+    ollama: tuple[str, ...] | None = None
+
+
+def build(
+    loaded: Loaded[Settings],
+    found: Found,
+    catalogue: Catalogue,
+    speakers: Speakers,
+    registered: Callable[[], Mapping[str, RegisteredModel]],
+) -> Known:
+    """The snapshot of a configuration. Raises ConfigError for what the rooms can only say together."""
+    settings = loaded.value
+    wrong: list[str] = []
+    sections = dict(settings.providers) or {name: ProviderSection() for name in found.rows}
+    sections.setdefault("offline", ProviderSection())
+    sections.setdefault("local", ProviderSection())
+    overrides = _overrides(settings)
+    providers: dict[str, Provider] = {}
+    for name, section in sections.items():
+        row = ROWS.get(section.kind or name)
+        if row is None:
+            wrong.append(loaded.mistake(("providers", name), _unknown_kind(section.kind or name)))
+            continue
+        if not (section.base_url or _url(row, loaded.environment) or row.local):
+            wrong.append(loaded.mistake(("providers", name), "needs a base_url"))
+        providers[name] = _provider(
+            name, section, row, loaded, catalogue, speakers.of(row), overrides.get(name, {}), found
+        )
+    routes = _routes(loaded, providers, wrong)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    if DEFAULT_ROUTE not in routes:
+        routes[DEFAULT_ROUTE] = _default(providers, found)
+    return Known(settings, providers, routes, registered)
+
+
+def _unknown_kind(kind: str) -> str:
+    return f"no kind of provider is called '{kind}'{did_you_mean(kind, ROWS)}; `kind: openai` suits most endpoints"
+
+
+def _provider(
+    name: str, section: ProviderSection, row: Row, loaded: Loaded[Settings], catalogue: Catalogue,
+    speaks: Wire | Local, overrides: Mapping[str, ModelFacts], found: Found,
+) -> Provider:  # fmt: skip
+    models = tuple(section.models) or catalogue.names(row.name)
+    if row.name == "ollama" and not section.models:
+        models = found.ollama or ()
+    return Provider(
+        name=name,
+        row=row,
+        speaks=speaks,
+        base_url=section.base_url or _url(row, loaded.environment),
+        credentials=_credentials(section, row, loaded),
+        timeouts=timeouts(section.timeouts),
+        headers=section.headers,
+        options=section.options,
+        models=(*models, *(m for m in overrides if m not in models)),
+        catalogue=catalogue,
+        overrides=overrides,
+    )
+
+
+def _url(row: Row, environment: Mapping[str, str]) -> str:
+    """The row's address, or what its variable says."""
+    if row.name == "ollama":
+        return ollama_url(environment)
+    return next((environment[name] for name in row.url_env if environment.get(name)), row.base_url)
+
+
+def _credentials(section: ProviderSection, row: Row, loaded: Loaded[Settings]) -> Credentials:
+    """What the configuration gives, else the first of the row's environment variables that is set."""
+    sources: list[Source] = []
+    if section.api_key is not None:
+        sources.append(Source("default", value=section.api_key.get_secret_value()))
+    for given in section.credentials:
+        sources.append(
+            Source(
+                given.name,
+                value=given.key.get_secret_value() if given.key else None,
+                env=given.env,
+                file=(loaded.folder / given.file) if given.file else None,
+                weight=given.weight,
+            )
+        )
+    if not sources:
+        sources = [Source(env, env=env) for env in row.env if loaded.environment.get(env)][:1]
+    return Credentials(sources, loaded.environment)
+
+
+def timeouts(section: TimeoutsSection) -> Timeouts:
+    return Timeouts(section.connect, section.first_token, section.idle, section.total)
+
+
+def _overrides(settings: Settings) -> dict[str, dict[str, ModelFacts]]:
+    """By provider and model: facts that the configuration knows better."""
+    found: dict[str, dict[str, ModelFacts]] = {}
+    for name, section in settings.models.items():
+        provider, model = _meant(name, section)
+        found.setdefault(provider, {})[model] = ModelFacts(
+            context=section.context,
+            max_output=section.max_output,
+            capabilities=tuple(section.capabilities or ()),
+            price=price(section.price) if section.price else None,
+        )
+    return found
+
+
+def _meant(name: str, section: ModelSection) -> tuple[str, str]:
+    provider, _, model = name.partition("/")
+    return section.provider or provider, section.model or model or name
+
+
+def price(section: PriceSection) -> Price:
+    return Price(**section.model_dump())
+
+
+def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: list[str]) -> dict[str, Route]:
+    settings = loaded.value
+    routes = {}
+    for name, section in settings.models.items():
+        provider, model = _meant(name, section)
+        if provider not in providers:
+            wrong.append(loaded.mistake(("models", name), _unknown_provider(provider, providers)))
+        elif name != f"{provider}/{model}":
+            routes[name] = Route(name, (Variant(f"{provider}/{model}", provider, model, 1.0, section.params),))
+    for name, route in settings.routes.items():
+        variants = []
+        for number, given in enumerate(route.variants or (VariantSection(model=route.model or ""),)):
+            path = ("routes", name, "variants", number) if route.variants else ("routes", name)
+            variant = _variant(given, providers, routes)
+            if isinstance(variant, str):
+                wrong.append(loaded.mistake((*path, "model"), variant))
+            else:
+                variants.append(variant)
+        routes[name] = Route(name, tuple(variants), route.sticky)
+    return routes
+
+
+def _variant(given: VariantSection, providers: Mapping[str, Provider], models: Mapping[str, Route]) -> Variant | str:
+    """The variant, or what is wrong with it."""
+    named = models.get(given.model)
+    if named is not None:
+        base = named.variants[0]
+        return Variant(
+            given.name or given.model, base.provider, base.model, given.weight, {**base.params, **given.params}
+        )
+    provider, slash, model = given.model.partition("/")
+    if not slash or not model:
+        near = did_you_mean(given.model, models)
+        return f"'{given.model}' is neither `provider/model` nor a model under `models`{near}"
+    if provider not in providers:
+        return _unknown_provider(provider, providers)
+    return Variant(given.name or given.model, provider, model, given.weight, given.params)
+
+
+def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:
+    return f"there is no provider '{name}' under `providers`{did_you_mean(name, providers)}"
+
+
+def _default(providers: Mapping[str, Provider], found: Found) -> Route:
+    """Where `model: default` leads when no route has that name: the first provider with a key, else offline."""
+    for name, provider in providers.items():
+        if provider.row.default_model and provider.credentials.pick() is not None:
+            return _plain(DEFAULT_ROUTE, name, provider.row.default_model)
+        if provider.row.name == "ollama" and found.ollama:
+            return _plain(DEFAULT_ROUTE, name, found.ollama[0])
+    return _plain(DEFAULT_ROUTE, "offline", OFFLINE_MODEL)
+
+
+def _plain(name: str, provider: str, model: str) -> Route:
+    return Route(name, (Variant(f"{provider}/{model}", provider, model),))

@@ -1,0 +1,225 @@
+"""`comporta serve`: PostgreSQL, gate and job worker as one command, and a clean end of all of them.
+
+The order is fixed: the data folder is held, the configuration read, PostgreSQL started and migrated, the admin key
+made, then the gate and the job worker run as child processes. They end in the other order. Nothing outlives it: the
+children ask the kernel to end with it, so that even SIGKILL leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import aiohttp
+from msgspec import Struct
+
+from comporta.app.children import Child
+from comporta.app.folder import Folder, Running
+from comporta.app.loaded import Places, load_settings
+from comporta.app.settings import Settings
+from comporta.errors import ComportaError, ConfigError
+from comporta.keys.admin import ensure_admin_key
+from comporta.keys.keys import Keys
+from comporta.store.database import Database
+from comporta.store.embedded import EmbeddedPostgres
+from comporta.store.migrate import migrate
+from comporta.telemetry import metrics
+
+#: How long running calls get to finish after SIGTERM before their process is killed.
+DRAIN_S = 20.0
+_START_LIMIT_S = 60.0
+
+
+class Options(Struct, frozen=True):
+    """What the command line and the environment say; None leaves it to the configuration."""
+
+    data: Path
+    config: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    workers: int | None = None
+
+
+class Plan(Struct, frozen=True):
+    """What will run, after the configuration was read."""
+
+    host: str
+    port: int
+    workers: int
+
+    @property
+    def url(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (compared, not bound)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def serve(options: Options, tell: Callable[[str], None]) -> int:
+    """Run until SIGINT or SIGTERM. Returns the exit code: 0 for a clean end, 1 for a failure told through `tell`."""
+    folder = Folder(options.data)
+    try:
+        places = Places(options.config, folder)
+        settings = load_settings(places, os.environ).value
+        plan = _plan(options, settings)
+        folder.make()
+        with folder.held():
+            asyncio.run(_serve(folder, places, settings, plan, tell))
+    except ComportaError as error:
+        tell(error.message)
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+def _plan(options: Options, settings: Settings) -> Plan:
+    server = settings.server
+    plan = Plan(options.host or server.host, options.port or server.port, options.workers or server.workers)
+    if plan.workers > 1 and settings.redis.url is None:
+        raise ComportaError(
+            f"{plan.workers} workers need Redis: without it every limit would hold once per worker. "
+            "Set `redis.url`, or `server.workers: 1`.",
+            code="redis_needed",
+        )
+    return plan
+
+
+async def _serve(folder: Folder, places: Places, settings: Settings, plan: Plan, tell: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, folder.ask_reload)
+    async with database(folder, settings, tell) as dsn:
+        admin_key = await prepare(folder, dsn)
+        folder.write_running(Running(plan.url, os.getpid(), dsn))
+        try:
+            await _run_children(folder, places, plan, dsn, admin_key, stop, tell)
+        finally:
+            folder.run.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def database(folder: Folder, settings: Settings, tell: Callable[[str], None]) -> AsyncIterator[str]:
+    """A DSN: of the configured server, else of our own under the data folder, which ends with the block."""
+    if settings.database.url is not None:
+        yield settings.database.url.get_secret_value()
+        return
+    embedded = EmbeddedPostgres(folder.postgres, tell)
+    dsn = await asyncio.to_thread(embedded.start)
+    watching = asyncio.create_task(_keep_database(embedded, tell))
+    try:
+        yield dsn
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await asyncio.to_thread(embedded.stop)
+
+
+async def _keep_database(embedded: EmbeddedPostgres, tell: Callable[[str], None]) -> None:
+    """Start PostgreSQL again when it has died: the gate records to its spool meanwhile."""
+    while True:
+        await asyncio.sleep(1)
+        if not embedded.alive:
+            tell("PostgreSQL ended; starting it again")
+            try:
+                await asyncio.to_thread(embedded.start)
+            except ComportaError as error:
+                tell(error.message)
+                await asyncio.sleep(4)
+
+
+async def prepare(folder: Folder, dsn: str) -> str:
+    """Migrations and the admin key; returns the key."""
+    store = Database(dsn)
+    await store.open()
+    try:
+        await migrate(dsn)
+        keys = Keys(store)
+        await keys.load()
+        return await ensure_admin_key(folder.path, keys)
+    finally:
+        await store.close()
+
+
+async def _run_children(
+    folder: Folder, places: Places, plan: Plan, dsn: str, admin_key: str, stop: asyncio.Event,
+    tell: Callable[[str], None],
+) -> None:  # fmt: skip
+    metrics.clear(folder.metrics)
+    environment = _environment(folder, places, plan, dsn)
+    gate = Child("gate", "comporta.app.gate_process", environment, tell)
+    jobs = Child("job worker", "comporta.app.jobs", environment, tell)
+    keeping = [asyncio.create_task(child.keep()) for child in (gate, jobs)]
+    try:
+        if await _ready(plan.url, stop):
+            tell(banner(plan.url, admin_key, folder))
+        await stop.wait()
+        tell("Stopping …")
+    finally:
+        await gate.stop(DRAIN_S)
+        await jobs.stop(10)
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+
+
+def _environment(folder: Folder, places: Places, plan: Plan, dsn: str) -> Mapping[str, str]:
+    """What the children read."""
+    return {
+        **os.environ,
+        "COMPORTA_DATA": str(folder.path),
+        "COMPORTA_CONFIG": str(places.config or ""),
+        "COMPORTA_HOST": plan.host,
+        "COMPORTA_PORT": str(plan.port),
+        "COMPORTA_WORKERS": str(plan.workers),
+        "COMPORTA_DATABASE_DSN": dsn,
+    }
+
+
+async def _ready(url: str, stop: asyncio.Event) -> bool:
+    """Whether the gate answered; False when it was stopped before."""
+    deadline_s = asyncio.get_running_loop().time() + _START_LIMIT_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while asyncio.get_running_loop().time() < deadline_s:
+            if stop.is_set():
+                return False
+            try:
+                async with session.get(f"{url}/health/ready") as response:
+                    if response.status == 200:
+                        return True
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.03)
+    raise ComportaError(
+        f"The gate did not answer at {url} within {_START_LIMIT_S:g} s; see what it said above.", code="start_failed"
+    )
+
+
+def banner(url: str, admin_key: str, folder: Folder) -> str:
+    """What a newcomer needs: the base URL, the key, and a line to paste."""
+    return f"""
+Comporta is open.
+
+  OpenAI SDK      base_url="{url}/v1"
+  Anthropic SDK   base_url="{url}"
+  Admin key       {admin_key}
+                  (also in {folder.admin_key}, mode 600)
+  Admin API       {url}/admin/docs
+
+Try it:
+
+  curl -s {url}/v1/chat/completions -H "Authorization: Bearer {admin_key}" -H "Content-Type: application/json" \\
+    -d '{{"model": "default", "messages": [{{"role": "system", "content": "Comporta is Portuguese for sluice gate. \
+A gate lets water through in measure."}}, {{"role": "user", "content": "What does Comporta mean?"}}]}}'
+
+Ctrl-C stops everything."""
+
+
+def print_line(text: str) -> None:
+    """`tell` for a terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

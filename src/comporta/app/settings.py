@@ -1,0 +1,30 @@
+"""The whole configuration: every room's section, put together."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from comporta.config.section import Section
+from comporta.gateway.images import ImagesSection
+from comporta.gateway.settings import OutgoingSection, ServerSection
+from comporta.providers.settings import ModelSection, ProviderSection
+from comporta.routing.settings import RouteSection
+from comporta.store.settings import DatabaseSection, RedisSection
+from comporta.telemetry.settings import LoggingSection, RecordsSection
+
+
+class Settings(Section):
+    """`comporta.yaml`."""
+
+    server: ServerSection = Field(default_factory=lambda: ServerSection(), description="Where the gate listens.")
+    database: DatabaseSection = Field(default_factory=lambda: DatabaseSection(), description="PostgreSQL.")
+    redis: RedisSection = Field(default_factory=lambda: RedisSection(), description="Redis or Valkey.")
+    outgoing: OutgoingSection = Field(default_factory=lambda: OutgoingSection(), description="The way to providers.")
+    providers: dict[str, ProviderSection] = Field(
+        default_factory=dict, description="Where models are asked; empty: what the environment has keys for."
+    )
+    models: dict[str, ModelSection] = Field(default_factory=dict, description="Names and facts of models.")
+    routes: dict[str, RouteSection] = Field(default_factory=dict, description="Names that applications ask for.")
+    images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
+    records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
+    logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")

@@ -1,0 +1,75 @@
+"""The parts of telemetry that run beside a gate: spool, recorder, shipper, scrubbing, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+from comporta.app.folder import Folder
+from comporta.app.settings import Settings
+from comporta.pipeline import Call
+from comporta.store.database import Database
+from comporta.telemetry import logs
+from comporta.telemetry.capture import Capture
+from comporta.telemetry.metrics import Metrics
+from comporta.telemetry.recorder import Recorder
+from comporta.telemetry.scrubbing import Scrubber
+from comporta.telemetry.shipping import Shipper
+from comporta.telemetry.spool import Spool
+
+#: How long a closing gate tries to ship what is left; the next start takes the rest.
+_LAST_SHIPPING_S = 5.0
+
+
+class Telemetry:
+    """Everything that records, put together once per process."""
+
+    def __init__(
+        self, folder: Folder, settings: Settings, database: Database, price: Callable[[Call], int | None]
+    ) -> None:
+        self.scrubber = Scrubber()
+        records = settings.records
+        self.spool = Spool(folder.spool, max_bytes=records.spool.max_size, on_full=records.spool.on_full)
+        self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
+        self.recorder = Recorder(self.spool, self._capture(settings), price, self.metrics.note)
+        self.shipper = Shipper(database, self.spool)
+
+    def log_to(self, settings: Settings) -> None:
+        """Set up the process's logs, with every secret that is known taken out of them."""
+        logs.configure(settings.logging.level, settings.logging.format, self.scrubber)
+
+    def take(self, settings: Settings) -> None:
+        """What of a new configuration can change while running."""
+        self.recorder.capture = self._capture(settings)
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Values that must stand in no record and no log."""
+        self.scrubber.know(secrets)
+
+    async def run(self) -> None:
+        """Ship and count until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.shipper.run())
+            tasks.create_task(self.metrics.run())
+
+    async def close(self) -> None:
+        await self.shipper.drain(_LAST_SHIPPING_S)
+        with contextlib.suppress(OSError):
+            self.metrics.close()
+        self.spool.close()
+
+    def _capture(self, settings: Settings) -> Capture:
+        routes = {name: route.content for name, route in settings.routes.items() if route.content is not None}
+        return Capture(self.scrubber, settings.records.content, routes)
+
+    def _totals(self) -> dict[str, float]:
+        return {
+            "records_lost": self.spool.lost,
+            "records_stripped": self.spool.stripped,
+            "records_quarantined": self.shipper.quarantine.count,
+            "records_shipped": self.shipper.shipped,
+        }
+
+    def _gauges(self) -> dict[str, float]:
+        return {"calls_in_flight": self.recorder.in_flight, "spool_bytes": self.spool.bytes}

@@ -1,0 +1,51 @@
+"""One worker of the gate: opens a `Gate` when granian starts it, answers requests, closes it at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from comporta.app.doors import make_server
+from comporta.app.folder import Folder
+from comporta.app.gate import Gate
+from comporta.app.loaded import Places, load_settings
+from comporta.app.process import die_with_parent
+from comporta.gateway.server import Server
+
+
+class Worker:
+    """granian's RSGI application with its start and its end."""
+
+    def __init__(self) -> None:
+        self._gate: Gate | None = None
+        self._server: Server | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        die_with_parent()
+        loop.run_until_complete(self._open())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._gate is not None:
+            loop.run_until_complete(self._gate.close())
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        assert self._server is not None, "granian calls __rsgi_init__ first"
+        await self._server(scope, proto)
+
+    async def _open(self) -> None:
+        environment = os.environ
+        folder = Folder(Path(environment["COMPORTA_DATA"]))
+        places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
+        loaded = load_settings(places, environment)
+        self._gate = Gate(folder, loaded, environment["COMPORTA_DATABASE_DSN"])
+        self._gate.telemetry.log_to(loaded.value)
+        await self._gate.open()
+        self._gate.watch(places)
+        self._server = make_server(self._gate)
+
+
+def create() -> Worker:
+    """What granian calls in every worker process."""
+    return Worker()

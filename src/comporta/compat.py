@@ -1,0 +1,122 @@
+"""Python names that teams have written already, each a few lines over the real thing: no second implementation.
+
+An application that has classes such as `LLMConfig` and `LLMManager` of its own imports them from here and calls the
+gate through them, in process: same stages, same records. Names for prompts, guards, caches and budgets come with those
+rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from comporta.app.gate import Gate
+from comporta.errors import ComportaError
+from comporta.types import Reply
+
+
+@dataclass(frozen=True)
+class LLMConfig:
+    """How one model is asked. `timeout` and `cache_ttl` are seconds.
+
+    `retry_attempts`, `cache_enabled` and `cache_ttl` are kept and take effect with the gate's retry and cache stages.
+    """
+
+    provider: str
+    model_name: str
+    api_key: str | None = None
+    max_tokens: int = 4000
+    temperature: float = 0.7
+    top_p: float = 1.0
+    timeout: float = 30
+    retry_attempts: int = 3
+    cache_enabled: bool = True
+    cache_ttl: int = 3600
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The sampling parameters, in OpenAI's words."""
+        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What `process_with_monitoring` gives: the answer with its cost, time and tokens. `cost_usd` None is unknown."""
+
+    text: str
+    model: str | None
+    total_tokens: int
+    latency_s: float
+    cost_usd: float | None
+    success: bool
+    error: str | None = None
+
+
+class LLMManager:
+    """Models under names of one's own."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def register_model(self, name: str, config: LLMConfig) -> None:
+        """Make `config`'s model known as `name`, for this and every other caller of the gate."""
+        if config.api_key is not None:
+            self._gate.add_credential(config.provider, config.api_key)
+        await self._gate.register_model(name, f"{config.provider}/{config.model_name}", params=config.params)
+
+
+class Processor:
+    """Asks models; made by `LLMFactory.create_processor`."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def process_single(self, prompt: str, model: str, config: LLMConfig | None = None) -> str:
+        """The answer's text. Raises ComportaError."""
+        return (await self._ask(prompt, model, config)).text
+
+    async def process_batch(
+        self, prompts: Sequence[str], model: str, max_concurrent: int = 5
+    ) -> list[str | ComportaError]:
+        """The answers in the order of the prompts; a failed one is its error and does not sink the rest."""
+        results = await self._gate.batch(prompts, model=model, concurrency=max_concurrent)
+        return [r.text if isinstance(r, Reply) else r for r in results]
+
+    async def stream_response(self, prompt: str, model: str) -> AsyncIterator[str]:
+        """The answer's text, piece by piece."""
+        async with self._gate.stream(prompt, model=model) as events:
+            async for event in events:
+                for delta in event.deltas:
+                    if delta.text:
+                        yield delta.text
+
+    async def process_with_monitoring(self, prompt: str, model: str) -> Processed:
+        """The answer with what it took; a failure is told in `error` and not raised."""
+        call = self._gate.call(prompt, model=model)
+        try:
+            reply = await self._gate.ask(call)
+        except ComportaError as error:
+            return Processed("", call.reply_model, 0, call.latency_s, None, False, error.code)
+        cost = call.cost_microusd
+        return Processed(
+            text=reply.text,
+            model=reply.model,
+            total_tokens=reply.usage.total if reply.usage else 0,
+            latency_s=call.latency_s,
+            cost_usd=None if cost is None else cost / 1_000_000,
+            success=True,
+        )
+
+    async def _ask(self, prompt: str, model: str, config: LLMConfig | None) -> Reply:
+        return await self._gate.chat(prompt, model=model, **(config.params if config else {}))
+
+
+class LLMFactory:
+    """Makes processors for a gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def create_processor(self) -> Processor:
+        return Processor(self._gate)
