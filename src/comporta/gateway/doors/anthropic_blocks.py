@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgspec
-
-from comporta.gateway.doors.writing import encode, named_frame
+from comporta.gateway.doors.writing import encode, is_whole, named_frame
 from comporta.types import JSON, ToolDelta
 
 
@@ -28,17 +26,7 @@ class _Block:
 
     def closable(self) -> bool:
         """Text and thinking may end whenever something else begins; a tool only when its arguments are whole."""
-        return self.tool is None or self.complete or _is_whole(self.arguments)
-
-
-def _is_whole(pieces: list[str]) -> bool:
-    if not pieces or not pieces[-1].endswith("}"):
-        return False
-    try:
-        msgspec.json.decode("".join(pieces))
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+        return self.tool is None or self.complete or is_whole(self.arguments)
 
 
 class Blocks:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comporta.errors import ComportaError
+from comporta.errors import ComportaError, Unsupported
 from comporta.gateway.doors.anthropic_reading import NAME, messages, system, thinking, tool_choice, tools, user_of
 from comporta.gateway.doors.anthropic_stream import MessageStream
 from comporta.gateway.doors.anthropic_writing import envelope, message
-from comporta.gateway.doors.base import Parsed
+from comporta.gateway.doors.base import Parsed, Stream
 from comporta.gateway.doors.reading import (
     Fields,
     body_of,
@@ -78,8 +78,8 @@ class AnthropicCountTokens:
             return reply.raw
         return encode({"input_tokens": reply.usage.prompt if reply.usage is not None else 0})
 
-    def stream(self, call: Call) -> MessageStream:
-        return MessageStream(call)
+    def stream(self, call: Call) -> Stream:
+        raise Unsupported("a count of tokens can't be streamed", param="stream")
 
     def error(self, error: ComportaError) -> bytes:
         return envelope(error)

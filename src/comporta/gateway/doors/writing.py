@@ -71,3 +71,14 @@ def openai_usage(usage: Usage) -> JSON:
 def cost_usd(call: Call) -> float | None:
     """What the call cost, in dollars, where it is known."""
     return None if call.cost_microusd is None else call.cost_microusd / 1_000_000
+
+
+def is_whole(pieces: list[str]) -> bool:
+    """Whether the arguments of a tool call are complete JSON: then nothing more can come."""
+    if not pieces or not pieces[-1].endswith("}"):
+        return False
+    try:
+        msgspec.json.decode("".join(pieces))
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
