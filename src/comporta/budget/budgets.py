@@ -122,7 +122,7 @@ class Budgets:
         taken = f"A budget named {budget.name} exists already; choose another name, or change that one."
         if await self._rows.write(statement, values, taken=taken) is None:
             raise _unknown(budget.id)
-        return budget
+        return self._rows.held.get(budget.id, budget)
 
 
 def _read(row: Sequence[Any]) -> Budget:
