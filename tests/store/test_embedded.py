@@ -157,6 +157,23 @@ def test_a_server_left_running_is_ended_and_replaced(folder: Path, data: Path) -
         left.kill()
 
 
+def test_children_that_outlive_their_server_are_ended_before_the_next_one_starts(data: Path) -> None:
+    server = EmbeddedPostgres(data, settings=FAST)
+    dsn = server.start()
+    with psycopg.connect(dsn) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGKILL)
+        server.stop()
+        assert processes.alive(backend)
+        try:
+            assert ask(server.start(), "select 1") == (1,)
+            assert not processes.alive(backend)
+        finally:
+            server.stop()
+            connection.close()
+
+
 def test_a_stale_process_id_of_somebody_else_is_left_alone(data: Path) -> None:
     server = EmbeddedPostgres(data, settings=FAST)
     server.start()

@@ -29,6 +29,7 @@ LOG_LIMIT_BYTES = 10_000_000
 LOCK_LIMIT_S = 2.0
 START_LIMIT_S = 300.0
 STOP_LIMIT_S = 60.0
+LEFT_LIMIT_S = 5.0
 SAY_AFTER_S = 5.0
 POLL_S = 0.005
 
@@ -103,7 +104,7 @@ class EmbeddedPostgres:
 
     def attach(self) -> str | None:
         """The DSN of a server that another process runs on this data folder; None where there is none."""
-        if not self._data_dir.is_dir():
+        if not self._password_file.is_file():
             return None
         self._data_dir = self._data_dir.resolve()
         self._home, _ = places.find_home(self._data_dir, self._say)
@@ -157,16 +158,16 @@ class EmbeddedPostgres:
         Only the holder of the lock comes here, so nobody else can mean to keep that server.
         """
         pid = _read_pid_file(self._cluster)
-        left = list(processes.working_in(self._cluster))
-        if pid and self._is_ours(int(pid[0])):
-            left.append(int(pid[0]))
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if processes.gone(left, 0.0):
-                break
-            # The whole lot only when asked in vain: the server ends its own children.
-            processes.send(left[-1:] if number == signal.SIGINT else left, number)
-            processes.gone(left, STOP_LIMIT_S)
-        if pid and processes.alive(int(pid[0])) and not self._is_ours(int(pid[0])):
+        server = int(pid[0]) if pid else 0
+        if server and self._is_ours(server):
+            processes.send([server], signal.SIGINT)
+            processes.gone([server], STOP_LIMIT_S)
+        for number in (signal.SIGQUIT, signal.SIGKILL):
+            left = list(processes.working_in(self._cluster))
+            processes.send(left, number)
+            processes.gone(left, LEFT_LIMIT_S)
+        # PostgreSQL takes any living process of that number for a server and would refuse to start.
+        if server and processes.recognisable() and processes.alive(server) and not self._is_ours(server):
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
             for lock in Path(pid[4]).glob(".s.PGSQL.*.lock") if len(pid) > 4 else ():
                 lock.unlink(missing_ok=True)

@@ -105,6 +105,11 @@ def end_with_parent() -> Callable[[], None] | None:
     return arm
 
 
+def recognisable() -> bool:
+    """Whether this system shows what other processes are."""
+    return (PROC / "self" / "cmdline").exists()
+
+
 def alive(pid: int) -> bool:
     """Whether a process with that number exists; one that has ended and waits to be collected counts as gone."""
     try:
