@@ -110,11 +110,14 @@ async def test_vectors_agree_with_a_forward_pass_of_the_full_weights(model: Mini
 
 
 async def test_the_full_graph_is_the_forward_pass(weights: dict[str, Any]) -> None:
+    import onnx
     import onnxruntime
 
     from comporta.embedding.graph import fp32_model
 
-    session = onnxruntime.InferenceSession(fp32_model(weights).SerializeToString(), providers=["CPUExecutionProvider"])
+    model = fp32_model(weights)
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for text in TEXTS:
         ids = token_ids(text)
         (got,) = session.run(["vector"], {"ids": np.array([ids])})

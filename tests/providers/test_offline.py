@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -306,10 +307,12 @@ async def test_without_the_wheel_it_answers_by_shared_words_and_says_so() -> Non
     assert PHRASES["en"].nothing_near in nothing.text
 
 
-async def test_it_waits_only_a_little_for_a_model_that_is_still_being_built() -> None:
+async def test_it_waits_only_a_little_and_once_for_a_model_that_is_still_being_built() -> None:
     away = Away(warm_s=60)
-    model = without(away)
+    model = without(away, patience_s=0.3)
+    began = time.perf_counter()
     got = await asyncio.wait_for(ask(model, turn("system", SHOP), turn("user", "What is the refund period?")), 5)
+    assert time.perf_counter() - began < 0.55
     assert "shared words alone" in got.text
     assert "> “Refunds" in got.text
     assert away.warmed == 1
@@ -339,6 +342,15 @@ async def test_a_caller_that_leaves_while_the_model_loads_stops_nobody_else(tmp_
     assert not model._warming.done()
     await model.aclose()
     assert model._warming.done()
+
+
+@pytest.mark.parametrize("text", ["\n" * 190_000 + "x?", "? " * 95_000, "a? b. " * 30_000, "Q:\n" * 60_000])
+def test_no_text_that_is_let_in_takes_long_to_read(text: str) -> None:
+    began = time.process_time()
+    task = read_task([turn("system", text), turn("user", text)], ())
+    assert task is not None
+    by_words(task)
+    assert time.process_time() - began < 2
 
 
 # ---- the choice -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,20 @@ def test_wrapped_lines_are_one_sentence_and_short_lines_are_several() -> None:
     assert sentences(f"{first} {second}") == (first.replace("\n", " "), second.replace("\n", " "))
     assert sentences("Name: Ana\nCity: Évora") == ("Name: Ana", "City: Évora")
     assert sentences("one\n\ntwo") == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["." * 200_000, ". " * 100_000, "a. " * 70_000, "x" * 200_000 + ". Then.", ".)" * 100_000, "e.g. " * 40_000,
+     "\n" * 200_000, "- " * 100_000, "A.B." * 50_000, "。" * 200_000, "¿" * 200_000, " " * 200_000 + ". A"],
+)  # fmt: skip
+def test_no_text_of_200_kb_takes_long(text: str) -> None:
+    began = time.process_time()
+    sentences(text)
+    guess_language(text)
+    words(text)
+    estimate_tokens(text)
+    assert time.process_time() - began < 1.5
 
 
 def test_nothing_gives_nothing() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import load_file
@@ -70,7 +69,6 @@ def fp32_model(weights: dict[str, Array]) -> Any:
     )  # fmt: skip
     model = helper.make_model(built, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="comporta")
     model.ir_version = _IR_VERSION
-    onnx.checker.check_model(model)
     return model
 
 

@@ -24,7 +24,7 @@ ENOUGH_IN_ENGLISH, ENOUGH_ELSEWHERE, ENOUGH_UNASKED, ENOUGH_BY_WORDS = 0.30, 0.4
 BESIDE = 0.85
 #: Words of the same beginning are taken as forms of one word, if it is this long and this share of the shorter.
 _BEGINNING_CHARACTERS, _BEGINNING_SHARE = 4, 0.6
-_LABEL = re.compile(r"^\s*(?:question|pergunta|pregunta|questão|q|p)\s*:\s*", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(r"^[ \t]*(?:question|pergunta|pregunta|questão|q|p)\s*:\s*", re.IGNORECASE | re.MULTILINE)
 _HEADING = re.compile(r"^\s*(?:context|contexto|text|texto)\s*:\s*", re.IGNORECASE)
 
 Vector = Sequence[float]

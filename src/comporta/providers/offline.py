@@ -64,15 +64,16 @@ class Offline:
     async def answer(self, query: Query, endpoint: Endpoint) -> AsyncIterator[Event]:
         """The answer as events. Raises Unsupported or UpstreamRejected before the first of them."""
         check(query)
-        tokens, estimated = await self._count(query.input)
+        await self._settle(query.input)
+        tokens, estimated = await self._count(_all_texts(query.input))
         if tokens > LONGEST_TOKENS:
             raise too_long(tokens)
         if query.kind == "count":
             yield Event(usage=Usage(input=tokens, estimated=estimated), model=query.model, whole=True, last=True)
             return
         text, finish, stop_sequence = shortened(await self._say(query.input), query.input)
-        output, _ = await self._count_texts([text])
-        usage = Usage(input=tokens, output=output, estimated=estimated)
+        output, unsure = await self._count([text])
+        usage = Usage(input=tokens, output=output, estimated=estimated or unsure)
         end = Delta(finish=finish, stop_sequence=stop_sequence)
         reply_id = f"offline-{new_id()}"
         if not query.stream:
@@ -92,7 +93,8 @@ class Offline:
             await asyncio.wait({self._warming})
 
     async def _say(self, asked: Input) -> str:
-        task = read_task(asked.messages, LABELS)
+        # In a thread: a long text takes a third of a second to read, and other calls must not wait for it.
+        task = await asyncio.to_thread(read_task, asked.messages, LABELS)
         if task is None or not task.question:
             raise BadRequest("The offline model needs a user message with text: it is the question.", param="messages")
         phrases = PHRASES[_language(task)]
@@ -103,8 +105,8 @@ class Offline:
         return written(phrases, body, found.why_by_words)
 
     async def _find(self, task: Task, phrases: Phrases) -> Found:
-        named = by_words(task)
-        why = await self._why_not(phrases)
+        named = await asyncio.to_thread(by_words, task)
+        why = self._why_not(phrases)
         if why is None:
             english = _language(task) == "en"
             places = candidates(named)
@@ -115,37 +117,43 @@ class Offline:
             chosen = quotable(list(enumerate(named)), ENOUGH_BY_WORDS)
         return Found([task.passages[i] for i in chosen], why)
 
-    async def _why_not(self, phrases: Phrases) -> str | None:
-        """Why the embedding model can't take part now; None where it can. Waits a little for one that is on its way."""
-        if not self._embedder.installed:
-            return phrases.not_installed
-        return None if await self._ready() else phrases.not_ready
-
-    async def _ready(self) -> bool:
-        clock = asyncio.get_running_loop().time
+    def _why_not(self, phrases: Phrases) -> str | None:
+        """Why the embedding model can't take part now; None where it can."""
         if self._embedder.ready:
-            return True
+            return None
+        return phrases.not_ready if self._embedder.installed else phrases.not_installed
+
+    async def _settle(self, asked: Input) -> None:
+        """Wait a little, once a call, for an embedding model that is on its way. Raises for too long a text."""
+        _refuse_too_long(asked)
+        clock = asyncio.get_running_loop().time
+        if self._embedder.ready or not self._embedder.installed:
+            return
         if self._warming is None or self._warming.done():
             if clock() < self._rests_until_s:
-                return False
+                return
             self._warming = asyncio.create_task(self._embedder.warm())
         warming = self._warming
         await asyncio.wait({warming}, timeout=self._patience_s)
         if warming.done() and not warming.cancelled() and warming.exception() is not None:
             self._rests_until_s = clock() + _REST_S
-        return self._embedder.ready
 
-    async def _count(self, asked: Input) -> tuple[int, bool]:
-        texts = [text for message in asked.messages for part in message.parts for text in _shown(part)]
-        if sum(map(len, texts)) > _LONGEST_CHARACTERS:
-            raise too_long(sum(map(estimate_tokens, texts)))
-        return await self._count_texts(texts)
-
-    async def _count_texts(self, texts: list[str]) -> tuple[int, bool]:
+    async def _count(self, texts: list[str]) -> tuple[int, bool]:
         """Tokens, and whether they are only an estimate, as before the tokenizer is loaded."""
-        if self._embedder.ready or (self._embedder.installed and await self._ready()):
+        if self._embedder.ready:
             return sum(await self._embedder.count(texts)), False
         return sum(map(estimate_tokens, texts)), True
+
+
+def _refuse_too_long(asked: Input) -> None:
+    """By characters alone: what is longer than this would only be counted for nothing."""
+    characters = sum(map(len, _all_texts(asked)))
+    if characters > _LONGEST_CHARACTERS:
+        raise too_long(characters // 4)
+
+
+def _all_texts(asked: Input) -> list[str]:
+    return [text for message in asked.messages for part in message.parts for text in _shown(part)]
 
 
 def _language(task: Task) -> Spoken:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 _BULLET = re.compile(r"[ \t]*(?:[-*•◦▪–—+]|\(?\d{1,3}[.)]|\(?[a-zA-Z]\)|#{1,6}|>)[ \t]+")
 _SIGN = re.compile(r"[ \t]*(?:[-*•◦▪–—+]|#{1,6}|>)[ \t]+")
 #: Where a sentence may end: the stop, what closes after it, the space. Full-width stops need no space.
-_STOP = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*\s+)|[。！？][」』”]*\s*")
-_LAST_TOKEN = re.compile(r"[^\s(\[\"“«¿¡]+\Z")
+_STOP = re.compile(r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+\s++)|[。！？][」』”]*+\s*+")
+_OPENING = "([\"'“‘«¿¡"
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]\Z")
 _ENDING = re.compile(r"[.!?…:;。！？][\"'”’»)\]]*\Z")
 
@@ -31,6 +31,8 @@ _BEFORE_NUMBER = _set(
 )
 #: As long as a line that was wrapped by hand or by an editor.
 _WRAPPED_CHARACTERS = 40
+#: As far as a stop's neighbours are looked at, so that a text of nothing but stops takes no longer than another.
+_NEAR_CHARACTERS = 40
 
 
 def sentences(text: str) -> tuple[str, ...]:
@@ -77,22 +79,23 @@ def _cut(block: str) -> Iterator[str]:
 
 
 def _ends(block: str, begin: int, stop: re.Match[str]) -> bool:
-    after = block[stop.end() :].lstrip("\"'“‘«([¿¡*_")[:1]
-    if after.islower() and not block[stop.end() :].startswith(("¿", "¡")):
+    after = block[stop.end() : stop.end() + _NEAR_CHARACTERS].lstrip("\"'“‘«([¿¡*_")[:1]
+    if after.islower() and block[stop.end()] not in "¿¡":
         return False
     if not stop.group().startswith(".") or stop.group().startswith(".."):
         return True
-    return not _abbreviates(block[begin : stop.start()], after)
+    near = max(begin, stop.start() - _NEAR_CHARACTERS)
+    token = (block[near : stop.start()].split() or [""])[-1].lstrip(_OPENING)
+    alone = near == begin and token == block[near : stop.start()].strip()
+    return not _abbreviates(token, alone, after)
 
 
-def _abbreviates(before: str, after: str) -> bool:
-    """Whether the full stop belongs to the word before it."""
-    found = _LAST_TOKEN.search(before)
-    token = found.group() if found else ""
+def _abbreviates(token: str, alone: bool, after: str) -> bool:
+    """Whether the full stop belongs to the word before it; `alone` where nothing stands before that word."""
     lower = token.lower()
     if lower in _INTRODUCING or (lower in _BEFORE_NUMBER and after.isdigit()):
         return True
-    if token == before.strip() and (token.isdigit() or len(token) == 1):
+    if alone and (token.isdigit() or len(token) == 1):
         return True
     if _DOTTED.match(token):
         return lower not in {"a.m", "p.m", "a.c", "d.c", "b.c"}
