@@ -70,7 +70,7 @@ def pids(served: Served, *words: str) -> list[int]:
 
 WORKER = ("spawn_main", "multiprocessing")
 GATE = ("comporta.app.gate_process",)
-JOBS = ("comporta.app.jobs",)
+JOBS = ("comporta.app.jobs_process",)
 
 
 @pytest.mark.parametrize("victims", [WORKER, GATE, JOBS], ids=["worker", "gate", "job worker"])

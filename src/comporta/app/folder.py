@@ -28,20 +28,20 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.postgres = self.path / "postgres"
         self.spool = self.path / "spool"
         self.metrics = self.path / "metrics"
         self.cache = self.path / "cache"
         self.admin_key = self.path / "admin.key"
         self.run = self.path / "run.json"
         #: Written to make every worker read the configuration again (`ask_reload`).
-        self.reload = self.path / "reload"
+        self.reload = self.path / "reload" / "asked"
 
     def make(self) -> None:
-        """Create it, readable by its owner only. Raises ComportaError that says what stands in the way."""
+        """Create it, for its owner only. Raises ComportaError that says what stands in the way."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for below in (self.spool, self.metrics, self.cache):
+            # Root's PostgreSQL runs as another user, who must be able to pass through; what lies inside stays private.
+            self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            for below in (self.spool, self.metrics, self.cache, self.reload.parent):
                 below.mkdir(mode=0o700, exist_ok=True)
             self.reload.touch(mode=0o600)
         except OSError as error:

@@ -40,7 +40,7 @@ from comporta.routing.choose import Choose
 from comporta.routing.registered import RegisteredModel, RegisteredModels
 from comporta.store.changes import Changes
 from comporta.store.database import Database
-from comporta.types import JSON, Caller, Price, Reply
+from comporta.types import JSON, Caller, Price, Reply, Target, Usage
 
 log = structlog.get_logger("comporta.gate")
 
@@ -167,16 +167,16 @@ class Gate:
         target, usage = call.target, call.usage
         if target is None or usage is None:
             return None
-        price = self.price_of(target.provider, target.model, call.model)
+        price = self._price_of(target, call.model, usage)
         return None if price is None else cost_microusd(usage, price)
 
-    def price_of(self, provider: str, model: str, name: str) -> Price | None:
+    def _price_of(self, target: Target, asked: str, usage: Usage) -> Price | None:
         """What a model costs: as registered, else as configured, else as the catalogue says; None is unknown."""
-        registered = self.registered.models.get(name)
+        registered = self.registered.models.get(asked)
         if registered is not None and registered.price is not None:
             return registered.price
-        found = self.known.providers.get(provider)
-        return None if found is None else found.facts(model).price
+        provider = self.known.providers.get(target.provider)
+        return None if provider is None else provider.facts(target.model).price_for(usage)
 
     def _images_policy(self, call: Call) -> ImagesPolicy:
         return self.known.images(call.target.route if call.target else "")

@@ -1,10 +1,6 @@
-"""The job worker: a process of its own for what must not slow a call (partitions, retention, stalled jobs)."""
+"""The queue of jobs and what runs by the clock: partitions, retention, jobs whose worker died."""
 
 from __future__ import annotations
-
-import asyncio
-import os
-from pathlib import Path
 
 import procrastinate
 import psycopg
@@ -12,11 +8,7 @@ import structlog
 from msgspec import Struct
 from psycopg import sql
 
-from comporta.app.folder import Folder
-from comporta.app.loaded import Places, load_settings
-from comporta.app.process import die_with_parent
 from comporta.store.database import Database
-from comporta.telemetry import logs
 from comporta.telemetry.partitions import ensure_partitions, retain
 
 log = structlog.get_logger("comporta.jobs")
@@ -25,7 +17,6 @@ log = structlog.get_logger("comporta.jobs")
 SCHEMA = "comporta_jobs"
 _QUEUE_EXISTS = "SELECT to_regclass('comporta_jobs.procrastinate_jobs') IS NOT NULL"
 _LOCK = "SELECT pg_advisory_lock(hashtext('comporta_jobs_schema'))"
-_DAY_S = 86_400.0
 
 
 class Keep(Struct, frozen=True):
@@ -99,20 +90,3 @@ async def run(dsn: str, keep: Keep) -> None:
             )  # fmt: skip
     finally:
         await database.close()
-
-
-def main() -> None:
-    """The process; reads what `serve` put into the environment."""
-    die_with_parent()
-    environment = os.environ
-    folder = Folder(Path(environment["COMPORTA_DATA"]))
-    places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
-    settings = load_settings(places, environment).value
-    logs.configure(settings.logging.level, settings.logging.format)
-    records = settings.records
-    keep = Keep(records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S)
-    asyncio.run(run(environment["COMPORTA_DATABASE_DSN"], keep))
-
-
-if __name__ == "__main__":
-    main()

@@ -107,7 +107,7 @@ async def database(folder: Folder, settings: Settings, tell: Callable[[str], Non
     if settings.database.url is not None:
         yield settings.database.url.get_secret_value()
         return
-    embedded = EmbeddedPostgres(folder.postgres, tell)
+    embedded = EmbeddedPostgres(folder.path, tell)
     dsn = await asyncio.to_thread(embedded.start)
     watching = asyncio.create_task(_keep_database(embedded, tell))
     try:
@@ -152,7 +152,7 @@ async def _run_children(
     metrics.clear(folder.metrics)
     environment = _environment(folder, places, plan, dsn)
     gate = Child("gate", "comporta.app.gate_process", environment, tell)
-    jobs = Child("job worker", "comporta.app.jobs", environment, tell)
+    jobs = Child("job worker", "comporta.app.jobs_process", environment, tell)
     keeping = [asyncio.create_task(child.keep()) for child in (gate, jobs)]
     try:
         if await _ready(plan.url, stop):

@@ -12,7 +12,8 @@ from comporta.errors import NotFound
 from comporta.gateway.attempt import Reached, TimeLimits
 from comporta.pipeline import Call
 from comporta.providers.base import Query
-from comporta.providers.directory import Facts, Provider, Timeouts
+from comporta.providers.catalogue import ModelFacts
+from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.estimate import Estimate
 from comporta.types import JSON, Input
 
@@ -83,7 +84,7 @@ def _frozen(name: str, value: Any) -> Any:
 _TYPES = {field.name: field.type for field in structs.fields(Input)}
 
 
-def limits_of(route: Timeouts | None, provider: Timeouts, facts: Facts, asked: Input) -> TimeLimits:
+def limits_of(route: Timeouts | None, provider: Timeouts, facts: ModelFacts, asked: Input) -> TimeLimits:
     """The time limits of one attempt: the route's word, else the provider's, else the defaults."""
     standard = TimeLimits()
     thinks = "reasoning" in facts.capabilities or asked.reasoning_effort is not None

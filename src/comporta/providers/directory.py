@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import Struct, structs
 
@@ -12,7 +11,7 @@ from comporta.providers.base import Endpoint, Local, Wire
 from comporta.providers.catalogue import Catalogue, ModelFacts
 from comporta.providers.credentials import Credential, Credentials
 from comporta.providers.rows import Row
-from comporta.types import JSON, Price
+from comporta.types import JSON
 
 
 class Timeouts(Struct, frozen=True):
@@ -22,15 +21,6 @@ class Timeouts(Struct, frozen=True):
     first_token_s: float | None = None
     idle_s: float | None = None
     total_s: float | None = None
-
-
-class Facts(Struct, frozen=True):
-    """What is known of a model; empty and None are unknown."""
-
-    capabilities: tuple[str, ...] = ()
-    context: int | None = None
-    max_output: int | None = None
-    price: Price | None = None
 
 
 class Provider:
@@ -59,7 +49,7 @@ class Provider:
         self._credentials = credentials
         self._catalogue = catalogue
         self._overrides = overrides
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, ModelFacts] = {}
         self._endpoint = Endpoint(
             provider=name, base_url=base_url.rstrip("/"), headers=dict(headers), options={**row.options, **options}
         )
@@ -95,7 +85,7 @@ class Provider:
             endpoint = self._endpoints[credential] = structs.replace(self._endpoint, secret=credential.secret)
         return credential.name, endpoint
 
-    def facts(self, model: str) -> Facts:
+    def facts(self, model: str) -> ModelFacts:
         """What the configuration says of a model, else the catalogue."""
         known = self._facts.get(model)
         if known is None:
@@ -104,13 +94,12 @@ class Provider:
             known = self._facts[model] = self._find(model)
         return known
 
-    def _find(self, model: str) -> Facts:
-        found = self._catalogue.find(self.row.name, model)
+    def _find(self, model: str) -> ModelFacts:
+        known = self._catalogue.find(self.row.name, model) or ModelFacts()
         override = self._overrides.get(model)
-        values: dict[str, Any] = {}
-        for source in (found, override):
-            for name in Facts.__struct_fields__:
-                value = getattr(source, name, None)
-                if value:
-                    values[name] = value
-        return Facts(**values)
+        if override is None:
+            return known
+        said = {name: value for name, value in structs.asdict(override).items() if value}
+        if "price" in said:
+            said |= {"long_above": None, "long_price": None}
+        return structs.replace(known, **said)

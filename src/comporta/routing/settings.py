@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from comporta.config.section import Section
+from comporta.config.values import Size
 from comporta.providers.settings import TimeoutsSection
 
 
@@ -22,7 +23,7 @@ class VariantSection(Section):
 class RouteImagesSection(Section):
     """What is done with images on this route."""
 
-    max_bytes: int | None = Field(None, gt=0, description="Largest image in bytes (default 4 MB).")
+    max_bytes: Size | None = Field(None, gt=0, description="Largest image; default: `images.max_bytes`.")
     shrink: bool = Field(False, description="Shrink large images before they are sent.")
     shrink_to_px: int = Field(1024, gt=0, description="Longest side after shrinking, in pixels.")
 

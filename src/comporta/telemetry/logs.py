@@ -17,7 +17,10 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
 #: Libraries that tell of every request, or of things that we tell better.
-_QUIET = ("aiohttp", "asyncio", "granian", "httpx", "httpcore", "psycopg", "psycopg.pool", "procrastinate", "urllib3")
+_QUIET = (
+    "aiohttp", "asyncio", "granian", "httpx", "httpcore", "psycopg", "psycopg.pool", "procrastinate", "urllib3",
+    "watchfiles",
+)  # fmt: skip
 #: Fields that could hold what people wrote; nobody should log them, and none gets out.
 _CONTENT = frozenset({"prompt", "reply", "messages", "content", "body", "input", "output"})
 

@@ -1,0 +1,32 @@
+"""The job worker: a process of its own for what must not slow a call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from comporta.app.folder import Folder
+from comporta.app.jobs import Keep, run
+from comporta.app.loaded import Places, load_settings
+from comporta.app.process import die_with_parent
+from comporta.telemetry import logs
+
+_DAY_S = 86_400.0
+
+
+def main() -> None:
+    """The process; reads what `serve` put into the environment."""
+    die_with_parent()
+    environment = os.environ
+    folder = Folder(Path(environment["COMPORTA_DATA"]))
+    places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
+    settings = load_settings(places, environment).value
+    logs.configure(settings.logging.level, settings.logging.format)
+    records = settings.records
+    keep = Keep(records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S)
+    asyncio.run(run(environment["COMPORTA_DATABASE_DSN"], keep))
+
+
+if __name__ == "__main__":
+    main()
