@@ -37,6 +37,9 @@ def body_of(query: Query, options: JSON) -> tuple[JSON, tuple[str, ...]]:
     for name in options.get("drop", ()):
         if body.pop(name, None) is not None:
             dropped.append(name)
+    for name, theirs in options.get("rename", {}).items():
+        if name in body:
+            body[theirs] = body.pop(name)
     if "prefill_message" in options or "prefill_body" in options:
         _prefill(body, options)
     return body, tuple(dropped)
