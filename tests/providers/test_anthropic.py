@@ -258,6 +258,12 @@ async def test_a_small_limit_halves_the_budget(fake: FakeAnthropic) -> None:
     assert fake.seen[0].json["thinking"] == {"type": "enabled", "budget_tokens": 2000}
 
 
+def test_a_model_known_not_to_think_is_not_asked_to_wire_20() -> None:
+    request = WIRE.encode(query(reasoning_effort="low", capabilities=("tools",)), ENDPOINT)
+    assert request.dropped == ("reasoning_effort",)
+    assert "thinking" not in msgspec.json.decode(request.body)
+
+
 # ---- there and back -------------------------------------------------------------------------------------------------
 
 EVERYTHING = query(

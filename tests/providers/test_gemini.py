@@ -162,6 +162,8 @@ def test_results_are_told_as_values_and_errors_as_errors() -> None:
         ("gemini-2.5-flash", {"reasoning_effort": "low"}, {"thinkingBudget": 2048, "includeThoughts": True}),
         ("gemini-2.5-flash", {"reasoning_effort": "none"}, {"thinkingBudget": 0, "includeThoughts": False}),
         ("gemini-3-pro", {"reasoning_effort": "high"}, {"thinkingLevel": "HIGH", "includeThoughts": True}),
+        ("gemini-3-pro", {"reasoning_effort": "none"}, {"thinkingLevel": "LOW", "includeThoughts": False}),
+        ("gemini-3-flash", {"reasoning_effort": "none"}, {"thinkingLevel": "MINIMAL", "includeThoughts": False}),
         ("gemini-3-pro", {"reasoning_budget": 500}, {"thinkingBudget": 500, "includeThoughts": True}),
     ],
 )
@@ -197,6 +199,12 @@ async def test_signatures_go_back_on_the_call_where_they_are_checked(
     stand_in = "skip_thought_signature_validator" if model == "gemini-3-pro" else None
     assert parts[1].get("thoughtSignature") == ("c2ln" if signature == "gemini:c2ln" else stand_in)
     assert "thoughtSignature" not in parts[2]
+
+
+def test_a_model_known_not_to_think_is_not_asked_to_wire_20() -> None:
+    request = WIRE.encode(query(reasoning_effort="low", capabilities=("tools",)), ENDPOINT)
+    assert request.dropped == ("reasoning_effort",)
+    assert "generationConfig" not in msgspec.json.decode(request.body)
 
 
 # ---- there and back -------------------------------------------------------------------------------------------------

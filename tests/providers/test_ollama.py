@@ -157,6 +157,12 @@ async def test_effort_becomes_think(fake: FakeOllama, effort: str, think: bool |
     assert fake.seen[0].json["think"] == think
 
 
+def test_a_model_known_not_to_think_is_not_asked_to_wire_20() -> None:
+    request = WIRE.encode(query(reasoning_effort="low", capabilities=("tools",)), ENDPOINT)
+    assert request.dropped == ("reasoning_effort",)
+    assert "think" not in msgspec.json.decode(request.body)
+
+
 # ---- there and back -------------------------------------------------------------------------------------------------
 
 EVERYTHING = query(

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from comporta.providers.anthropic_models import Traits, traits_of
 from comporta.providers.base import Query
+from comporta.providers.carry import can_think
 from comporta.types import JSON
 
 _BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
@@ -39,7 +40,7 @@ def think(query: Query, messages: list[JSON], *, forced: bool) -> Thinking:
     if effort == "none" or budget == 0:
         # There is no sure way to stop a model that thinks by itself: little is the nearest to none.
         return Thinking(output={"effort": "low"}, dropped=(asked,)) if traits.thinks_by_itself else Thinking()
-    if forced or _is_forced(query) or messages[-1]["role"] == "assistant":
+    if forced or not can_think(query) or _is_forced(query) or messages[-1]["role"] == "assistant":
         return Thinking(dropped=(asked,))
     if traits.adaptive and (budget is None or not traits.budgets):
         return _adaptive(traits, effort, budget)

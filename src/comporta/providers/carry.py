@@ -99,6 +99,11 @@ def split_system(messages: tuple[Message, ...]) -> tuple[list[Text], list[Messag
     return system, turns
 
 
+def can_think(query: Query) -> bool:
+    """Whether thinking may be asked for: what the catalogue knows not to think answers 400."""
+    return not query.capabilities or "reasoning" in query.capabilities
+
+
 def no_part(wire: str, part: Part) -> Unsupported:
     """What to say of a part that the wire has no words for."""
     kind = part.value.get("type", "unknown") if isinstance(part, Other) else type(part).__name__.lower()

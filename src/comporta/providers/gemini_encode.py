@@ -13,6 +13,7 @@ from comporta.providers.base import Query
 from comporta.providers.carry import (
     GEMINI_SIGNATURE,
     arguments_of,
+    can_think,
     name_for,
     no_field,
     no_file,
@@ -320,13 +321,17 @@ def _thinking(query: Query, dropped: list[str]) -> JSON | None:
     effort, budget = query.input.reasoning_effort, query.input.reasoning_budget
     if effort is None and budget is None:
         return None
+    word = effort or "medium"
+    if not can_think(query) or word not in _BUDGETS:
+        dropped.append("reasoning_effort" if budget is None else "reasoning_budget")
+        return None
     if budget is not None:
         return {"thinkingBudget": budget, "includeThoughts": budget != 0}
-    word = effort or "medium"
-    if word not in _BUDGETS:
-        dropped.append("reasoning_effort")
-        return None
     shown = {"includeThoughts": word != "none"}
     if _OLDER.match(query.model):
         return {"thinkingBudget": _BUDGETS[word], **shown}
-    return {"thinkingLevel": _LEVELS.get(word, word.upper()), **shown}
+    level = _LEVELS.get(word, word.upper())
+    if level == "MINIMAL" and "-pro" in query.model:
+        # The larger models can't think that little.
+        level = "LOW"
+    return {"thinkingLevel": level, **shown}

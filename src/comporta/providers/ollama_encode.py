@@ -9,6 +9,7 @@ from comporta.errors import BadRequest, Unsupported
 from comporta.providers.base import Query
 from comporta.providers.carry import (
     arguments_of,
+    can_think,
     name_for,
     no_field,
     no_part,
@@ -42,7 +43,7 @@ def chat_body(query: Query) -> tuple[JSON, tuple[str, ...]]:
         stream=query.stream,
         tools=_tools(given, dropped),
         format=_format(given),
-        think=_think(given, dropped),
+        think=_think(query, dropped),
         logprobs=given.logprobs or None,
         top_logprobs=given.top_logprobs if given.logprobs else None,
     )
@@ -155,8 +156,13 @@ def _format(given: Input) -> JSON | str | None:
     return wanted.schema if wanted.schema is not None else "json"
 
 
-def _think(given: Input, dropped: list[str]) -> bool | str | None:
-    effort, budget = given.reasoning_effort, given.reasoning_budget
+def _think(query: Query, dropped: list[str]) -> bool | str | None:
+    effort, budget = query.input.reasoning_effort, query.input.reasoning_budget
+    if not can_think(query):
+        dropped.extend(
+            name for name in ("reasoning_effort", "reasoning_budget") if getattr(query.input, name) is not None
+        )
+        return None
     if budget is not None:
         # It can be told whether to think, and not how long.
         dropped.append("reasoning_budget")

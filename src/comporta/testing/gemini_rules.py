@@ -203,4 +203,5 @@ def _generation(config: JSON, model: str) -> None:
     need(len({"thinkingBudget", "thinkingLevel"} & set(thinking)) < 2, "thinkingConfig: budget or level, not both")
     if "thinkingLevel" in thinking:
         need(not model.startswith("models/gemini-2"), "thinkingConfig: Thinking level is not supported for this model.")
-        one_of(thinking["thinkingLevel"], _LEVELS, "thinkingConfig.thinkingLevel")
+        level = one_of(thinking["thinkingLevel"], _LEVELS, "thinkingConfig.thinkingLevel")
+        need(level != "MINIMAL" or "-pro" not in model, "thinkingConfig.thinkingLevel: MINIMAL is not supported")
