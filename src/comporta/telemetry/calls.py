@@ -156,21 +156,6 @@ async def one_call(database: Database, id: str) -> OneCall:
     return OneCall(_row(row), [SpanRow(**span) for span in spans], row["prompt"], row["reply"])
 
 
-class Calls:
-    """The calls of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def list(self, **asked: Any) -> CallPage:
-        """One page; takes what `list_calls` takes."""
-        return await list_calls(self._database, **asked)
-
-    async def get(self, id: str) -> OneCall:
-        """One call. Raises NotFound."""
-        return await one_call(self._database, id)
-
-
 def _where(
     filters: dict[str, str], since: datetime.datetime | None, until: datetime.datetime | None, after: str | None
 ) -> tuple[list[sql.Composable], list[Any]]:

@@ -30,7 +30,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Upper bounds of the histograms' buckets, in seconds.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 #: Routes, models and teams come from configuration, but `provider/model` is what a client writes: series are bounded.
-MAX_SERIES = 1000
+MAX_SERIES = 300
 OTHER = "other"
 #: Calls that wait to be counted when nobody counts: then they are counted on the spot.
 _MAX_WAITING = 1000
@@ -190,6 +190,10 @@ class Metrics:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(sums))
         return generate_latest(registry)
+
+    async def exposition(self) -> bytes:
+        """The same without holding up the calls of this process."""
+        return await asyncio.to_thread(self.text)
 
     def close(self) -> None:
         """Write the last counts and let go of the file; they keep counting for the others."""

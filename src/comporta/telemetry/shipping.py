@@ -18,13 +18,14 @@ from comporta.store.database import Database
 from comporta.telemetry import partitions, tables
 from comporta.telemetry.record import CallRecord, encoded
 from comporta.telemetry.spool import Spool, lock_folder
-from comporta.telemetry.spooled import Place, Quarantine, Spooled
+from comporta.telemetry.spooled import Bad, Batch, Place, Quarantine, Spooled
 
 log = structlog.get_logger("comporta.telemetry")
 
 INTERVAL_S = 0.5
 BATCH_RECORDS = 500
 _BATCH_BYTES = 8 << 20
+_PIECE_RECORDS = 50
 _ADOPT_EVERY_S = 5.0
 _AHEAD_EVERY_S = 3600.0
 #: A server that stopped answering in the middle of a batch is given up on after so long; the batch is sent again.
@@ -151,15 +152,33 @@ class Shipper:
     async def _ship_batch(self, spooled: Spooled, live: Place | None) -> int:
         """Ship the next records of a folder; how many entries were read (0 = nothing is left)."""
         async with self._busy:
-            batch = spooled.read(self._batch_records, _BATCH_BYTES, live)
+            batch = await self._read(spooled, live)
             if batch.end == spooled.place:
                 return 0
             await self._ship(batch.records)
             for bad in batch.bad:
                 self.quarantine.put(bad.payload, bad.reason)
             spooled.commit(batch.end)
+            self._spool.survey()
             self.shipped += len(batch.records)
             return max(len(batch.records), 1)
+
+    async def _read(self, spooled: Spooled, live: Place | None) -> Batch:
+        """A batch, read in small pieces: decoding it at once would hold up the calls in this process."""
+        records: list[CallRecord] = []
+        bad: list[Bad] = []
+        end, left = spooled.place, _BATCH_BYTES
+        while len(records) < self._batch_records and left > 0:
+            wanted = min(_PIECE_RECORDS, self._batch_records - len(records))
+            piece = spooled.read(wanted, left, live, end)
+            if piece.end == end:
+                break
+            records += piece.records
+            bad += piece.bad
+            left -= max(piece.end[1] - (end[1] if piece.end[0] == end[0] else 0), 1)
+            end = piece.end
+            await asyncio.sleep(0)
+        return Batch(records, bad, end)
 
     async def _ship(self, records: Sequence[CallRecord]) -> None:
         """Insert; where the data is at fault, halve until the record at fault stands alone."""

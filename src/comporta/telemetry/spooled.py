@@ -49,10 +49,10 @@ class Spooled:
         self.folder = folder
         self.place = self._saved_place()
 
-    def read(self, max_records: int, max_bytes: int, live: Place | None = None) -> Batch:
-        """The next records. `live` is where a living writer stands: nothing is read beyond it."""
-        batch = Batch([], [], self.place)
-        end = self.place
+    def read(self, max_records: int, max_bytes: int, live: Place | None = None, after: Place | None = None) -> Batch:
+        """The next records, `after` an earlier batch's end. `live` is where a living writer stands: not beyond it."""
+        end = after or self.place
+        batch = Batch([], [], end)
         left = max_bytes
         for path in segments(self.folder):
             number = int(path.name.partition(".")[0])
