@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from comporta.errors import UpstreamCut
+from comporta.errors import UpstreamCut, UpstreamError
 from comporta.providers.base import Query
 from comporta.providers.framing import Frame, Frames
 from comporta.providers.openai_chunks import Calls, Choice, Completion, Message, calls_tools, decode, delta_of
@@ -24,18 +24,23 @@ _EMPTY: Final = Message()
 class SseDecoder:
     """What the streams of OpenAI's wires share: frames, the terminator, malformed frames, the cut."""
 
-    __slots__ = ("_ended", "_frames", "_title", "malformed")
+    __slots__ = ("_ended", "_error", "_frames", "_title", "malformed")
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._frames = Frames()
         self._ended = False
+        self._error: UpstreamError | None = None
         self.malformed = 0
 
     def feed(self, data: bytes) -> list[Event]:
+        if self._error is not None:
+            raise self._error
         return self._read(self._frames.feed(data))
 
     def end(self) -> list[Event]:
+        if self._error is not None:
+            raise self._error
         events = self._read(self._frames.end())
         if self._ended:
             return events
@@ -45,14 +50,20 @@ class SseDecoder:
         return [*events, self.last]
 
     def _read(self, frames: list[Frame]) -> list[Event]:
+        """Events of frames. What came before an error is given out first, so that all cuts give the same events."""
         events: list[Event] = []
-        for frame in frames:
-            if self._ended:
-                break
-            if frame.data[:1] == b"{":
-                self._read_object(frame, events)
-            elif text := frame.data.strip():
-                self._read_word(Frame(frame.name, text), events)
+        try:
+            for frame in frames:
+                if self._ended:
+                    break
+                if frame.data[:1] == b"{":
+                    self._read_object(frame, events)
+                elif text := frame.data.strip():
+                    self._read_word(Frame(frame.name, text), events)
+        except UpstreamError as error:
+            if not events:
+                raise
+            self._error = error
         return events
 
     def _read_object(self, frame: Frame, events: list[Event]) -> None:
@@ -167,7 +178,7 @@ class ChatDecoder(SseDecoder):
         if calls is None and calls_tools(message):
             calls = self._calls[index] = Calls(self._query, index)
         delta, conformant = delta_of(message, index, calls)
-        if message.function_call is not None and self._old_call:
+        if self._old_call and message.tool_calls is None and not isinstance(message.content, list):
             conformant = True
         finish, known = finish_of(choice.finish_reason, calls is not None)
         if finish is not None:
