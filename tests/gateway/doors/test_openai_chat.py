@@ -434,6 +434,37 @@ def test_a_foreign_stream_is_written_in_chat_words(make_call: MakeCall) -> None:
     assert sent[-1]["usage"]["total_tokens"] == 5
 
 
+def test_clients_of_the_old_functions_get_the_old_function_call(make_call: MakeCall) -> None:
+    call = make_call(input=parse(functions=[{"name": "f"}]).input)
+    tools = (ToolCall("c1", "f", "{}"),)
+    (choice,) = json.loads(DOOR.reply(call, Reply(choices=(Choice(0, tools=tools, finish="tool_calls"),))))["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("function_call", None)
+    assert choice["message"]["function_call"] == {"name": "f", "arguments": "{}"}
+    assert "tool_calls" not in choice["message"]
+    pieces = [ToolDelta(0, "c1", "f"), ToolDelta(0, arguments="{}"), ToolDelta(1, "c2", "g", "{}")]
+    events = [Event((Delta(tools=(piece,)),)) for piece in pieces]
+    sent = [c["choices"][0] for c in chunks(written(call, *events, Event((Delta(finish="tool_calls"),))))]
+    assert [c["delta"].get("function_call") for c in sent] == [
+        {"name": "f", "arguments": ""}, {"arguments": "{}"}, None,
+    ]  # fmt: skip
+    assert sent[-1]["finish_reason"] == "function_call"
+
+
+def test_a_stored_prompt_may_stand_alone() -> None:
+    body = {"model": "m", "prompt": {"id": "p"}, "messages": []}
+    assert DOOR.parse(msgspec.json.encode(body), {}).input.extra == {"prompt": {"id": "p"}}
+
+
+def test_odd_frames_of_lenient_upstreams_do_not_break_the_stream(make_call: MakeCall) -> None:
+    """WIRE 7: `created` of any type, no index, usage beside the choices or elsewhere."""
+    odd = b'{"id":"x","created":"now","choices":[{"index":null,"delta":{"content":"a"}}],"usage":null,"x_groq":{}}'
+    event = Event((Delta(text="a"),), Usage(2), "x", wire="openai.chat", raw=odd)
+    role, first, last = chunks(written(make_call(include_usage=True, cost_microusd=1_000_000), event))
+    assert role["choices"][0]["delta"] == {"role": "assistant"}
+    assert (first["created"], "usage" in first) == ("now", False)
+    assert (last["usage"]["prompt_tokens"], last["usage"]["cost"]) == (2, 1.0)
+
+
 def test_a_whole_reply_can_be_streamed(make_call: MakeCall) -> None:
     """WIRE 12: what was plain upstream replays as chunks, never as a plain body in a frame."""
     whole = Event((Delta(text="hello", finish="stop"),), id="x", wire="openai.chat", raw=b"{}", whole=True)

@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from comporta.errors import ComportaError
 from comporta.gateway.doors.anthropic_blocks import Blocks
 from comporta.gateway.doors.anthropic_reading import NAME
 from comporta.gateway.doors.anthropic_writing import PREFIX, envelope, head, stop_reason, usage_of
-from comporta.gateway.doors.writing import cost_usd, encode, frame, kept_id, model_of, named_frame, shallow
+from comporta.gateway.doors.writing import (
+    cost_usd,
+    encode,
+    frame,
+    kept_id,
+    model_of,
+    named_frame,
+    priced,
+    shallow,
+    usage_in,
+)
 from comporta.pipeline import Call
 from comporta.types import Delta, Event, Finish, Usage
 
@@ -119,7 +129,7 @@ class MessageStream:
         if name != "message_delta" or cost is None:
             return raw
         fields: dict[str, Any] = shallow(raw)
-        fields["usage"] = shallow(fields.get("usage", Raw(b"{}"))) | {"cost": cost}
+        fields["usage"] = priced(usage_in(raw), cost)
         return encode(fields)
 
     # -- other wires, and edited events

@@ -19,18 +19,28 @@ from comporta.gateway.doors.writing import (
     model_of,
     openai_usage,
     own_id,
+    priced,
     shallow,
+    usage_in,
 )
 from comporta.pipeline import Call
 from comporta.types import JSON, Choice, Delta, Event, Reply, ToolDelta, Usage
 
 PREFIX = "chatcmpl-"
 
+
+def asks_the_old_way(call: Call) -> bool:
+    """Whether the client speaks of `functions`: it understands one `function_call`, and no `tool_calls`."""
+    raw = call.input.raw
+    return raw is not None and "functions" in raw and "tools" not in raw
+
+
 # ---- plain ----------------------------------------------------------------------------------------------------------
 
 
 def completion(call: Call, reply: Reply) -> bytes:
     """A whole chat completion; the upstream's own bytes where they are in this wire."""
+    old = asks_the_old_way(call)
     if reply.raw is not None and reply.wire == NAME:
         return _mended(reply.raw) if any(c.tools for c in reply.choices) else reply.raw
     body: JSON = {
@@ -38,24 +48,29 @@ def completion(call: Call, reply: Reply) -> bytes:
         "object": "chat.completion",
         "created": int(call.started_s),
         "model": model_of(call, reply.model),
-        "choices": [_choice(choice) for choice in reply.choices],
+        "choices": [_choice(choice, old=old) for choice in reply.choices],
     }
     if reply.usage is not None:
         body["usage"] = openai_usage(reply.usage)
     return encode(body)
 
 
-def _choice(choice: Choice) -> JSON:
+def _choice(choice: Choice, *, old: bool) -> JSON:
     finish = choice.finish or "stop"
+    called = finish == "tool_calls" or (finish == "stop" and bool(choice.tools))
     return {
         "index": choice.index,
-        "message": _message(choice),
+        "message": _message(choice, old=old),
         "logprobs": choice.logprobs,
-        "finish_reason": "tool_calls" if choice.tools and finish == "stop" else finish,
+        "finish_reason": _called(old=old) if called else finish,
     }
 
 
-def _message(choice: Choice) -> JSON:
+def _called(*, old: bool) -> str:
+    return "function_call" if old else "tool_calls"
+
+
+def _message(choice: Choice, *, old: bool) -> JSON:
     message: JSON = {"role": "assistant", "content": choice.text, "refusal": choice.refusal or None}
     if not choice.text and (choice.tools or choice.refusal):
         message["content"] = None
@@ -65,7 +80,9 @@ def _message(choice: Choice) -> JSON:
     blocks = [_thought(r.text, r.signature, r.encrypted) for r in choice.reasoning if r.signature or r.encrypted]
     if blocks:
         message["thinking_blocks"] = blocks
-    if choice.tools:
+    if choice.tools and old:
+        message["function_call"] = {"name": choice.tools[0].name, "arguments": choice.tools[0].arguments}
+    elif choice.tools:
         message["tool_calls"] = [
             {"id": t.id, "type": "function", "function": {"name": t.name, "arguments": t.arguments}}
             for t in choice.tools
@@ -124,7 +141,7 @@ class _Role(Struct):
 
 
 class _HeadChoice(Struct):
-    index: int = 0
+    index: int | None = None
     delta: _Role | None = None
 
 
@@ -132,7 +149,7 @@ class _Head(Struct):
     """What the first frames of an upstream say of the whole stream."""
 
     id: str | None = None
-    created: int | None = None
+    created: Any = None
     model: str | None = None
     choices: list[_HeadChoice] | None = None
 
@@ -145,12 +162,13 @@ class ChatStream:
     """One streamed chat completion. Usage waits for the end; everything else goes out as it comes."""
 
     __slots__ = (
-        "_call", "_created", "_head", "_id", "_model", "_named", "_started", "_tail", "_thoughts", "_usage",
-        "_usage_raw",
+        "_call", "_created", "_head", "_id", "_model", "_named", "_old", "_started", "_tail", "_thoughts",
+        "_usage", "_usage_raw",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._old = asks_the_old_way(call)
         self._id = ""
         self._created = int(call.started_s)
         self._model = ""
@@ -198,7 +216,7 @@ class ChatStream:
         changes: dict[str, Raw | None] = {}
         if event.usage is not None:
             self._usage = event.usage
-            self._usage_raw = shallow(raw).get("usage")
+            self._usage_raw = usage_in(raw)
             if not event.deltas:
                 return opening
             changes["usage"] = None
@@ -217,9 +235,9 @@ class ChatStream:
             return b""
         head = _decode_head(raw)
         if not self._head:
-            self._created = head.created if head.created is not None else self._created
+            self._created = head.created if type(head.created) is int else self._created
             self._begin(event.id or head.id or own_id(PREFIX, self._call), event.model or head.model)
-        self._started.update(c.index for c in head.choices or () if c.delta is not None and c.delta.role)
+        self._started.update(c.index or 0 for c in head.choices or () if c.delta is not None and c.delta.role)
         opening = b""
         for delta in event.deltas:
             if delta.index not in self._started:
@@ -242,7 +260,7 @@ class ChatStream:
         choices = _decode_choices(shallow(raw)["choices"])
         for choice in choices:
             if bytes(choice.get("finish_reason", b"")) == b'"stop"':
-                choice["finish_reason"] = _CALLS
+                choice["finish_reason"] = Raw(encode(_called(old=self._old)))
         return Raw(encode(choices))
 
     # -- other wires, and edited events
@@ -277,7 +295,9 @@ class ChatStream:
             fields["content"] = delta.text
         if delta.refusal:
             fields["refusal"] = delta.refusal
-        if delta.tools:
+        if delta.tools and self._old:
+            self._old_call(delta, fields)
+        elif delta.tools:
             fields["tool_calls"] = [self._tool(delta.index, tool) for tool in delta.tools]
         if delta.extra:
             fields.update((k, v) for k, v in delta.extra.items() if k not in fields)
@@ -285,8 +305,14 @@ class ChatStream:
         return written if delta.finish is None else written + self._finish(delta)
 
     def _finish(self, delta: Delta) -> bytes:
-        tools = delta.finish == "stop" and self._called(delta.index)
-        return self._chunk(delta.index, {}, None, "tool_calls" if tools else delta.finish)
+        tools = delta.finish == "tool_calls" or (delta.finish == "stop" and self._called(delta.index))
+        return self._chunk(delta.index, {}, None, _called(old=self._old) if tools else delta.finish)
+
+    def _old_call(self, delta: Delta, fields: JSON) -> None:
+        """The first tool call alone: the old form has room for one."""
+        for tool in delta.tools:
+            if tool.index == 0:
+                fields["function_call"] = self._tool(delta.index, tool)["function"]
 
     def _reason(self, delta: Delta, fields: JSON) -> None:
         """Thinking as text while it comes, and once more as a block when its signature has come."""
@@ -324,7 +350,7 @@ class ChatStream:
             self._begin(own_id(PREFIX, self._call), None)
         cost = cost_usd(self._call)
         if cost is not None:
-            usage = Raw(encode(shallow(usage) | {"cost": cost}))
+            usage = Raw(encode(priced(usage, cost)))
         return self._head + b'],"usage":' + bytes(usage) + b"}\n\n"
 
 

@@ -18,6 +18,7 @@ from comporta.gateway.doors.writing import (
     openai_usage,
     own_id,
     shallow,
+    usage_in,
 )
 from comporta.pipeline import Call
 from comporta.types import JSON, Delta, Event, Finish, Reply, Usage
@@ -92,9 +93,9 @@ class CompletionStream:
         if b'"usage"' not in raw:
             return frame(raw)
         fields: dict[str, Any] = shallow(raw)
-        usage = fields.pop("usage", None)
+        fields.pop("usage", None)
         if event.usage is not None:
-            self._usage, self._usage_raw = event.usage, usage
+            self._usage, self._usage_raw = event.usage, usage_in(raw)
         return frame(encode(fields)) if event.deltas or event.usage is None else b""
 
     def end(self) -> bytes:

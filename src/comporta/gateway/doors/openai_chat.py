@@ -78,8 +78,10 @@ class OpenAIChat:
         raw = body_of(body)
         model = field(raw, "model", "", word)
         stream = option(raw, "stream", "", flag) or False
-        found = fields_of(raw, FIELDS, SKIP)
-        if "messages" not in found:
+        # A stored prompt may say everything there is to say.
+        stored = type(raw.get("prompt")) is dict and not raw.get("messages")
+        found = fields_of(raw, FIELDS, SKIP | {"messages"} if stored else SKIP)
+        if "messages" not in found and not stored:
             raise missing("messages")
         _settle(raw, found)
         return Parsed(

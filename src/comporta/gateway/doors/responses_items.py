@@ -24,6 +24,7 @@ class Item:
     __slots__ = (
         "annotations",
         "call_id",
+        "head",
         "id",
         "index",
         "kind",
@@ -47,6 +48,8 @@ class Item:
         #: The content parts that were announced, in order.
         self.parts: list[str] = []
         self.seal: str | None = None
+        #: What every piece of text repeats.
+        self.head = b""
         self.annotations: list[Any] = []
         self.logprobs: list[Any] = []
 
@@ -154,10 +157,18 @@ class Items:
         if delta.text:
             place = self._part(item, "output_text")
             item.pieces.append(delta.text)
-            self.send(
-                "response.output_text.delta", item_id=item.id, output_index=item.index, content_index=place,
-                delta=delta.text, logprobs=logprobs,
-            )  # fmt: skip
+            self._say(item, place, delta.text, logprobs)
+
+    def _say(self, item: Item, place: int, piece: str, logprobs: list[Any]) -> None:
+        """One piece of text, as `send` would write it but quicker: there is one for almost every token."""
+        if not item.head:
+            at = {"item_id": item.id, "output_index": item.index, "content_index": place}
+            item.head = encode(at)[1:-1] + b',"delta":'
+        self._out.append(
+            b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b%b'
+            b',"logprobs":%b}\n\n' % (self.sequence, item.head, encode(piece), encode(logprobs) if logprobs else b"[]")
+        )
+        self.sequence += 1
 
     def _refuse(self, piece: str) -> None:
         item = self._current("message", "msg_")

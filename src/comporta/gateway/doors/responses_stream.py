@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from comporta.errors import ComportaError
 from comporta.gateway.doors.responses_items import Item, Items
@@ -20,7 +20,9 @@ from comporta.gateway.doors.writing import (
     model_of,
     named_frame,
     own_id,
+    priced,
     shallow,
+    usage_in,
 )
 from comporta.pipeline import Call
 from comporta.types import JSON, Event, Finish, Usage
@@ -29,7 +31,7 @@ from comporta.types import JSON, Event, Finish, Usage
 class _Step(Struct):
     """What is read of a frame that passed, should the stream have to be written anew from there."""
 
-    sequence_number: int = 0
+    sequence_number: int | None = None
     output_index: int | None = None
     item: JSON | None = None
     response: JSON | None = None
@@ -119,7 +121,7 @@ class ResponseStream:
             return raw
         fields: dict[str, Any] = shallow(raw)
         inner: dict[str, Any] = shallow(fields["response"])
-        inner["usage"] = shallow(inner.get("usage", Raw(b"{}"))) | {"cost": cost}
+        inner["usage"] = priced(usage_in(fields["response"]), cost)
         fields["response"] = inner
         return encode(fields)
 
@@ -158,7 +160,7 @@ class ResponseStream:
         items = Items(identity, native=True)
         for event in self._passed:
             step = _decode(event.raw or b"{}")
-            items.sequence = step.sequence_number + 1
+            items.sequence = (step.sequence_number or 0) + 1
             if step.response is not None:
                 self._body = self._body or step.response
             self._retrace(event, step, items)

@@ -73,6 +73,17 @@ def cost_usd(call: Call) -> float | None:
     return None if call.cost_microusd is None else call.cost_microusd / 1_000_000
 
 
+def usage_in(raw: bytes) -> msgspec.Raw | None:
+    """The usage object of a frame as it stands; None where there is none or null."""
+    usage = shallow(raw).get("usage")
+    return None if usage is None or bytes(usage) == b"null" else usage
+
+
+def priced(usage: msgspec.Raw | None, cost: float) -> JSON:
+    """An upstream's own usage with the cost in it."""
+    return (shallow(usage) if usage is not None else {}) | {"cost": cost}
+
+
 def is_whole(pieces: list[str]) -> bool:
     """Whether the arguments of a tool call are complete JSON: then nothing more can come."""
     if not pieces or not pieces[-1].endswith("}"):
