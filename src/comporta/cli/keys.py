@@ -1,0 +1,95 @@
+"""`comporta key`: virtual keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from comporta.cli.gate import Gate, find
+from comporta.cli.shown import AS_JSON, DATA, day, note, say, say_json, table
+from comporta.cli.written import duration_s, pairs
+from comporta.errors import ComportaError
+
+WHICH = typer.Argument(help="The key's name or id.", metavar="KEY")
+ALLOW = typer.Option([], "--allow", help="A route or model name it may use; several times. Default: all.")
+TAG = typer.Option([], "--tag", help="A word of your own on each of its calls, as name=value; several times.")
+EXPIRES = typer.Option(None, "--expires", help="When it ends, from now: 12h, 30d …")
+REVOKED = typer.Option(False, "--revoked", help="List revoked ones too.")
+OVERLAP = typer.Option("0s", "--overlap", help="How long the old secret stays good: 1h, 7d …")
+
+
+def add(app: typer.Typer, name: str, summary: str) -> None:
+    below = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    below.command("create")(_create)
+    below.command("list")(_list)
+    below.command("revoke")(_revoke)
+    below.command("rotate")(_rotate)
+    app.add_typer(below, name=name, help=summary)
+
+
+def _create(
+    name: str = typer.Argument(help="Says who asks, for example the application."),
+    team: str | None = typer.Option(None, help="Who pays."),
+    environment: str | None = typer.Option(None, help="For example prod."),
+    feature: str | None = typer.Option(None, help="Which part of the application."),
+    tag: list[str] = TAG,
+    allow: list[str] = ALLOW,
+    admin: bool = typer.Option(False, "--admin", help="Let it use the admin API."),
+    expires: str | None = EXPIRES,
+    data: Path = DATA,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Make a key and print its secret, which is shown this once."""
+    body = {
+        "name": name, "team": team, "environment": environment, "feature": feature, "tags": pairs(tag, "--tag"),
+        "allow": allow, "admin": admin, "expires_in_s": duration_s(expires, "--expires"),
+    }  # fmt: skip
+    _say_secret(find(data).ask("POST", "/admin/keys", body), as_json)
+
+
+def _list(revoked: bool = REVOKED, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+    """List keys, without their secrets."""
+    found = find(data).ask("GET", "/admin/keys", query={"revoked": str(revoked).lower()})["data"]
+    if as_json:
+        say_json(found)
+        return
+    columns = ("name", "key", "state", "team", "environment", "feature", "allow", "admin", "expires", "id")
+    fields = ("name", "shown", "state", "team", "environment", "feature", "allow", "admin")
+    rows = ([*(one[field] for field in fields), day(one["expires_at"]), one["id"]] for one in found)
+    table(columns, rows, "There are no keys.")
+
+
+def _revoke(key: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+    """End a key for good, in every worker within a second."""
+    gate = find(data)
+    row = gate.ask("POST", f"/admin/keys/{_id(gate, key)}/revoke")
+    if as_json:
+        say_json(row)
+    else:
+        say(f"The key {row['name']} ({row['shown']}) is revoked.")
+
+
+def _rotate(key: str = WHICH, overlap: str = OVERLAP, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+    """Give a key a new secret and print it; the old one ends, or stays good for a while."""
+    gate = find(data)
+    overlap_s = duration_s(overlap, "--overlap")
+    _say_secret(gate.ask("POST", f"/admin/keys/{_id(gate, key)}/rotate", {"overlap_s": overlap_s}), as_json)
+
+
+def _say_secret(row: Any, as_json: bool) -> None:
+    """The secret alone goes to standard output: `KEY=$(comporta key create app)`."""
+    if as_json:
+        say_json(row)
+        return
+    note(f"The secret of the key {row['name']} is shown this once:")
+    say(row["secret"])
+
+
+def _id(gate: Gate, key: str) -> str:
+    found = gate.ask("GET", "/admin/keys", query={"revoked": "true"})["data"]
+    living = [one["id"] for one in found if one["name"] == key and one["state"] != "revoked"]
+    for id in (*living, *(one["id"] for one in found if one["id"] == key)):
+        return str(id)
+    raise ComportaError(f"There is no key named {key}; `comporta key list` shows them.", code="not_found")
