@@ -11,6 +11,7 @@ Options say what an endpoint does otherwise than the wire's owner; wires read th
 | `unsupported`, `drop` | parameters that are refused with 400; hints that are left out and reported |
 | `stream_usage` | whether it takes `stream_options` (default true) |
 | `max_tokens_field` | `max_tokens` or `max_completion_tokens` |
+| `rename` | other fields that the endpoint calls differently |
 | `top_k`, `cache_control`, `file_url`, `flat_text` | extensions it takes; contents that must be plain text |
 | `reasoning_field` | where it wants earlier reasoning back |
 | `prefill_message`, `prefill_body` | how it is told to continue a given beginning |
@@ -22,11 +23,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from comporta.config.mistakes import did_you_mean
 from comporta.types import JSON
+
+_NAMES = "a list of names"
+_FLAG = "true or false"
+_TEXT = "text"
+_MAPPING = "a mapping"
+#: What each option holds.
+OPTIONS: Mapping[str, str] = {
+    "auth": _TEXT,
+    "prefix": _TEXT,
+    "path": _TEXT,
+    "params": _MAPPING,
+    "listing": _FLAG,
+    "unsupported": _NAMES,
+    "drop": _NAMES,
+    "stream_usage": _FLAG,
+    "max_tokens_field": _TEXT,
+    "rename": _MAPPING,
+    "top_k": _FLAG,
+    "cache_control": _FLAG,
+    "file_url": _FLAG,
+    "flat_text": _FLAG,
+    "reasoning_field": _TEXT,
+    "prefill_message": _MAPPING,
+    "prefill_body": _MAPPING,
+    "embedding_base64": _FLAG,
+    "script": "anything",
+}
+_TYPES: Mapping[str, Any] = {
+    _NAMES: list[str],
+    _FLAG: bool,
+    _TEXT: str,
+    _MAPPING: dict[str, Any],
+    "anything": Any,
+}
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,3 +106,18 @@ def detect(environment: Mapping[str, str]) -> tuple[Row, ...]:
     return tuple(
         row for row in ROWS.values() if row.detected and any(environment.get(name, "").strip() for name in row.env)
     )
+
+
+def wrong_options(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with an endpoint's options, a sentence each; the configuration's are checked with it at start."""
+    wrong = []
+    for name, value in options.items():
+        kind = OPTIONS.get(name)
+        if kind is None:
+            wrong.append(f"there is no option '{name}'{did_you_mean(name, OPTIONS)}")
+            continue
+        try:
+            msgspec.convert(value, _TYPES[kind])
+        except msgspec.ValidationError:
+            wrong.append(f"the option '{name}' must be {kind}")
+    return wrong
