@@ -48,6 +48,13 @@ def test_calls_tokens_cost_and_times_are_counted(tmp_path: Path, make_record: Ma
     made.close()
 
 
+async def test_it_can_be_read_without_holding_up_calls(tmp_path: Path, make_record: MakeRecord) -> None:
+    made = Metrics(tmp_path)
+    made.note(make_record())
+    assert await made.exposition() == made.text()
+    made.close()
+
+
 def test_figures_kept_elsewhere_are_asked_for(tmp_path: Path) -> None:
     made = Metrics(
         tmp_path, totals=lambda: {"records_lost": 3}, gauges=lambda: {"spool_bytes": 512, "calls_in_flight": 2}

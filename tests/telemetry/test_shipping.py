@@ -164,6 +164,33 @@ async def test_a_poison_record_does_not_block_the_rest_and_its_figures_still_cou
     assert shipper.quarantine.count == 2
 
 
+@pytest.mark.parametrize("id", ["no-uuid", "a\tb", "a\nb", "\\.\n"])
+async def test_a_record_with_an_id_that_is_none_is_put_aside(
+    database: Database, spool: Spool, make_record: MakeRecord, id: str
+) -> None:
+    for record in (make_record(), msgspec.structs.replace(make_record(), id=id), make_record()):
+        spool.append(record)
+    shipper = Shipper(database, spool)
+    assert await shipper.drain()
+    assert (await totals(database))[0] == 2
+    assert shipper.quarantine.count == 1
+
+
+async def test_where_the_tables_are_missing_records_wait_and_none_is_put_aside(
+    database: Database, spool: Spool, make_record: MakeRecord
+) -> None:
+    spool.append(make_record())
+    shipper = Shipper(database, spool)
+    async with database.connection() as connection:
+        await connection.execute("alter table rollup_hour rename to elsewhere")
+    assert not await shipper.drain()
+    async with database.connection() as connection:
+        await connection.execute("alter table elsewhere rename to rollup_hour")
+    assert await shipper.drain()
+    assert (await totals(database))[0] == 1
+    assert shipper.quarantine.count == 0
+
+
 async def test_nul_characters_are_stripped_and_what_only_looks_like_one_stays(
     database: Database, spool: Spool, make_record: MakeRecord
 ) -> None:

@@ -182,6 +182,14 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, this process and the others, as Prometheus reads it (`CONTENT_TYPE`)."""
         self.tick()
+        return self._added_up()
+
+    async def exposition(self) -> bytes:
+        """The same without holding up the calls of this process: many series take a while to write."""
+        self.tick()
+        return await asyncio.to_thread(self._added_up)
+
+    def _added_up(self) -> bytes:
         sums = Sums()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             counts = _read(path)
@@ -190,10 +198,6 @@ class Metrics:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(sums))
         return generate_latest(registry)
-
-    async def exposition(self) -> bytes:
-        """The same without holding up the calls of this process."""
-        return await asyncio.to_thread(self.text)
 
     def close(self) -> None:
         """Write the last counts and let go of the file; they keep counting for the others."""

@@ -34,6 +34,9 @@ _BACK_OFF_S = (0.25, 5.0)
 #: SQLSTATE classes that blame the data. Anything else (no table, no right, a deadlock) is no record's fault.
 _BLAMES_DATA = ("21", "22", "23", "54")
 
+#: What a record can make the insertion raise; `_blames_data` tells which of them it is to blame for.
+_AT_FAULT = (psycopg.Error, ArithmeticError, ValueError, TypeError)
+
 Insert = Callable[[Database, Sequence[CallRecord]], Awaitable[int]]
 
 
@@ -81,7 +84,8 @@ class Shipper:
         while not self._stopped.is_set():
             try:
                 shipped = await self.ship_once()
-            except (Unavailable, psycopg.Error, TimeoutError, OSError) as error:
+            except Exception as error:
+                # Whatever it is, the records are in the spool and will be sent again: this task must not end.
                 self._note_away(error)
                 await self._sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, _BACK_OFF_S[1])
@@ -186,7 +190,7 @@ class Shipper:
             return
         try:
             await self._insert_with_days(records)
-        except (psycopg.Error, OverflowError) as error:
+        except _AT_FAULT as error:
             if not _blames_data(error):
                 raise
             # A partition may have been dropped behind our back: the next try looks again.
@@ -202,7 +206,7 @@ class Shipper:
         """The record at fault: its figures still count if its content was to blame. It is kept as it was."""
         try:
             await self._insert_with_days([record.without_content()])
-        except (psycopg.Error, OverflowError) as again:
+        except _AT_FAULT as again:
             if not _blames_data(again):
                 raise
         self.quarantine.put(encoded(record), type(error).__name__)
@@ -222,7 +226,11 @@ class Shipper:
         if self._away_since_s is None:
             self._away_since_s = time.monotonic()
             sqlstate = getattr(error, "sqlstate", None)
-            log.warning("records_wait", reason=type(error).__name__, sqlstate=sqlstate, place=self._database.place)
+            expected = isinstance(error, Unavailable | psycopg.Error | TimeoutError | OSError)
+            log.warning(
+                "records_wait", reason=type(error).__name__, sqlstate=sqlstate, place=self._database.place,
+                exc_info=None if expected else error,
+            )  # fmt: skip
 
     def _note_back(self) -> None:
         if self._away_since_s is not None:
@@ -231,6 +239,6 @@ class Shipper:
 
 
 def _blames_data(error: Exception) -> bool:
-    if isinstance(error, psycopg.Error):
-        return (error.sqlstate or "")[:2] in _BLAMES_DATA
-    return isinstance(error, OverflowError)
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return error.sqlstate[:2] in _BLAMES_DATA
+    return isinstance(error, psycopg.DataError | ArithmeticError | ValueError | TypeError)

@@ -175,7 +175,13 @@ async def insert(connection: Connection, records: Sequence[CallRecord]) -> int:
 
 def _copy_row(record: CallRecord) -> bytes:
     flat = _encode(structs.replace(record, prompt=None, reply=None))
-    return b"\t".join((record.id.encode(), _field(flat), _content(record.prompt), _content(record.reply))) + b"\n"
+    return b"\t".join((_escaped(record.id), _field(flat), _content(record.prompt), _content(record.reply))) + b"\n"
+
+
+def _escaped(text: str) -> bytes:
+    """Any text as a field of COPY's text format, so that none can end a row or the whole copy."""
+    text = text.replace("\\", "\\\\")
+    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").encode()
 
 
 def _content(text: str | None) -> bytes:
