@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from comporta.budget.budgets import Budget, Budgets
+from comporta.budget.budgets import Budgets
 from comporta.errors import Unavailable
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import (
@@ -78,7 +78,9 @@ async def database(module_dsn: str) -> AsyncIterator[Database]:
     """One database for all of these tests, emptied before each: making a new one takes a third of a second."""
     async with Database(module_dsn) as opened:
         async with opened.connection() as connection:
-            await connection.execute("truncate virtual_key, virtual_key_secret, budget, registered_model, call, span")
+            await connection.execute(
+                "truncate virtual_key, virtual_key_secret, budget, registered_model, call, span, rollup_hour"
+            )
         yield opened
 
 
@@ -95,14 +97,11 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         ]
         return [IN_FILE, *made]
 
-    async def spent(budget: Budget, begin_s: float, end_s: float) -> int:
-        return 1234
-
     async def status() -> Status:
         return STATUS
 
     parts = AdminParts(
-        keys=keys, budgets=Budgets(database, spent=spent), registered=registered, database=database,
+        keys=keys, budgets=Budgets(database), registered=registered, database=database,
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
@@ -280,7 +279,27 @@ async def test_ids_that_are_none_are_refused_and_unknown_ones_not_found(admin: A
 # ---- budgets --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_budget_says_what_was_spent_and_that_it_is_not_enforced_yet(admin: Admin) -> None:
+async def spend(database: Database, team: str, cost_microusd: int, hours_ago: int) -> None:
+    at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=hours_ago)
+    async with database.connection() as connection:
+        columns = await connection.execute(
+            "select attname from pg_attribute where attrelid = 'rollup_hour'::regclass and attnum > 0"
+            " and atttypid = 'bigint'::regtype order by attnum"
+        )
+        names = [str(row[0]) for row in await columns.fetchall()]
+        values = [cost_microusd if name == "cost_microusd" else 0 for name in names]
+        await connection.execute(
+            "insert into rollup_hour (period, route, variant, provider, model, key_id, team, environment, feature,"
+            f" outcome_class, latency, first_token, {', '.join(names)}) values (%s, '', '', '', '', '', %s, '', '',"
+            f" 'ok', '{{}}', '{{}}', {', '.join(['%s'] * len(names))})",
+            [at.replace(minute=0, second=0, microsecond=0), team, *values],
+        )
+
+
+async def test_a_budget_says_what_was_spent_and_that_it_is_not_enforced_yet(admin: Admin, database: Database) -> None:
+    await spend(database, "support", 1234, 0)
+    await spend(database, "support", 99, 24 * 32)
+    await spend(database, "sales", 1000, 0)
     body = {"name": "monthly", "scope": "team", "value": "support", "period": "month", "limit_microusd": 5_000_000}
     made = await admin.ask("POST", "/admin/budgets", 201, body)
     assert {name: made[name] for name in body} == body
@@ -289,6 +308,7 @@ async def test_a_budget_says_what_was_spent_and_that_it_is_not_enforced_yet(admi
     path = f"/admin/budgets/{made['id']}"
     changed = await admin.ask("PATCH", path, 200, {"scope": "all", "value": None, "limit_microusd": 7})
     assert (changed["scope"], changed["value"], changed["limit_microusd"]) == ("all", None, 7)
+    assert changed["spent_microusd"] == 2234
     assert (await admin.ask("GET", "/admin/budgets", 200))["data"] == [changed]
     assert await admin.ask("DELETE", path, 200) == {"deleted": made["id"]}
     assert (await admin.http.get(path)).status_code == 404

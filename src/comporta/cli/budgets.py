@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from comporta.cli.gate import Gate, find
+from comporta.cli.keys import id_of
 from comporta.cli.shown import AS_JSON, DATA, day, facts, note, say, say_json, table, usd
 from comporta.cli.written import money_microusd
 from comporta.errors import ComportaError
@@ -29,7 +30,7 @@ def _create(
     name: str = typer.Argument(help="What to call it."),
     limit: str = typer.Option(..., help="Dollars in each period: 100, $12.50 …"),
     period: str = PERIOD,
-    key: str | None = typer.Option(None, help="Only what this key spends: its id."),
+    key: str | None = typer.Option(None, help="Only what this key spends: its name or id."),
     team: str | None = typer.Option(None, help="Only what this team spends."),
     environment: str | None = typer.Option(None, help="Only what this environment spends."),
     feature: str | None = typer.Option(None, help="Only what this feature spends."),
@@ -41,12 +42,15 @@ def _create(
     given = [(scope, value) for scope, value in scopes.items() if value is not None]
     if len(given) > 1:
         raise typer.BadParameter("give one of --key, --team, --environment and --feature")
+    limit_microusd = money_microusd(limit, "--limit")
+    gate = find(data)
     scope, value = given[0] if given else ("all", None)
     body = {
-        "name": name, "scope": scope, "value": value, "period": period,
-        "limit_microusd": money_microusd(limit, "--limit"),
+        "name": name, "scope": scope, "value": id_of(gate, value) if scope == "key" and value else value,
+        "period": period,
+        "limit_microusd": limit_microusd,
     }  # fmt: skip
-    row = find(data).ask("POST", "/admin/budgets", body)
+    row = gate.ask("POST", "/admin/budgets", body)
     if as_json:
         say_json(row)
         return

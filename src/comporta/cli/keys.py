@@ -64,7 +64,7 @@ def _list(revoked: bool = REVOKED, data: Path = DATA, as_json: bool = AS_JSON) -
 def _revoke(key: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """End a key for good, in every worker within a second."""
     gate = find(data)
-    row = gate.ask("POST", f"/admin/keys/{_id(gate, key)}/revoke")
+    row = gate.ask("POST", f"/admin/keys/{id_of(gate, key)}/revoke")
     if as_json:
         say_json(row)
     else:
@@ -75,7 +75,7 @@ def _rotate(key: str = WHICH, overlap: str = OVERLAP, data: Path = DATA, as_json
     """Give a key a new secret and print it; the old one ends, or stays good for a while."""
     gate = find(data)
     overlap_s = duration_s(overlap, "--overlap")
-    _say_secret(gate.ask("POST", f"/admin/keys/{_id(gate, key)}/rotate", {"overlap_s": overlap_s}), as_json)
+    _say_secret(gate.ask("POST", f"/admin/keys/{id_of(gate, key)}/rotate", {"overlap_s": overlap_s}), as_json)
 
 
 def _say_secret(row: Any, as_json: bool) -> None:
@@ -87,7 +87,8 @@ def _say_secret(row: Any, as_json: bool) -> None:
     say(row["secret"])
 
 
-def _id(gate: Gate, key: str) -> str:
+def id_of(gate: Gate, key: str) -> str:
+    """The id of the living key of that name, else of the key with that id. Raises ComportaError."""
     found = gate.ask("GET", "/admin/keys", query={"revoked": "true"})["data"]
     living = [one["id"] for one in found if one["name"] == key and one["state"] != "revoked"]
     for id in (*living, *(one["id"] for one in found if one["id"] == key)):

@@ -15,6 +15,7 @@ from comporta.gateway.admin import budgets, calls, keys, models, routes, status
 from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.page import render
 from comporta.gateway.admin.parts import AdminParts
+from comporta.gateway.admin.spending import spent_from
 from comporta.types import Caller
 
 _ABOUT = """Keys, budgets, routes, models and calls of this gate.
@@ -31,9 +32,13 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     for router in (
-        keys.router(parts.keys), budgets.router(parts.budgets), routes.router(parts.routes), models.router(parts),
-        calls.router(parts.database), status.router(parts.status),
-    ):  # fmt: skip
+        keys.router(parts.keys),
+        budgets.router(parts.budgets, spent_from(parts.database)),
+        routes.router(parts.routes),
+        models.router(parts),
+        calls.router(parts.database),
+        status.router(parts.status),
+    ):
         app.include_router(router)
     _add_pages(app)
     _tell_failures(app)

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from comporta.budget.budgets import Budget, Budgets, Scope
-from comporta.budget.periods import Period
+from comporta.budget.budgets import Budget, Budgets, Scope, Spent
+from comporta.budget.periods import Period, period_of
 from comporta.errors import BadRequest
 from comporta.gateway.admin.shapes import By, Deleted, Id, In, Listing, Out, moment
 
@@ -50,15 +50,15 @@ class BudgetOut(Out):
     value: str | None
     period: Period
     limit_microusd: int
-    spent_microusd: int | None = Field(description="Priced calls of the running period; null where nothing counts.")
+    spent_microusd: int = Field(description="What the priced calls of the running period came to.")
     enforced: Literal[False] = Field(False, description="Whether calls are refused once it is used up.")
     note: str = NOTE
     created_at: datetime
     created_by: str
 
 
-def router(budgets: Budgets) -> APIRouter:
-    on = _On(budgets)
+def router(budgets: Budgets, spent: Spent) -> APIRouter:
+    on = _On(budgets, spent)
     made = APIRouter(prefix="/admin/budgets", tags=["budgets"])
     made.add_api_route("", on.list, methods=["GET"], summary="List budgets")
     made.add_api_route("", on.create, methods=["POST"], status_code=201, summary="Make a budget")
@@ -69,8 +69,9 @@ def router(budgets: Budgets) -> APIRouter:
 
 
 class _On:
-    def __init__(self, budgets: Budgets) -> None:
+    def __init__(self, budgets: Budgets, spent: Spent) -> None:
         self._budgets = budgets
+        self._spent = spent
 
     async def list(self) -> Listing[BudgetOut]:
         """All budgets, oldest first."""
@@ -102,6 +103,11 @@ class _On:
         assert at is not None, "every budget was made at some time"
         return BudgetOut(
             id=budget.id, name=budget.name, scope=budget.scope, value=budget.value, period=budget.period,
-            limit_microusd=budget.limit_microusd, spent_microusd=await self._budgets.spent(budget, time.time()),
+            limit_microusd=budget.limit_microusd, spent_microusd=await self._spent_now(budget),
             enforced=False, created_at=at, created_by=budget.created_by,
         )  # fmt: skip
+
+    async def _spent_now(self, budget: Budget) -> int:
+        now_s = time.time()
+        known = await self._budgets.spent(budget, now_s)
+        return await self._spent(budget, *period_of(budget.period, now_s)) if known is None else known
