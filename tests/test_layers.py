@@ -9,10 +9,11 @@ import pytest
 
 import comporta
 
-ROOMS = (
-    "types errors config stats text store counters telemetry notify pipeline embedding providers keys budget prompts "
-    "guardrails cache sessions rag routing chains evaluation feedback tuning gateway console testing app compat cli"
-).split()
+_ORDER = """
+types errors config stats text store counters telemetry notify pipeline embedding providers keys budget prompts
+guardrails cache sessions rag routing chains evaluation feedback tuning gateway console testing app compat cli
+"""
+ROOMS = _ORDER.split()
 ROOT = Path(comporta.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 #: `records` describes calls, so telemetry knows the pipeline's words though it stands to its left.

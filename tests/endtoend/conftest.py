@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from comporta.testing.servers import short_folder
 from support.serving import CONFIG, SECRETS, Fakes, Served
 
 
@@ -17,15 +18,16 @@ def fakes() -> Iterator[Fakes]:
 
 
 @pytest.fixture(scope="session")
-def gate(fakes: Fakes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def gate(fakes: Fakes) -> Iterator[Served]:
     """One gate for all tests that don't kill it; tests keep apart by the names of their models."""
     config = CONFIG.format(
         openai=fakes.openai.url, anthropic=fakes.anthropic.url, gemini=fakes.gemini.url, ollama=fakes.ollama.url
     )
-    served = Served(tmp_path_factory.mktemp("gate"), config, SECRETS)
-    served.start()
-    yield served
-    code = served.stop()
-    left = served.processes()
-    assert code == 0, served.output
-    assert not left, f"still running: {left}"
+    with short_folder() as folder:
+        served = Served(folder, config, SECRETS)
+        served.start()
+        yield served
+        code = served.stop()
+        left = served.processes()
+        assert code == 0, served.output
+        assert not left, f"still running: {left}"

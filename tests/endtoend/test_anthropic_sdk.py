@@ -67,14 +67,16 @@ def test_tool_use_has_an_object_as_input(
     """WIRE 26 and 11."""
     model = f"am-tools-{stream}"
     fake_of(fakes, provider).script(
-        Step(text="Let me look.", tools=(ToolAsk("weather", '{"city": "Faro"}'), ToolAsk("weather", '{"city": "Beja"}'))),
+        Step(
+            text="Let me look.", tools=(ToolAsk("weather", '{"city": "Faro"}'), ToolAsk("weather", '{"city": "Beja"}'))
+        ),
         model=model,
     )
     if stream:
         with client.messages.stream(
             model=f"{provider}/{model}", max_tokens=64, tools=[TOOL], messages=[{"role": "user", "content": "?"}]
         ) as events:
-            reply = events.get_final_message()
+            reply: anthropic.types.Message = events.get_final_message()
     else:
         reply = client.messages.create(
             model=f"{provider}/{model}", max_tokens=64, tools=[TOOL], messages=[{"role": "user", "content": "?"}]
@@ -93,7 +95,10 @@ def test_tool_results_go_back(client: anthropic.Anthropic, fakes: Fakes, provide
         tools=[TOOL],
         messages=[
             {"role": "user", "content": "Weather?"},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Faro"}}]},
+            {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Faro"}}],
+            },
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "31 degrees"}]},
         ],
     )  # fmt: skip
@@ -160,9 +165,12 @@ def test_the_sdk_raises_its_own_right_class(
 def test_a_failure_in_mid_stream_is_an_error_event(client: anthropic.Anthropic, fakes: Fakes) -> None:
     """WIRE 1."""
     fakes.openai.script(Step(text="one two three four", cut_after=3), model="am-cut")
-    with pytest.raises(anthropic.APIError), client.messages.stream(
-        model="openai/am-cut", max_tokens=64, messages=[{"role": "user", "content": "Count"}]
-    ) as stream:
+    with (
+        pytest.raises(anthropic.APIError),
+        client.messages.stream(
+            model="openai/am-cut", max_tokens=64, messages=[{"role": "user", "content": "Count"}]
+        ) as stream,
+    ):
         for _ in stream:
             pass
 
@@ -173,8 +181,10 @@ def test_models_are_listed_in_anthropics_shape(client: anthropic.Anthropic) -> N
 
 async def test_the_async_client_works(gate: Served, fakes: Fakes) -> None:
     fakes.gemini.script(Step(text="pela porta"), model="am-async")
-    async with anthropic.AsyncAnthropic(base_url=gate.url, api_key=gate.key, max_retries=0) as client:
-        async with client.messages.stream(
+    async with (
+        anthropic.AsyncAnthropic(base_url=gate.url, api_key=gate.key, max_retries=0) as client,
+        client.messages.stream(
             model="gemini/am-async", max_tokens=64, messages=[{"role": "user", "content": "x"}]
-        ) as stream:
-            assert await stream.get_final_text() == "pela porta"
+        ) as stream,
+    ):
+        assert await stream.get_final_text() == "pela porta"

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from comporta.testing.servers import short_folder
 from support.serving import Served
 
 CONFIG = """
@@ -24,14 +25,15 @@ routes:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path, CONFIG)
-    served.start()
-    yield served
-    if served.process is not None and served.process.poll() is None:
-        served.stop()
-    for pid in served.processes():
-        os.kill(pid, signal.SIGKILL)
+def served() -> Iterator[Served]:
+    with short_folder() as folder:
+        served = Served(folder, CONFIG)
+        served.start()
+        yield served
+        if served.process is not None and served.process.poll() is None:
+            served.stop()
+        for pid in served.processes():
+            os.kill(pid, signal.SIGKILL)
 
 
 def ask(served: Served, text: str) -> str:
@@ -64,19 +66,39 @@ def until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
     return False
 
 
-def pids(served: Served, *words: str) -> list[int]:
-    return [pid for pid, command in served.processes().items() if any(word in command for word in words)]
+def children(pid: int) -> list[int]:
+    """The pids of a process's children (Linux)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-WORKER = ("spawn_main", "multiprocessing")
-GATE = ("comporta.app.gate_process",)
-JOBS = ("comporta.app.jobs_process",)
+def named(served: Served, word: str) -> list[int]:
+    return [pid for pid, command in served.processes().items() if word in command]
 
 
-@pytest.mark.parametrize("victims", [WORKER, GATE, JOBS], ids=["worker", "gate", "job worker"])
-def test_killing_a_child_right_after_an_answer_loses_no_record(served: Served, victims: tuple[str, ...]) -> None:
+def gate_of(served: Served) -> list[int]:
+    assert served.process is not None
+    return [pid for pid in named(served, "comporta.app.gate_process") if pid in children(served.process.pid)]
+
+
+def workers_of(served: Served) -> list[int]:
+    return [child for gate in gate_of(served) for child in children(gate) if child in served.processes()]
+
+
+def jobs_of(served: Served) -> list[int]:
+    return named(served, "comporta.app.jobs_process")
+
+
+def postgres_of(served: Served) -> list[int]:
+    return named(served, "postgres -D")
+
+
+@pytest.mark.parametrize("victims", [workers_of, gate_of, jobs_of], ids=["worker", "gate", "job worker"])
+def test_killing_a_child_right_after_an_answer_loses_no_record(
+    served: Served, victims: Callable[[Served], list[int]]
+) -> None:
     answered = {ask(served, f"call {n}") for n in range(20)}
-    killed = pids(served, *victims)
+    killed = victims(served)
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
@@ -97,7 +119,7 @@ def test_killing_everything_right_after_an_answer_loses_no_record_and_leaves_not
 
 def test_postgresql_away_loses_no_record_and_the_gate_goes_on_answering(served: Served) -> None:
     answered = {ask(served, "before")}
-    postgres = [pid for pid in pids(served, "postgres") if "-D" in served.processes().get(pid, "")]
+    postgres = postgres_of(served)
     assert postgres
     for pid in postgres:
         os.kill(pid, signal.SIGSTOP)

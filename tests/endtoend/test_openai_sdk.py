@@ -18,7 +18,7 @@ from support.serving import Fakes, Served
 
 #: A model of each provider; every test adds its own ending, so that scripts don't meet.
 PROVIDERS = ("openai", "anthropic", "gemini", "ollama")
-TOOL = {
+TOOL: openai.types.chat.ChatCompletionFunctionToolParam = {
     "type": "function",
     "function": {
         "name": "weather",
@@ -108,7 +108,7 @@ def test_tools_are_called(client: openai.OpenAI, fakes: Fakes, provider: str, st
     ) if stream else _Plain(client, f"{provider}/{model}") as events:  # fmt: skip
         choice = events.get_final_completion().choices[0]
     assert choice.finish_reason == "tool_calls"
-    calls = choice.message.tool_calls or []
+    calls = [call for call in choice.message.tool_calls or [] if call.type == "function"]
     assert [json.loads(c.function.arguments)["city"] for c in calls] == ["Évora", "Faro"]
     assert len({c.id for c in calls}) == 2 and all(c.id for c in calls)
 
@@ -143,7 +143,11 @@ def test_tool_results_go_back(client: openai.OpenAI, fakes: Fakes, provider: str
             {
                 "role": "assistant",
                 "tool_calls": [
-                    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Faro"}'}}
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "weather", "arguments": '{"city":"Faro"}'},
+                    }
                 ],
             },
             {"role": "tool", "tool_call_id": "call_1", "content": "sunny, 31 degrees"},
@@ -224,9 +228,7 @@ def test_the_completions_door_reaches_any_provider(client: openai.OpenAI, fakes:
 async def test_the_async_client_works(gate: Served, fakes: Fakes) -> None:
     fakes.openai.script(Step(text="plain"), Step(text="in pieces"), model="async")
     async with openai.AsyncOpenAI(base_url=f"{gate.url}/v1", api_key=gate.key, max_retries=0) as client:
-        reply = await client.chat.completions.create(
-            model="openai/async", messages=[{"role": "user", "content": "x"}]
-        )
+        reply = await client.chat.completions.create(model="openai/async", messages=[{"role": "user", "content": "x"}])
         assert reply.choices[0].message.content == "plain"
         stream = await client.chat.completions.create(
             model="openai/async", messages=[{"role": "user", "content": "x"}], stream=True
@@ -245,7 +247,7 @@ async def test_the_async_client_works(gate: Served, fakes: Fakes) -> None:
         (422, None, openai.UnprocessableEntityError, None),
         (429, None, openai.RateLimitError, "upstream_rate_limited"),
         (500, None, openai.InternalServerError, "upstream_fault"),
-        (503, None, openai.InternalServerError, "upstream_fault"),
+        (503, None, openai.InternalServerError, "upstream_overloaded"),
     ],
 )
 def test_the_sdk_raises_its_own_right_class(

@@ -28,7 +28,7 @@ def test_there_are_more_than_a_dozen_openai_compatible_rows_and_one_of_each_othe
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 def test_every_row_is_whole(row: Row, speakers: Speakers) -> None:
-    assert isinstance(speakers.of(row), Local if row.local else Wire)
+    assert isinstance(speakers.of(row.name, row), Local if row.local else Wire)
     assert row.title
     assert row.local or row.base_url or row.url_env, "somebody must say where it is"
     assert not row.needs_key or row.env
@@ -37,7 +37,7 @@ def test_every_row_is_whole(row: Row, speakers: Speakers) -> None:
 
 @pytest.mark.parametrize("row", [row for row in ROWS.values() if row.wire == "openai"], ids=lambda row: row.name)
 def test_every_openai_compatible_row_gives_a_request(row: Row, speakers: Speakers) -> None:
-    wire = speakers.of(row)
+    wire = speakers.of(row.name, row)
     assert isinstance(wire, Wire)
     base_url = row.base_url or "https://mine.example.com"
     request = wire.encode(ASK, Endpoint(row.name, base_url, "key-1", options=row.options))
@@ -49,7 +49,7 @@ def test_every_openai_compatible_row_gives_a_request(row: Row, speakers: Speaker
 
 def test_azure_has_the_deployment_in_its_path_and_the_key_in_its_own_header(speakers: Speakers) -> None:
     row = ROWS["azure"]
-    wire = speakers.of(row)
+    wire = speakers.of(row.name, row)
     assert isinstance(wire, Wire)
     request = wire.encode(ASK, Endpoint("azure", "https://x.openai.azure.com", "k", options=row.options))
     path, _, query = request.url.partition("?")

@@ -129,7 +129,7 @@ class Pages:
     async def metrics(self, asked: Asked) -> Page:
         if self._gate.loaded.value.server.metrics_key:
             self.authenticate(secret_of(asked.headers))
-        return Page(self._gate.telemetry.metrics.text(), CONTENT_TYPE)
+        return Page(await self._gate.telemetry.metrics.exposition(), CONTENT_TYPE)
 
     async def summary(self, asked: Asked) -> Page:
         """Figures for people and dashboards; a key that is no admin's sees its own."""

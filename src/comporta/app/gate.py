@@ -12,7 +12,7 @@ import structlog
 
 from comporta.app.batch import batch
 from comporta.app.folder import Folder
-from comporta.app.known import Found, Known, build
+from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings
 from comporta.app.ollama import ollama_models
 from comporta.app.settings import Settings
@@ -99,6 +99,8 @@ class Gate:
             (self.registered.topic, self.registered.load),
         ):
             self._changes.subscribe(topic, load)
+        if self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
+            self._run(self._speakers.warm())
         self._run(self._changes.run())
         self._run(self.telemetry.run())
 
@@ -116,6 +118,7 @@ class Gate:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.telemetry.close()
+        await self._speakers.close()
         await self.transport.close()
         await self.database.close()
 

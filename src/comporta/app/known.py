@@ -16,7 +16,8 @@ from comporta.providers.base import Local, Wire
 from comporta.providers.catalogue import Catalogue, ModelFacts
 from comporta.providers.credentials import Credentials, Source
 from comporta.providers.directory import Provider, Timeouts
-from comporta.providers.rows import ROWS, Row
+from comporta.providers.rows import ROWS, Row, wrong_options
+from comporta.providers.script import read_script
 from comporta.providers.settings import ModelSection, PriceSection, ProviderSection, TimeoutsSection
 from comporta.providers.wires import Speakers
 from comporta.routing.choose import Route, Variant
@@ -131,7 +132,7 @@ def build(
         if not (section.base_url or _url(row, loaded.environment) or row.local):
             wrong.append(loaded.mistake(("providers", name), "needs a base_url"))
         providers[name] = _provider(
-            name, section, row, loaded, catalogue, speakers.of(row), overrides.get(name, {}), found
+            name, section, row, loaded, catalogue, speakers.of(name, row), overrides.get(name, {}), found
         )
     routes = _routes(loaded, providers, wrong)
     if wrong:
@@ -139,6 +140,15 @@ def build(
     if DEFAULT_ROUTE not in routes:
         routes[DEFAULT_ROUTE] = _default(providers, found)
     return Known(settings, providers, routes, registered)
+
+
+def _wrong_options(section: ProviderSection) -> list[str]:
+    wrong = wrong_options(section.options)
+    try:
+        read_script(section.options.get("script"), "script")
+    except ConfigError as error:
+        wrong.append(error.message)
+    return wrong
 
 
 def _unknown_kind(kind: str) -> str:

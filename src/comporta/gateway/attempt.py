@@ -76,7 +76,7 @@ class Attempt:
         headers_s = min(limits.first_token_s, limits.total_s) if query.stream else limits.total_s
         response = await self._transport.send(request, limits.connect_s, headers_s)
         if response.status >= 300:
-            raise await _fault(wire, response)
+            raise _without(await _fault(wire, response), reached.endpoint.secret)
         if query.stream and not _is_json(response):
             decoder = wire.decoder(query)
             return UpstreamEvents(response, decoder, limits, started_s, call, span)
@@ -110,6 +110,14 @@ async def _fault(wire: Wire, response: Response) -> ComportaError:
     if response.status < 400:
         return UpstreamFault(f"The provider answered with a redirect ({response.status}): check its base_url.")
     return wire.fault(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
+
+
+def _without(error: ComportaError, secret: str | None) -> ComportaError:
+    """The error, its message free of the key we sent: some providers quote it back."""
+    if secret and secret in error.message:
+        error.message = error.message.replace(secret, "***")
+        error.args = (error.message,)
+    return error
 
 
 async def _whole_fault(response: Response) -> bytes:
@@ -258,6 +266,8 @@ class UpstreamEvents(_Events):
             if self._ended or self._last:
                 self._close(None)
                 raise StopAsyncIteration
+            # A decoder gives out what came before an error first; the error itself must not wait for more bytes.
+            self._decoder.feed(b"")
             data = await self._chunk()
             if data:
                 events = self._decoder.feed(data)

@@ -50,12 +50,13 @@ class ImagesSection(Section):
 
 def policy_of(section: ImagesSection, route: RouteImagesSection | None = None) -> ImagesPolicy:
     """What holds on a route: its own word, else the section's."""
+    own = route or RouteImagesSection()
     return ImagesPolicy(
-        max_bytes=(route.max_bytes if route else None) or section.max_bytes,
+        max_bytes=own.max_bytes or section.max_bytes,
         max_pixels=section.max_pixels,
         formats=section.formats,
-        shrink=section.shrink if route is None else route.shrink,
-        shrink_to_px=section.shrink_to_px,
+        shrink=section.shrink if own.shrink is None else own.shrink,
+        shrink_to_px=own.shrink_to_px or section.shrink_to_px,
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from comporta.errors import BadRequest, BodyTooLarge, InvalidKey
 
+#: So much of a body that is too large is still read, so that its sender gets to hear why it is refused.
+_MOST_DISCARDED = 256 * 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 
 
@@ -17,28 +20,37 @@ async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_
 
     granian ends the iteration in silence when the client leaves, so the size is held against Content-Length.
     """
-    expected = _declared(headers, limit)
+    expected = _declared(headers)
+    if expected is not None and expected > limit:
+        await _discard(proto, timeout_s)
+        raise BodyTooLarge(f"The body has {expected} bytes; the limit is {limit}.")
     if expected is not None and expected <= 65536:
         body: bytes = await _small(proto, timeout_s)
     else:
         body = await _large(proto, limit, timeout_s)
-    if len(body) > limit:
-        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
     if expected is not None and len(body) != expected:
         raise BadRequest(f"The body ended after {len(body)} of {expected} bytes.", code="incomplete_body")
     return body
 
 
-def _declared(headers: Mapping[str, str], limit: int) -> int | None:
+def _declared(headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length")
     if text is None:
         return None
     if not text.isdecimal():
         raise BadRequest("Content-Length is not a number.")
-    size = int(text)
-    if size > limit:
-        raise BodyTooLarge(f"The body has {size} bytes; the limit is {limit}.")
-    return size
+    return int(text)
+
+
+async def _discard(proto: Any, timeout_s: float) -> None:
+    """Read a body that is too large and forget it: a client that is still sending would not see our answer."""
+    left = _MOST_DISCARDED
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            async for part in proto:
+                left -= len(part)
+                if left < 0:
+                    return
 
 
 async def _small(proto: Any, timeout_s: float) -> bytes:
@@ -57,10 +69,13 @@ async def _large(proto: Any, limit: int, timeout_s: float) -> bytes:
             async for part in proto:
                 size += len(part)
                 if size > limit:
-                    raise BodyTooLarge(f"The body is larger than {limit} bytes.")
+                    break
                 parts.append(part)
     except TimeoutError:
         raise BadRequest(f"The body did not arrive within {timeout_s:g} s.", code="body_timeout", status=408) from None
+    if size > limit:
+        await _discard(proto, timeout_s)
+        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
     return b"".join(parts)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import structlog
 from msgspec import Struct
 
-from comporta.errors import ComportaError, NotFound
+from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.gateway.answering import Answering
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.listing import error as in_envelope
@@ -44,7 +44,7 @@ Mount = Callable[[Any, Any], Awaitable[None]]
 class Server:
     """Routes by exact path, then by prefix. `doors` answer POST; `pages` answer GET; `mounts` answer everything below.
 
-    `pages` keys ending in `/` match every path below them.
+    `pages` keys ending in `/` match every path below them, but for `/` itself.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Server:
     ) -> None:
         self._answering = answering
         self._doors = {door.path: door for door in doors}
-        self._pages = {path: page for path, page in pages.items() if not path.endswith("/")}
-        self._below = {path: page for path, page in pages.items() if path.endswith("/")}
+        self._pages = {path: page for path, page in pages.items() if path == "/" or not path.endswith("/")}
+        self._below = {path: page for path, page in pages.items() if path not in self._pages}
         self._mounts = mounts
 
     async def __call__(self, scope: Any, proto: Any) -> None:
@@ -110,20 +110,22 @@ def _printable(path: str) -> str:
 async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
     request_id = request_id_of(scope.headers) or new_id()
     try:
-        query = dict(parse_qsl(scope.query_string, keep_blank_values=True, max_num_fields=64))
-        shown = await page(Asked(rest, query, scope.headers))
+        shown = await page(Asked(rest, _query(scope.query_string), scope.headers))
     except ComportaError as error:
         _send_error(scope, proto, error, request_id)
-    except ValueError as error:
-        _send_error(
-            proto, ComportaError(f"The query can't be read: {error}.", code="bad_query", status=400), request_id
-        )
     except Exception as error:
         log.error("page_failed", request_id=request_id, path=scope.path, kind=type(error).__name__, exc_info=error)
         _send_error(scope, proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
     else:
         head = [("content-type", shown.content_type), ("x-request-id", request_id)]
         proto.response_bytes(shown.status, head, b"" if scope.method == "HEAD" else shown.body)
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=64))
+    except ValueError as error:
+        raise BadRequest(f"The query can't be read: {error}.", code="bad_query") from None
 
 
 def _send_error(scope: Any, proto: Any, error: ComportaError, request_id: str, more: Pairs = ()) -> None:

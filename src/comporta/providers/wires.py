@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from comporta.embedding.minilm import MiniLM
+from comporta.errors import Unavailable
 from comporta.providers.anthropic import Anthropic
 from comporta.providers.base import Local, Wire
 from comporta.providers.gemini import Gemini
@@ -18,10 +20,13 @@ from comporta.providers.scripted import Scripted
 
 
 class Speakers:
-    """Gives each row of data what speaks its wire. `cache` is where the embedding model is built, once."""
+    """Gives each provider what speaks its wire, the same one through every reload of the configuration.
+
+    `cache` is where the embedding model is built, once.
+    """
 
     def __init__(self, cache: Path) -> None:
-        embedder = MiniLM(cache)
+        self._embedder = embedder = MiniLM(cache)
         self._makers: Mapping[str, Callable[[Row], Wire | Local]] = {
             "openai": lambda row: OpenAI(row.title, responses=row.responses, completions=row.completions),
             "anthropic": lambda row: Anthropic(),
@@ -31,6 +36,21 @@ class Speakers:
             "local": lambda row: LocalEmbedding(embedder),
             "scripted": lambda row: Scripted(),
         }
+        self._made: dict[tuple[str, str], Wire | Local] = {}
 
-    def of(self, row: Row) -> Wire | Local:
-        return self._makers[row.wire](row)
+    def of(self, provider: str, row: Row) -> Wire | Local:
+        key = (provider, row.name)
+        if key not in self._made:
+            self._made[key] = self._makers[row.wire](row)
+        return self._made[key]
+
+    async def warm(self) -> None:
+        """Load the embedding model, so that the first who needs it does not wait; where it is missing, they hear it."""
+        with contextlib.suppress(Unavailable):
+            await self._embedder.warm()
+
+    async def close(self) -> None:
+        for made in self._made.values():
+            if isinstance(made, Offline):
+                await made.aclose()
+        self._embedder.close()

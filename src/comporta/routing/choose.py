@@ -61,7 +61,7 @@ def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
     if not caller.allow or caller.admin:
         return True
     names = {name, name.partition("/")[0] + "/*"}
-    if target is not None and target.route == "":
+    if target is not None and target.route == f"{target.provider}/{target.model}":
         names |= {f"{target.provider}/{target.model}", f"{target.provider}/*"}
     return not names.isdisjoint(caller.allow)
 
@@ -73,11 +73,12 @@ def _find(known: Known, name: str, sticky_key: str | None) -> Target | None:
         return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
     provider, slash, model = name.partition("/")
     if slash and model and known.provider(provider):
-        return Target("", name, provider, model)
+        return Target(name, name, provider, model)
     offering = known.offering(name)
-    if len(offering) == 1:
-        return Target("", f"{offering[0]}/{name}", offering[0], name)
-    return None
+    if len(offering) != 1:
+        return None
+    full = f"{offering[0]}/{name}"
+    return Target(full, full, offering[0], name)
 
 
 def pick(route: Route, sticky_key: str | None) -> Variant:
@@ -97,7 +98,7 @@ def pick(route: Route, sticky_key: str | None) -> Variant:
 def _position(salt: str, key: str | None) -> float:
     """A place in [0, 1): drawn without a key, hashed with one."""
     if key is None:
-        return random.random()  # noqa: S311 (shares of traffic, not secrets)
+        return random.random()
     digest = hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

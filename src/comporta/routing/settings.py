@@ -24,8 +24,8 @@ class RouteImagesSection(Section):
     """What is done with images on this route."""
 
     max_bytes: Size | None = Field(None, gt=0, description="Largest image; default: `images.max_bytes`.")
-    shrink: bool = Field(False, description="Shrink large images before they are sent.")
-    shrink_to_px: int = Field(1024, gt=0, description="Longest side after shrinking, in pixels.")
+    shrink: bool | None = Field(None, description="Shrink large images before they are sent; default: `images.shrink`.")
+    shrink_to_px: int | None = Field(None, ge=16, description="Longest side after shrinking, in pixels.")
 
 
 class RouteSection(Section):
