@@ -59,7 +59,7 @@ def program(only: str | None = None) -> typer.Typer:
 def main() -> None:
     """The entry point. Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 130 interrupted."""
     try:
-        program(_asked(sys.argv[1:]))()
+        program(_asked(sys.argv[1:]))(prog_name="comporta")
     except ComportaError as error:
         _complain(error.message)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
@@ -88,12 +88,18 @@ def _complain(text: str) -> None:
         sys.stderr.write(f"comporta: {line}\n")
 
 
-def _root(
-    show_version: bool = typer.Option(False, "--version", help="Show the version and end.", is_eager=True),
-) -> None:
-    if show_version:
+def _told_version(wanted: bool) -> None:
+    if wanted:
         _version()
         raise typer.Exit
+
+
+def _root(
+    show_version: bool = typer.Option(
+        False, "--version", callback=_told_version, is_eager=True, help="Show the version and end."
+    ),
+) -> None:
+    """Options of the program itself."""
 
 
 def _version() -> None:
