@@ -173,6 +173,16 @@ async def test_a_huge_body_is_refused_413(admin: Admin) -> None:
     assert (response.status_code, error_of(response)["code"]) == (413, "request_too_large")
 
 
+async def test_a_body_that_never_ends_is_given_up(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("comporta.gateway.admin.guarding._BODY_LIMIT_S", 0.05)
+    response = await admin.http.post("/admin/keys", content=trickle())
+    assert (response.status_code, error_of(response)["code"]) == (408, "body_timeout")
+
+
 async def test_an_unexpected_failure_tells_a_request_id_and_nothing_else(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from comporta.errors import BodyTooLarge, ComportaError, Forbidden
+from comporta.errors import BadRequest, BodyTooLarge, ComportaError, Forbidden
 from comporta.gateway.reading import request_id_of, secret_of
 from comporta.pipeline import new_id
 from comporta.types import Caller
@@ -18,6 +19,8 @@ from comporta.types import Caller
 log = structlog.get_logger("comporta.gateway")
 
 MAX_BODY = 256 * 1024
+_MOST_DISCARDED = 32 * 1024 * 1024
+_BODY_LIMIT_S = 30.0
 #: They describe the software and hold no data, and a browser can't send a key with a page it opens.
 OPEN = ("/admin", "/admin/docs", "/admin/openapi.json")
 
@@ -79,19 +82,28 @@ async def refuse(send: Send, error: ComportaError) -> None:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body, or None where the client left before its end."""
+    """The whole body, or None where the client left before its end.
+
+    One that is too large is read on and forgotten: a client that is still sending would not see the answer.
+    """
     parts: list[bytes] = []
     size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY:
-            raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
-        parts.append(part)
-        more = message.get("more_body", False)
+    try:
+        async with asyncio.timeout(_BODY_LIMIT_S):
+            while more and size <= _MOST_DISCARDED:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                size += len(message.get("body", b""))
+                if size <= MAX_BODY:
+                    parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise BadRequest(
+            f"The body did not arrive within {_BODY_LIMIT_S:g} s.", code="body_timeout", status=408
+        ) from None
+    if size > MAX_BODY:
+        raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
     return b"".join(parts)
 
 
