@@ -12,6 +12,7 @@ from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
 from comporta.errors import ConfigError, NotFound
 from comporta.gateway.images import ImagesPolicy, policy_of
+from comporta.gateway.reach import wrong_params
 from comporta.providers.base import Local, Wire
 from comporta.providers.catalogue import Catalogue, ModelFacts
 from comporta.providers.credentials import Credentials, Source
@@ -238,12 +239,15 @@ def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: 
         provider, model = _meant(name, section)
         if provider not in providers:
             wrong.append(loaded.mistake(("models", name), _unknown_provider(provider, providers)))
-        elif name != f"{provider}/{model}":
+            continue
+        wrong += [loaded.mistake(("models", name, "params"), text) for text in wrong_params(section.params)]
+        if name != f"{provider}/{model}":
             routes[name] = Route(name, (Variant(f"{provider}/{model}", provider, model, 1.0, section.params),))
     for name, route in settings.routes.items():
         variants = []
         for number, given in enumerate(route.variants or (VariantSection(model=route.model or ""),)):
             path = ("routes", name, "variants", number) if route.variants else ("routes", name)
+            wrong += [loaded.mistake((*path, "params"), text) for text in wrong_params(given.params)]
             variant = _variant(given, providers, routes)
             if isinstance(variant, str):
                 wrong.append(loaded.mistake((*path, "model"), variant))

@@ -63,15 +63,36 @@ def with_defaults(given: Input, params: JSON) -> Input:
     for name, value in params.items():
         if name not in _CANONICAL:
             extra[name] = value
-        elif not getattr(given, name):
+        elif getattr(given, name) == _ABSENT[name]:
             changes[name] = _frozen(name, value)
     if extra:
         changes["extra"] = {**extra, **given.extra}
     raw = given.raw
     if raw is not None:
-        renamed = _RENAMED.get(given.wire, {})
-        raw = {**{renamed.get(name, name): value for name, value in params.items()}, **raw}
+        raw = {**dict(_in_words_of(given.wire, name, value) for name, value in params.items()), **raw}
     return structs.replace(given, raw=raw, **changes)
+
+
+#: What a field holds when the body left it out; zero and False are words of the body's.
+_ABSENT: Mapping[str, Any] = msgspec.structs.asdict(Input())
+
+
+def _in_words_of(wire: str, name: str, value: Any) -> tuple[str, Any]:
+    """A parameter as a door's own body would say it."""
+    name = _RENAMED.get(wire, {}).get(name, name)
+    return name, [value] if name == "stop_sequences" and isinstance(value, str) else value
+
+
+def wrong_params(params: JSON) -> list[str]:
+    """What is wrong with a variant's parameters, a sentence each; the configuration's are checked with it at start."""
+    wrong = []
+    for name, value in params.items():
+        if name in _CANONICAL:
+            try:
+                _frozen(name, value)
+            except msgspec.ValidationError as error:
+                wrong.append(f"the parameter '{name}' is wrong: {error}")
+    return wrong
 
 
 def _frozen(name: str, value: Any) -> Any:
