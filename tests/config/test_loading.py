@@ -186,6 +186,25 @@ def test_an_empty_variable_takes_the_default_or_means_nothing(tmp_path: Path) ->
     assert (found.value.admin, found.value.version, found.value.limit) == (None, "x", None)
 
 
+def test_secrets_are_told_from_variables_that_are_ordinary_words(tmp_path: Path) -> None:
+    text = """
+admin: ${ADMIN}
+headers:
+  Authorization: Bearer ${UPSTREAM}
+  plain: ${MODEL}
+  region: ${REGION_TOKEN}
+  url: postgresql://user:${WORD}@${HOST}/db
+"""
+    environment = {
+        "ADMIN": "admin-1234", "UPSTREAM": "upstream-1234", "MODEL": "provider/model", "REGION_TOKEN": "region-1234",
+        "WORD": "word-1234", "HOST": "database.example",
+    }  # fmt: skip
+    found = loaded(tmp_path, text, environment)
+    assert {"admin-1234", "upstream-1234", "region-1234", "word-1234"} <= found.secrets
+    assert not {"provider/model", "database.example"} & found.secrets
+    assert set(environment.values()) <= found.hidden
+
+
 def test_dot_env_gives_variables_and_the_environment_wins(tmp_path: Path) -> None:
     write(tmp_path, "A=1\nB=2\n", ".env")
     found = loaded(tmp_path, "headers: {a: '${A}', b: '${B}'}", {"B": "3"})

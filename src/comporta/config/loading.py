@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from comporta.config import shape
 from comporta.config.mistakes import Finding, explain, locate, refusal, repairs, scrub
 from comporta.config.parsing import parse, read_text
+from comporta.config.secret import secret_texts
 from comporta.config.tree import Fields, Mistake, Node, Place, Scalar, Step, changed, exact, merged, nearest, plain
 from comporta.config.variables import Substitution, parse_env
 
@@ -47,7 +47,10 @@ class Loaded(Generic[T]):
     #: The process's variables over those of `.env`.
     environment: Mapping[str, str]
     tree: Node
+    #: What no record and no log may hold.
     secrets: frozenset[str] = field(default=frozenset())
+    #: Secrets, and every other value that came from the environment: no mistake shows one.
+    hidden: frozenset[str] = field(default=frozenset())
 
     def place(self, path: tuple[Step, ...]) -> Place:
         """File and line of a path, or of what stands nearest above it."""
@@ -63,7 +66,7 @@ class Loaded(Generic[T]):
 
     def mistake(self, path: tuple[Step, ...], text: str) -> str:
         """A mistake that a room found later, in the same words as those found here."""
-        hidden = sorted(self.secrets, key=len, reverse=True)
+        hidden = sorted(self.hidden, key=len, reverse=True)
         return str(Mistake(self.place(path), path, scrub(text, hidden)))
 
 
@@ -87,9 +90,10 @@ def load(root: type[T], path: Path | None, environment: Mapping[str, str], name:
     filled = Substitution(variables)
     tree = filled.fill(tree)
     value, tree, findings = _validated(root, tree)
-    secrets = frozenset({*filled.used, *shape.secret_texts(root, tree)})
+    secrets = frozenset(secret_texts(root, tree, variables))
+    hidden = secrets | filled.used
     unread = filled.unfilled | {one.path for one in reading.mistakes if _is_empty(exact(tree, one.path))}
-    mistakes = [*reading.mistakes, *filled.mistakes, *explain(root, tree, findings, secrets, unread)]
+    mistakes = [*reading.mistakes, *filled.mistakes, *explain(root, tree, findings, hidden, unread)]
     if mistakes or value is None:
         order = {str(file): position for position, file in enumerate(reading.watched)}
         mistakes.sort(key=lambda one: (order.get(one.place.file, -1), one.place.line))
@@ -102,6 +106,7 @@ def load(root: type[T], path: Path | None, environment: Mapping[str, str], name:
         environment=MappingProxyType(variables),
         tree=tree,
         secrets=secrets,
+        hidden=hidden,
     )
 
 

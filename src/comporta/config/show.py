@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -10,16 +9,13 @@ import yaml
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from comporta.config.loading import Loaded
+from comporta.config.secret import URL_PASSWORD, named_secret
 from comporta.config.tree import Path, Scalar, exact
 
 T = TypeVar("T", bound=BaseModel)
 
 MASK = "***"
 _SHOW_END_FROM = 13
-_SECRET_NAME = re.compile(
-    r"(^|[^a-z])(secret|token|password|passwd|pass|pwd|authorization|credentials?|cookie|dsn)$|(_|api)key$"
-)
-_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
 #: A value that is a variable is text until the environment is known; editors must let it stand anywhere.
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}"}
 
@@ -58,9 +54,9 @@ def _masked_text(loaded: Loaded[T], text: str, path: Path) -> str:
     """Plain text may be secret by its key's name, by its variable's name, or hold a password within a URL."""
     node = exact(loaded.tree, path)
     names = [str(path[-1]) if path else "", *(node.variables if isinstance(node, Scalar) else ())]
-    if text and any(_SECRET_NAME.search(name.lower().replace("-", "_")) for name in names):
+    if text and any(map(named_secret, names)):
         return mask(text)
-    return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    return URL_PASSWORD.sub(rf"\1:{MASK}@", text)
 
 
 def _lines(loaded: Loaded[T], value: Any, path: Path, origins: bool, indent: str = "") -> Iterator[str]:
