@@ -202,7 +202,7 @@ class Spool:
                 max_bytes=self.max_bytes,
                 stripped=self.stripped,
                 lost=self.lost,
-                hint="Is PostgreSQL reachable, and is there room on the disk? records.spool.max_bytes sets the bound.",
+                hint="Is PostgreSQL reachable, and is there room on the disk? records.spool.max_size sets the bound.",
             )
 
     def _try_rotate(self) -> bool:
