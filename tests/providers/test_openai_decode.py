@@ -80,6 +80,11 @@ def test_conformant_tool_calls_keep_the_upstreams_own_json() -> None:
         [[call("{", index=1, id="a", name="f")], [call("}", index=1)], [call("{}", index=3, id="b", name="g")]],
         # Both in one delta, without indices.
         [[call("{}", id="a", name="f"), call("{}", id="b", name="g")]],
+        # Nothing, or null, in the place of id and name on later pieces, and null for arguments.
+        [[call("{", index=0, id="a", name="f")], [call("}", index=0, id="", name="")],
+         [call("{}", index=1, id="b", name="g")]],
+        [[call(None, index=0, id="a", type="function", name="f") | {"function": {"name": "f", "arguments": None}}],
+         [call("{}", index=0, id=None, type="function", name=None)], [call("{}", index=1, id="b", name="g")]],
         # Arguments as an object.
         [[call({}, index=0, id="a", name="f")], [call({}, index=1, id="b", name="g")]],
     ],
@@ -91,6 +96,10 @@ def test_tool_calls_of_all_dialects_are_put_right_and_not_passed_on_raw(deltas: 
     pieces = [piece for event in events for delta in event.deltas for piece in delta.tools]
     assert [(piece.index, piece.id) for piece in pieces if piece.id] == [(0, "a"), (1, "b")]
     assert any(event.raw is None for event in events if event.deltas)
+    own = [msgspec.json.decode(event.raw)["choices"][0]["delta"] for event in events if event.raw and event.deltas]
+    told = [piece for delta in own for piece in delta.get("tool_calls") or ()]
+    assert all(type(piece["function"]["arguments"]) is str for piece in told)
+    assert sum("id" in piece for piece in told) == sum(bool(piece.get("id")) for piece in told)
 
 
 def test_calls_without_ids_get_one_and_the_same_in_any_cut() -> None:

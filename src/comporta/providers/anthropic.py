@@ -12,6 +12,7 @@ from comporta.providers import anthropic_decode
 from comporta.providers.anthropic_encode import VERSION, body_of
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import Event
 
 
@@ -60,7 +61,7 @@ class Anthropic:
     def models(self, body: bytes) -> tuple[str, ...]:
         try:
             listed = msgspec.json.decode(body, type=_Models)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise UpstreamFault("Anthropic answered with something other than a list of models.") from None
         return tuple(model.id for model in listed.data if model.id)
 

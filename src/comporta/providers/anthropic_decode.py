@@ -14,7 +14,7 @@ from comporta.providers.base import Query
 from comporta.providers.carry import to_json
 from comporta.providers.framing import Frame, Frames
 from comporta.providers.reading import Reading
-from comporta.providers.statuses import decoded, fault_for
+from comporta.providers.statuses import UNREADABLE, decoded, fault_for
 from comporta.types import Delta, Event, Finish, ToolDelta, Usage
 
 _FINISHES: Final[dict[str, Finish]] = {
@@ -160,7 +160,7 @@ def reply(query: Query, body: bytes) -> Event:
         return _counted(body)
     try:
         message = _MESSAGE.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise UpstreamFault("Anthropic answered with something other than a message.") from None
     if message.type == "error" or message.error is not None:
         raise error_of(200, {}, message.error)
@@ -182,7 +182,7 @@ def reply(query: Query, body: bytes) -> Event:
 def _counted(body: bytes) -> Event:
     try:
         tokens = _COUNT.decode(body).input_tokens
-    except msgspec.DecodeError:
+    except UNREADABLE:
         tokens = None
     if tokens is None:
         raise UpstreamFault("Anthropic answered with something other than a count of tokens.")

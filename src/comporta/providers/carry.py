@@ -11,6 +11,7 @@ import msgspec
 
 from comporta.errors import BadRequest, Unsupported
 from comporta.providers.base import Query
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import JSON, File, Input, Message, Other, Part, Refusal, Text, ToolCall, ToolResult
 
 #: Marks thinking signatures that come from Gemini, so that no other provider is shown one it must refuse.
@@ -41,7 +42,7 @@ def arguments_of(call: ToolCall) -> JSON:
         return {}
     try:
         value = msgspec.json.decode(call.arguments)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadRequest(
             f"The arguments of tool call {call.id!r} ({call.name}) are not valid JSON: {error}.", param="messages"
         ) from None

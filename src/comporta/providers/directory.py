@@ -64,12 +64,12 @@ class Provider:
         """The endpoint without a secret."""
         return self._endpoint
 
-    def endpoint(self) -> tuple[str | None, Endpoint]:
-        """The name of the next credential and the endpoint with its secret.
+    def endpoint(self, wished: str | None = None) -> tuple[str | None, Endpoint]:
+        """The name of the wished credential, else of the next one, and the endpoint with its secret.
 
         Raises UpstreamCredential where the provider needs one and none can be read.
         """
-        credential = self._credentials.pick()
+        credential = self._credentials.named(wished) if wished is not None else self._credentials.pick()
         if credential is None:
             if self.row.needs_key:
                 raise UpstreamCredential(

@@ -13,6 +13,7 @@ from comporta.providers import gemini_decode
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
 from comporta.providers.gemini_encode import chat_body, count_body, embed_body, model_path
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import JSON, Event
 
 
@@ -64,7 +65,7 @@ class Gemini:
     def models(self, body: bytes) -> tuple[str, ...]:
         try:
             listed = msgspec.json.decode(body, type=_Models)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise UpstreamFault("Gemini answered with something other than a list of models.") from None
         return tuple(model.name.removeprefix("models/") for model in listed.models if model.name)
 

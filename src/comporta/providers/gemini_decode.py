@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from comporta.errors import UpstreamCut, UpstreamError, UpstreamFault, UpstreamFiltered
 from comporta.providers.base import Query
 from comporta.providers.carry import GEMINI_SIGNATURE, made_id, to_json
@@ -25,7 +23,7 @@ from comporta.providers.gemini_shapes import (
     usage_of,
 )
 from comporta.providers.reading import Reading
-from comporta.providers.statuses import decoded, fault_for
+from comporta.providers.statuses import UNREADABLE, decoded, fault_for
 from comporta.types import JSON, Delta, Event, Finish, ToolDelta, Usage
 
 #: Words that mean an answer stopped by a policy, or for a reason that is not told: never a plain `stop`.
@@ -112,7 +110,7 @@ def reply(query: Query, body: bytes) -> Event:
         if query.kind == "embed":
             return _embedded(query, body)
         response = RESPONSE.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise UpstreamFault("Gemini answered with something that is no answer of its API.") from None
     reader = _Reader(query)
     event = reader.event(response, body, whole=True)

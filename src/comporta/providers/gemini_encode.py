@@ -24,6 +24,7 @@ from comporta.providers.carry import (
     texts_of,
     tool_names,
 )
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import (
     JSON,
     Audio,
@@ -204,7 +205,7 @@ def _read(text: str) -> object:
         return text
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return text
 
 

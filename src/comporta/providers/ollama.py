@@ -12,6 +12,7 @@ from comporta.providers import ollama_decode
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
 from comporta.providers.ollama_encode import chat_body, embed_body
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import Event
 
 
@@ -55,7 +56,7 @@ class Ollama:
     def models(self, body: bytes) -> tuple[str, ...]:
         try:
             listed = msgspec.json.decode(body, type=_Models)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise UpstreamFault("Ollama answered with something other than a list of models.") from None
         return tuple(name for model in listed.models or () if (name := model.model or model.name))
 

@@ -15,7 +15,7 @@ from comporta.providers.carry import made_id, to_json
 from comporta.providers.framing import Lines
 from comporta.providers.ollama_encode import NATIVE
 from comporta.providers.reading import Reading
-from comporta.providers.statuses import decoded, fault_for, said
+from comporta.providers.statuses import UNREADABLE, decoded, fault_for, said
 from comporta.types import JSON, Delta, Event, Finish, ToolDelta, Usage
 
 #: A model's name as Ollama quotes it, to be put into the command that mends it; no decision hangs on it.
@@ -92,7 +92,7 @@ def reply(query: Query, body: bytes) -> Event:
         if query.kind == "embed":
             return _embedded(query, body)
         line = _LINE.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise UpstreamFault("Ollama answered with something that is no answer of its API.") from None
     event = _Reader(query).event(line, body)
     if not line.done:

@@ -98,7 +98,8 @@ class Calls:
         place = self._place(tool, function)
         arguments = self._text(function.arguments)
         if place < self._count:
-            if tool.id or function.name:
+            # OpenAI names a call once; others repeat it, or say "" or null in its place.
+            if tool.id is not None or function.name is not None or tool.type is not None:
                 self.conformant = False
             return ToolDelta(place, arguments=arguments)
         self._count += 1
@@ -126,10 +127,8 @@ class Calls:
     def _text(self, arguments: Any) -> str:
         if isinstance(arguments, str):
             return arguments
-        if arguments is None:
-            return ""
         self.conformant = False
-        return to_json(arguments).decode()
+        return "" if arguments is None else to_json(arguments).decode()
 
     def _made(self, place: int) -> str:
         return made_id(self._query, self._choice, place)
@@ -177,7 +176,7 @@ def _tools(message: Message, whole: bool) -> list[Tool]:
 def _from_custom(tool: Tool) -> Tool:
     """A custom tool's free text stands where a function's arguments do."""
     custom = tool.custom or {}
-    return Tool(tool.index, tool.id, tool.type, Function(custom.get("name"), custom.get("input")))
+    return Tool(tool.index, tool.id, tool.type, Function(custom.get("name"), custom.get("input", "")))
 
 
 def _parts(content: list[Any]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from comporta.providers.openai_chunks import Calls, Choice, Completion, Message,
 from comporta.providers.openai_fault import fault_inside, unreadable
 from comporta.providers.openai_messages import NAME
 from comporta.providers.openai_usage import FINISHES, KNOWN_FINISHES, usage_of
-from comporta.providers.statuses import decoded
+from comporta.providers.statuses import UNREADABLE, decoded
 from comporta.types import Delta, Event, Finish
 
 _LAST: Final = Event(wire=NAME, last=True)
@@ -69,7 +69,7 @@ class SseDecoder:
     def _read_object(self, frame: Frame, events: list[Event]) -> None:
         try:
             event = self.event(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             self._malformed_frame(frame)
             return
         if event is not None:
@@ -221,7 +221,7 @@ def read_plain(decoder: Callable[[bytes], Completion], body: bytes, title: str) 
     """A plain body, with an error inside it raised. What is no completion at all is a fault, too."""
     try:
         whole = decoder(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         value = decoded(body)
         if isinstance(value, dict) and value.get("error"):
             raise fault_inside(title, value) from None

@@ -12,7 +12,7 @@ from comporta.providers.carry import present
 from comporta.providers.openai_encode import refuse
 from comporta.providers.openai_fault import fault_inside, unreadable
 from comporta.providers.openai_usage import usage_of
-from comporta.providers.statuses import decoded
+from comporta.providers.statuses import UNREADABLE, decoded
 from comporta.types import JSON, Event
 
 NAME: Final = "openai.embeddings"
@@ -55,7 +55,7 @@ def reply_of(query: Query, body: bytes, title: str) -> Event:
     """The vectors in the order of the texts. Raises UpstreamFault where there are not as many."""
     try:
         whole = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         whole = Vectors()
     if whole.data is None:
         value = decoded(body)

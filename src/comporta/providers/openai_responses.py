@@ -14,7 +14,7 @@ from comporta.providers.framing import Frame
 from comporta.providers.openai_decode import SseDecoder
 from comporta.providers.openai_fault import fault_inside, unreadable
 from comporta.providers.openai_usage import usage_of
-from comporta.providers.statuses import decoded
+from comporta.providers.statuses import UNREADABLE, decoded
 from comporta.types import JSON, Delta, Event, Finish, ToolDelta
 
 NAME: Final = "openai.responses"
@@ -172,7 +172,7 @@ def reply_of(body: bytes, title: str) -> Event:
     """A plain response as one whole event."""
     try:
         response = _decode_response(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise unreadable(title, "a body that can't be read") from None
     if response.status is None and response.output is None and not response.error:
         raise unreadable(title, "a body that is no response")

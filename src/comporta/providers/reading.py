@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
-
 from comporta.errors import UpstreamError
+from comporta.providers.statuses import UNREADABLE
 from comporta.types import Event
 
 Piece = TypeVar("Piece")
@@ -55,7 +54,7 @@ class Reading(Generic[Piece]):
         for piece in pieces:
             try:
                 event = self._event(piece)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 self.malformed += 1
                 continue
             except UpstreamError as error:

@@ -18,6 +18,8 @@ from comporta.errors import (
 )
 from comporta.providers.retry_after import MAX_RETRY_AFTER_S, retry_after_s
 
+#: What a body that is no usable JSON raises; the last one stands for a nesting that would exhaust the stack.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: As much of a provider's explanation as a caller needs to mend a request.
 _MAX_TEXT = 500
 #: Anything that looks like a credential; a provider may quote ours back at us.
@@ -37,7 +39,7 @@ def decoded(body: bytes) -> object:
     """The JSON in an error's body, or None: a proxy in between may well answer in HTML."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 
