@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from comporta.app.folder import Folder
 from comporta.app.settings import Settings
-from comporta.config.loading import Loaded, load
+from comporta.config.loading import Loaded, find, load
 
 
 class Places(Struct, frozen=True):
-    """The configuration file (None: there is none, and the environment decides) and the data folder."""
+    """The configuration file (None: the usual one, once it is there) and the data folder."""
 
     config: Path | None
     folder: Folder
@@ -21,4 +21,4 @@ class Places(Struct, frozen=True):
 
 def load_settings(places: Places, environment: Mapping[str, str]) -> Loaded[Settings]:
     """Read and check. Raises ConfigError with a line for every mistake."""
-    return load(Settings, places.config, environment)
+    return load(Settings, places.config or find(environment), environment)

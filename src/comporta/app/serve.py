@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -67,7 +68,8 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         plan = _plan(options, settings)
         folder.make()
         with folder.held():
-            asyncio.run(_serve(folder, places, settings, plan, tell))
+            address = listening_address(plan)
+            asyncio.run(_serve(folder, places, settings, plan, address, tell))
     except ComportaError as error:
         tell(error.message)
         return 2 if isinstance(error, ConfigError) else 1
@@ -86,7 +88,29 @@ def _plan(options: Options, settings: Settings) -> Plan:
     return plan
 
 
-async def _serve(folder: Folder, places: Places, settings: Settings, plan: Plan, tell: Callable[[str], None]) -> None:
+def listening_address(plan: Plan) -> str:
+    """The plan's host as a number, once it is sure that we may listen there. Raises ComportaError.
+
+    Tried out here since workers share their port, and two gates would: each would get a part of the other's calls.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(plan.host, plan.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "that is no host"
+        raise ComportaError(
+            f"The gate can't listen on {plan.host} port {plan.port}: {reason}. Set COMPORTA_HOST and COMPORTA_PORT "
+            "(or server.host and server.port) to an address of this machine and a free port.",
+            code="cannot_listen",
+        ) from None
+    return str(address[0])
+
+
+async def _serve(
+    folder: Folder, places: Places, settings: Settings, plan: Plan, address: str, tell: Callable[[str], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,7 +120,8 @@ async def _serve(folder: Folder, places: Places, settings: Settings, plan: Plan,
         admin_key = await prepare(folder, dsn)
         folder.write_running(Running(plan.url, os.getpid(), dsn))
         try:
-            await _run_children(folder, places, plan, dsn, admin_key, stop, tell)
+            environment = _environment(folder, places, plan, address, dsn)
+            await _run_children(folder, plan, environment, admin_key, stop, tell)
         finally:
             folder.run.unlink(missing_ok=True)
 
@@ -146,17 +171,18 @@ async def prepare(folder: Folder, dsn: str) -> str:
 
 
 async def _run_children(
-    folder: Folder, places: Places, plan: Plan, dsn: str, admin_key: str, stop: asyncio.Event,
+    folder: Folder, plan: Plan, environment: Mapping[str, str], admin_key: str, stop: asyncio.Event,
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     metrics.clear(folder.metrics)
-    environment = _environment(folder, places, plan, dsn)
     gate = Child("gate", "comporta.app.gate_process", environment, tell)
     jobs = Child("job worker", "comporta.app.jobs_process", environment, tell)
-    keeping = [asyncio.create_task(child.keep()) for child in (gate, jobs)]
+    keeping = [asyncio.create_task(gate.keep())]
     try:
         if await _ready(plan.url, stop):
             tell(banner(plan.url, admin_key, folder))
+            # Only now: beside the gate it would make the first answer wait, on a machine with few cores.
+            keeping.append(asyncio.create_task(jobs.keep()))
         await stop.wait()
         tell("Stopping …")
     finally:
@@ -167,13 +193,13 @@ async def _run_children(
         await asyncio.gather(*keeping, return_exceptions=True)
 
 
-def _environment(folder: Folder, places: Places, plan: Plan, dsn: str) -> Mapping[str, str]:
+def _environment(folder: Folder, places: Places, plan: Plan, address: str, dsn: str) -> Mapping[str, str]:
     """What the children read."""
     return {
         **os.environ,
         "COMPORTA_DATA": str(folder.path),
         "COMPORTA_CONFIG": str(places.config or ""),
-        "COMPORTA_HOST": plan.host,
+        "COMPORTA_HOST": address,
         "COMPORTA_PORT": str(plan.port),
         "COMPORTA_WORKERS": str(plan.workers),
         "COMPORTA_DATABASE_DSN": dsn,
