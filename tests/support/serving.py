@@ -64,6 +64,12 @@ routes:
   silent:
     model: openai/silent
     content: off
+# One attempt each: these tests look at single failures. Retry and fallback have tests of their own.
+retry:
+  attempts: 1
+breaker:
+  failures: 1000
+  share: 100%
 logging:
   format: json
 """

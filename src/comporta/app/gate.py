@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -24,9 +25,11 @@ from comporta.errors import BadRequest, ComportaError
 from comporta.gateway.answering import call_of
 from comporta.gateway.asking import Streamed, ask
 from comporta.gateway.attempt import Attempt, Reached
+from comporta.gateway.attempts import Attempts
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
+from comporta.gateway.fallback import Choose
 from comporta.gateway.fetching import fetch
 from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.reach import reach
@@ -36,8 +39,9 @@ from comporta.pipeline import STAGES, Call, Stage, compose
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
-from comporta.routing.choose import Choose
+from comporta.routing.health import BreakerLimits, Health
 from comporta.routing.registered import RegisteredModel, RegisteredModels
+from comporta.routing.retry import Retry
 from comporta.store.changes import Changes
 from comporta.store.database import Database
 from comporta.types import JSON, Caller, Price, Reply, Target, Usage
@@ -73,6 +77,7 @@ class Gate:
         self.loaded = loaded
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.known: Known = self._build(loaded)
+        self.health = Health(time.monotonic, _breaker(settings))
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.pipeline = compose(self._stages(), Attempt(self._reach, self.transport))
         self._changes = Changes(dsn)
@@ -129,6 +134,7 @@ class Gate:
         """
         self._swap(loaded)
         self.telemetry.take(loaded.value)
+        self.health.limits = _breaker(loaded.value)
 
     async def _accept(self, loaded: Loaded[Settings]) -> None:
         self._build(loaded)
@@ -157,10 +163,14 @@ class Gate:
         """The stages that exist, in the order of STAGES; the other places are still empty."""
         filled: dict[str, Stage] = {
             "record": self.telemetry.recorder.stage,
-            "choose": Choose(lambda: self.known),
+            "choose": Choose(lambda: self.known, lambda route: self.known.total_s(route)),
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),
         }
+        filled["attempt"] = Attempts(lambda name: self.known.providers.get(name), self.health, self._retry)
         return [(name, filled[name]) for name in STAGES if name in filled]
+
+    def _retry(self, call: Call) -> Retry:
+        return self.known.retry(call.target.route if call.target else "")
 
     def _reach(self, call: Call) -> Reached:
         known = self.known
@@ -247,6 +257,11 @@ class Gate:
         """One more key for a provider, until this gate closes. Raises NotFound for an unknown provider."""
         self.known.add_credential(provider, name, secret)
         self.telemetry.know([secret])
+
+
+def _breaker(settings: Settings) -> BreakerLimits:
+    b = settings.breaker
+    return BreakerLimits(b.failures, b.share, b.of, b.window, b.rest, b.longest_rest)
 
 
 def _call(door: Door, body: JSON, caller: Caller) -> Call:

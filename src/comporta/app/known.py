@@ -11,6 +11,7 @@ from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
 from comporta.errors import ConfigError, NotFound
+from comporta.gateway.attempt import TimeLimits
 from comporta.gateway.images import ImagesPolicy, policy_of
 from comporta.gateway.reach import wrong_params
 from comporta.providers.base import Local, Wire
@@ -23,7 +24,8 @@ from comporta.providers.settings import ModelSection, PriceSection, ProviderSect
 from comporta.providers.wires import Speakers
 from comporta.routing.choose import Route, Variant
 from comporta.routing.registered import RegisteredModel
-from comporta.routing.settings import VariantSection
+from comporta.routing.retry import Retry
+from comporta.routing.settings import RetrySection, RouteSection, VariantSection
 from comporta.types import Price
 
 #: Asked for when a client names no model of its own; the best of what is there.
@@ -59,6 +61,18 @@ class Known:
             for name, section in settings.routes.items()
             if section.images is not None
         }
+
+        self._retry = retry_of(settings.retry)
+        self._retries = {name: retry_of(section.retry) for name, section in settings.routes.items() if section.retry}
+
+    def retry(self, route: str) -> Retry:
+        """How often a variant of a route is asked again."""
+        return self._retries.get(route, self._retry)
+
+    def total_s(self, route: str) -> float:
+        """How long all attempts of a call may take together."""
+        own = self._timeouts.get(route)
+        return own.total_s if own is not None and own.total_s is not None else TimeLimits().total_s
 
     def route(self, name: str) -> Route | None:
         route = self.routes.get(name)
@@ -205,6 +219,10 @@ def _credentials(section: ProviderSection, row: Row, loaded: Loaded[Settings]) -
     return Credentials(sources, loaded.environment)
 
 
+def retry_of(section: RetrySection) -> Retry:
+    return Retry(section.attempts, section.first_wait, section.factor, section.longest_wait)
+
+
 def timeouts(section: TimeoutsSection) -> Timeouts:
     return Timeouts(section.connect, section.first_token, section.idle, section.total)
 
@@ -253,8 +271,36 @@ def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: 
                 wrong.append(loaded.mistake((*path, "model"), variant))
             else:
                 variants.append(variant)
-        routes[name] = Route(name, tuple(variants), route.sticky)
+        variants += _takers(loaded, name, route, providers, routes, wrong)
+        larger = _taker(loaded, ("routes", name, "larger_context"), route.larger_context, providers, routes, wrong)
+        routes[name] = Route(name, tuple(variants), route.sticky, larger, route.last_resort)
     return routes
+
+
+def _takers(
+    loaded: Loaded[Settings], name: str, route: RouteSection, providers: Mapping[str, Provider],
+    models: Mapping[str, Route], wrong: list[str],
+) -> list[Variant]:  # fmt: skip
+    """The variants of `fallback`, which get no calls of their own."""
+    found = []
+    for number, model in enumerate(route.fallback):
+        taker = _taker(loaded, ("routes", name, "fallback", number), model, providers, models, wrong)
+        if taker is not None:
+            found.append(taker)
+    return found
+
+
+def _taker(
+    loaded: Loaded[Settings], path: tuple[str | int, ...], model: str | None, providers: Mapping[str, Provider],
+    models: Mapping[str, Route], wrong: list[str],
+) -> Variant | None:  # fmt: skip
+    if model is None:
+        return None
+    variant = _variant(VariantSection(model=model, weight=0), providers, models)
+    if isinstance(variant, str):
+        wrong.append(loaded.mistake(path, variant))
+        return None
+    return variant
 
 
 def _variant(given: VariantSection, providers: Mapping[str, Provider], models: Mapping[str, Route]) -> Variant | str:

@@ -8,7 +8,7 @@ from comporta.config.section import Section
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
 from comporta.providers.settings import ModelSection, ProviderSection
-from comporta.routing.settings import RouteSection
+from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
 from comporta.store.settings import DatabaseSection, RedisSection
 from comporta.telemetry.settings import LoggingSection, RecordsSection
 
@@ -25,6 +25,10 @@ class Settings(Section):
     )
     models: dict[str, ModelSection] = Field(default_factory=dict, description="Names and facts of models.")
     routes: dict[str, RouteSection] = Field(default_factory=dict, description="Names that applications ask for.")
+    retry: RetrySection = Field(
+        default_factory=lambda: RetrySection(), description="How often a variant is asked again."
+    )
+    breaker: BreakerSection = Field(default_factory=lambda: BreakerSection(), description="When a provider rests.")
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")

@@ -244,6 +244,8 @@ def _head(call: Call) -> Headers:
         head.append(("x-comporta-provider", target.provider))
     head.append(("x-comporta-retries", str(call.retries)))
     head.append(("x-comporta-cache", call.cache))
+    if "last_resort" in call.facts:
+        head.append(("x-comporta-last-resort", "true"))
     if call.dropped:
         head.append(("x-comporta-dropped", ", ".join(call.dropped)))
     return head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec import structs
 
 from comporta.errors import NotFound
 from comporta.gateway.attempt import Reached, TimeLimits
+from comporta.gateway.attempts import DEADLINE
 from comporta.pipeline import Call
 from comporta.providers.base import Query
 from comporta.providers.catalogue import ModelFacts
@@ -49,8 +51,8 @@ def reach(
     )
     if call.kind == "count" and not provider.row.counts:
         return Reached(_ESTIMATE, provider.bare, query, None, TimeLimits())
-    credential, endpoint = provider.endpoint()
-    limits = limits_of(timeouts_of(target.route), provider.timeouts, facts, call.input)
+    credential, endpoint = provider.endpoint(target.credential)
+    limits = bounded(limits_of(timeouts_of(target.route), provider.timeouts, facts, call.input), call)
     return Reached(provider.speaks, endpoint, query, credential, limits)
 
 
@@ -117,6 +119,15 @@ def limits_of(route: Timeouts | None, provider: Timeouts, facts: ModelFacts, ask
         idle_s=_first(route.idle_s, provider.idle_s, standard.idle_s),
         total_s=_first(route.total_s, provider.total_s, standard.total_s),
     )
+
+
+def bounded(limits: TimeLimits, call: Call) -> TimeLimits:
+    """The limits of an attempt that must also keep its call's deadline."""
+    deadline_s = call.facts.get(DEADLINE)
+    if deadline_s is None:
+        return limits
+    left_s = max(deadline_s - asyncio.get_running_loop().time(), 0.001)
+    return limits if left_s >= limits.total_s else structs.replace(limits, total_s=left_s)
 
 
 def _first(*values: float | None) -> float:

@@ -1,7 +1,7 @@
-"""The `choose` stage: from the name a client asks for to a target.
+"""From the name a client asks for to the targets that may answer, in order.
 
 A name is, in this order: a route of the configuration, a registered model, `provider/model`, or a bare model name that
-exactly one of the configured providers offers. Retry, fallback and breakers belong to the same place and come with it.
+exactly one of the configured providers offers.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 from comporta.errors import Forbidden, NotFound
-from comporta.pipeline import Call, Next
-from comporta.types import JSON, Caller, Event, Target
+from comporta.types import JSON, Caller, Target
 
 
 class Variant(Struct, frozen=True):
@@ -30,11 +29,25 @@ class Variant(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """The name an application asks for, and its variants. `sticky` keeps a session, else a user, on one variant."""
+    """The name an application asks for, and its variants; one of weight 0 only takes over from others.
+
+    `sticky` keeps a session, else a user, on one variant. `larger` answers what was too long for the others,
+    `last_resort` is a fixed reply when nobody can.
+    """
 
     name: str
     variants: tuple[Variant, ...]
     sticky: bool = True
+    larger: Variant | None = None
+    last_resort: str | None = None
+
+
+class Plan(Struct, frozen=True):
+    """The targets of one call: the one it is drawn to first, then those that may take over, in the route's order."""
+
+    targets: tuple[Target, ...]
+    larger: Target | None = None
+    last_resort: str | None = None
 
 
 class Known(Protocol):
@@ -46,14 +59,14 @@ class Known(Protocol):
     def names(self) -> Iterable[str]: ...
 
 
-def target_of(known: Known, name: str, caller: Caller, sticky_key: str | None) -> Target:
+def plan_of(known: Known, name: str, caller: Caller, sticky_key: str | None) -> Plan:
     """Where a name leads. Raises NotFound (with the nearest name) or Forbidden where the key may not use it."""
-    target = _find(known, name, sticky_key)
-    if target is None:
+    plan = _find(known, name, sticky_key)
+    if plan is None:
         raise NotFound(_unknown(known, name, caller), code="model_not_found", param="model")
-    if not permitted(caller, name, target):
+    if not permitted(caller, name, plan.targets[0]):
         raise Forbidden(f"This key may not use '{name}'.", code="model_not_allowed", param="model")
-    return target
+    return plan
 
 
 def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
@@ -66,19 +79,30 @@ def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
     return not names.isdisjoint(caller.allow)
 
 
-def _find(known: Known, name: str, sticky_key: str | None) -> Target | None:
+def _find(known: Known, name: str, sticky_key: str | None) -> Plan | None:
     route = known.route(name)
     if route is not None:
-        variant = pick(route, sticky_key)
-        return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
+        return _planned(route, pick(route, sticky_key))
     provider, slash, model = name.partition("/")
     if slash and model and known.provider(provider):
-        return Target(name, name, provider, model)
+        return Plan((Target(name, name, provider, model),))
     offering = known.offering(name)
     if len(offering) != 1:
         return None
     full = f"{offering[0]}/{name}"
-    return Target(full, full, offering[0], name)
+    return Plan((Target(full, full, offering[0], name),))
+
+
+def _planned(route: Route, first: Variant) -> Plan:
+    larger = None if route.larger is None else _target(route, route.larger)
+    if len(route.variants) == 1:
+        return Plan((_target(route, first),), larger, route.last_resort)
+    others = [variant for variant in route.variants if variant is not first]
+    return Plan(tuple(_target(route, variant) for variant in (first, *others)), larger, route.last_resort)
+
+
+def _target(route: Route, variant: Variant) -> Target:
+    return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
 
 
 def pick(route: Route, sticky_key: str | None) -> Variant:
@@ -112,14 +136,3 @@ def _unknown(known: Known, name: str, caller: Caller) -> str:
         return f"Several providers offer '{name}': ask for one of {several}."
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"There is no route or model '{name[:100]}'.{hint} GET /v1/models lists what this key may use."
-
-
-class Choose:
-    """The stage. `known` gives today's snapshot, so that a reload reaches the next call."""
-
-    def __init__(self, known: Callable[[], Known]) -> None:
-        self._known = known
-
-    async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
-        call.target = target_of(self._known(), call.model, call.caller, call.session or call.user)
-        return await next(call)

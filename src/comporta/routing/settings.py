@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from comporta.config.section import Section
-from comporta.config.values import Size
+from comporta.config.values import Duration, Share, Size
 from comporta.providers.settings import TimeoutsSection
 
 
@@ -28,12 +28,40 @@ class RouteImagesSection(Section):
     shrink_to_px: int | None = Field(None, ge=16, description="Longest side after shrinking, in pixels.")
 
 
+class RetrySection(Section):
+    """How often one variant is asked again, and with which pauses (exponential, with full jitter)."""
+
+    attempts: int = Field(3, ge=1, le=20, description="Attempts in all; 1 asks once.")
+    first_wait: Duration = Field(1.0, validate_default=True, description="Bound of the first pause.")
+    factor: float = Field(2.0, ge=1, le=10, description="By how much the bound grows.")
+    longest_wait: Duration = Field(10.0, validate_default=True, description="The longest pause.")
+
+
+class BreakerSection(Section):
+    """When a provider's model is left alone after failures, per credential."""
+
+    failures: int = Field(5, ge=1, description="Failures in a row that open it.")
+    share: Share = Field(0.5, gt=0, le=1, validate_default=True, description="Or this share of failures …")
+    of: int = Field(20, ge=1, description="… among at least so many calls …")
+    window: Duration = Field(60.0, gt=0, validate_default=True, description="… within this time.")
+    rest: Duration = Field(15.0, gt=0, validate_default=True, description="Rest before the first probe.")
+    longest_rest: Duration = Field(60.0, gt=0, validate_default=True, description="Rest after failed probes, at most.")
+
+
 class RouteSection(Section):
     """The name an application asks for, and the variants that answer it."""
 
     model: str | None = Field(None, description="Short for a single variant.")
     variants: list[VariantSection] = Field(default_factory=list, description="The ways to answer, by weight.")
     sticky: bool = Field(True, description="Keep a session, else a user, on one variant.")
+    fallback: list[str] = Field(
+        default_factory=list, description="Models that take over in this order when the others can't answer."
+    )
+    larger_context: str | None = Field(None, description="A model that answers what was too long for the others.")
+    last_resort: str | None = Field(
+        None, description="A fixed reply when nobody can answer; marked by the header x-comporta-last-resort."
+    )
+    retry: RetrySection | None = Field(None, description="How often a variant is asked again; default: `retry`.")
     content: Literal["full", "preview", "hashed", "off"] | None = Field(
         None, description="What records keep of prompt and reply; default: `records.content`."
     )

@@ -1,0 +1,74 @@
+"""The stage `choose`: which variant answers, and which one takes over when it can't (WIRE 2, 16, 19).
+
+A variant takes over only before the first content: after that nothing is spliced into an answer. One deadline bounds
+all attempts of all variants together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from comporta.errors import ComportaError, UpstreamError
+from comporta.gateway.attempts import DEADLINE
+from comporta.gateway.first import begun
+from comporta.pipeline import Call, Next, replay
+from comporta.routing.choose import Known, Plan, plan_of
+from comporta.routing.retry import then
+from comporta.types import Delta, Event, Target, Usage
+
+_TOO_LONG = "context_length_exceeded"
+#: Says in the call's facts that a fixed reply of the route stood in; becomes a header.
+LAST_RESORT = "last_resort"
+
+
+class Choose:
+    """The stage. `known` gives today's snapshot, so that a reload reaches the next call, `total_s` a route's limit."""
+
+    def __init__(self, known: Callable[[], Known], total_s: Callable[[str], float]) -> None:
+        self._known = known
+        self._total_s = total_s
+
+    async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
+        plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
+        call.target = plan.targets[0]
+        call.facts[DEADLINE] = asyncio.get_running_loop().time() + self._total_s(call.target.route)
+        if len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
+            return await next(call)
+        return await self._in_turn(call, next, plan)
+
+    async def _in_turn(self, call: Call, next: Next, plan: Plan) -> AsyncIterator[Event]:
+        waiting = list(plan.targets)
+        failure: UpstreamError | None = None
+        while waiting:
+            call.target = waiting.pop(0)
+            try:
+                return await begun(await next(call))
+            except UpstreamError as error:
+                await call.close_events()
+                failure = failure or error
+                waiting = self._after(error, call.target, waiting, plan)
+                if waiting and self._late(call):
+                    break
+                call.retries += bool(waiting)
+        assert failure is not None, "a plan has at least one target"
+        if plan.last_resort is None or then(failure) == "stop":
+            raise failure
+        call.facts[LAST_RESORT] = True
+        return replay([_fixed(plan.last_resort)])
+
+    def _after(self, error: ComportaError, tried: Target, waiting: list[Target], plan: Plan) -> list[Target]:
+        """Who may take over: nobody where the request itself is at fault, a larger model where it was too long."""
+        if error.code == _TOO_LONG:
+            larger = plan.larger
+            return [larger] if larger is not None and tried.variant != larger.variant else []
+        return waiting if then(error) != "stop" else []
+
+    def _late(self, call: Call) -> bool:
+        deadline_s: float = call.facts[DEADLINE]
+        return asyncio.get_running_loop().time() >= deadline_s
+
+
+def _fixed(text: str) -> Event:
+    """The route's own words, as a whole answer that cost nothing."""
+    return Event(deltas=(Delta(text=text, finish="stop"),), usage=Usage(), model="last-resort", whole=True, last=True)
