@@ -1,0 +1,192 @@
+"""Counters in this process: for one worker, and for a while without Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from comporta.counters.base import KEPT_AFTER_S, WINDOW_S, Give, Level, Spent, Take, Taken, Window
+
+_SWEEP_EVERY_S = 60.0
+
+
+class _Minute:
+    """One window: counts by second, and their sum."""
+
+    __slots__ = ("counts", "first", "last", "total")
+
+    def __init__(self, now_s: int) -> None:
+        self.counts: dict[int, int] = {}
+        self.total = 0
+        self.first = self.last = now_s
+
+    def slide(self, now_s: int) -> int:
+        """Let go what is too old; the second to count in, which never lies before the last one counted in."""
+        edge = now_s - WINDOW_S
+        if self.last <= edge:
+            self.counts.clear()
+            self.total = 0
+            self.first = self.last = now_s
+        elif self.first <= edge:
+            for second in range(self.first, edge + 1):
+                self.total -= self.counts.pop(second, 0)
+            self.first = edge + 1
+        return max(now_s, self.last)
+
+    def wait_s(self, too_much: int, now_s: float) -> float:
+        """Seconds until so much has gone."""
+        for second in sorted(self.counts):
+            too_much -= self.counts[second]
+            if too_much <= 0:
+                return max(second + WINDOW_S - now_s, 0.001)
+        return 0.001
+
+
+class _Purse:
+    """The money of one budget in one period."""
+
+    __slots__ = ("end_s", "held", "holds", "spent")
+
+    def __init__(self, spent: int, end_s: float) -> None:
+        self.spent = spent
+        self.end_s = end_s
+        self.held = 0
+        self.holds: dict[str, int] = {}
+
+
+class Memory:
+    """A holder lives as long as this process does, so nothing here expires but windows and periods."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._minutes: dict[str, _Minute] = {}
+        self._holders: dict[str, set[str]] = {}
+        self._purses: dict[str, _Purse] = {}
+
+    async def take(self, asked: Take) -> Taken:
+        return self.take_now(asked)
+
+    def take_now(self, asked: Take) -> Taken:
+        """The same without waiting: nothing here does."""
+        now_s = self._clock()
+        if asked.drop:
+            self._drop(asked.id, asked.drop)
+        second = int(now_s)
+        minutes = []
+        for index, window in enumerate(asked.windows):
+            minute = self._minutes.get(window.key)
+            if minute is None:
+                minute = self._minutes[window.key] = _Minute(second)
+            second = max(second, minute.slide(int(now_s)))
+            too_much = minute.total + _amount(window) - window.limit
+            if too_much > 0:
+                return Taken("window", index, minute.wait_s(too_much, now_s), levels=self._levels(asked, now_s))
+            minutes.append(minute)
+        for index, lease in enumerate(asked.leases):
+            holders = self._holders.get(lease.key)
+            if holders and len(holders) >= lease.limit and asked.id not in holders:
+                return Taken("lease", index, levels=self._levels(asked, now_s))
+        held = True
+        if asked.money:
+            refused, held = self._check_money(asked)
+            if refused is not None:
+                return refused
+        return self._count(asked, minutes, second, held, now_s)
+
+    def _check_money(self, asked: Take) -> tuple[Taken | None, bool]:
+        fits = True
+        for index, money in enumerate(asked.money):
+            purse = self._purses.get(money.key)
+            if purse is None:
+                return Taken("unknown", index), False
+            others = purse.spent + purse.held - purse.holds.get(asked.id, 0)
+            if others + money.amount_microusd > money.limit_microusd or others >= money.limit_microusd:
+                if asked.whole or others >= money.limit_microusd:
+                    return Taken("money", index), False
+                fits = False
+        return None, fits
+
+    def _count(self, asked: Take, minutes: list[_Minute], second: int, held: bool, now_s: float) -> Taken:
+        levels = []
+        for window, minute in zip(asked.windows, minutes, strict=True):
+            amount = _amount(window)
+            minute.total += amount
+            minute.counts[second] = minute.counts.get(second, 0) + amount
+            minute.last = second
+            levels.append(Level(minute.total, second + WINDOW_S - now_s if minute.total else 0.0))
+        for lease in asked.leases:
+            self._holders.setdefault(lease.key, set()).add(asked.id)
+        if held:
+            for money in asked.money:
+                purse = self._purses[money.key]
+                purse.held += money.amount_microusd - purse.holds.get(asked.id, 0)
+                purse.holds[asked.id] = money.amount_microusd
+        return Taken(second=second, held=held and bool(asked.money), levels=tuple(levels))
+
+    def _levels(self, asked: Take, now_s: float) -> tuple[Level, ...]:
+        levels = []
+        for window in asked.windows:
+            minute = self._minutes.get(window.key)
+            if minute is not None:
+                minute.slide(int(now_s))
+            full = minute is not None and minute.total > 0
+            levels.append(Level(minute.total, minute.last + WINDOW_S - now_s) if minute and full else Level(0, 0.0))
+        return tuple(levels)
+
+    def give(self, given: Give) -> None:
+        for key, second, delta in _corrections(given):
+            minute = self._minutes.get(key)
+            if minute is not None and second in minute.counts:
+                minute.counts[second] += delta
+                minute.total += delta
+        self._drop(given.id, given.leases)
+        for key, spent in given.money:
+            purse = self._purses.get(key)
+            if purse is not None:
+                purse.held -= purse.holds.pop(given.id, 0)
+                purse.spent += spent
+
+    def _drop(self, holder: str, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            holders = self._holders.get(key)
+            if holders is not None:
+                holders.discard(holder)
+                if not holders:
+                    del self._holders[key]
+
+    async def level(self, spent: tuple[Spent, ...]) -> None:
+        for one in spent:
+            purse = self._purses.get(one.key)
+            if purse is None:
+                self._purses[one.key] = _Purse(one.microusd, one.end_s)
+            else:
+                purse.spent = max(purse.spent, one.microusd)
+
+    async def money(self, key: str) -> tuple[int, int] | None:
+        purse = self._purses.get(key)
+        return None if purse is None else (purse.spent, purse.held)
+
+    async def run(self) -> None:
+        """Forget what is over: users and keys come and go."""
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY_S)
+            self.sweep()
+
+    def sweep(self) -> None:
+        now_s = self._clock()
+        for key in [k for k, minute in self._minutes.items() if minute.last <= now_s - WINDOW_S]:
+            del self._minutes[key]
+        for key in [k for k, purse in self._purses.items() if purse.end_s + KEPT_AFTER_S < now_s]:
+            del self._purses[key]
+
+    async def close(self) -> None:
+        return
+
+
+def _amount(window: Window) -> int:
+    return min(window.amount, window.limit)
+
+
+def _corrections(given: Give) -> list[tuple[str, int, int]]:
+    return [(c.key, c.second, c.delta) for c in given.corrections]

@@ -1,0 +1,236 @@
+-- Everything that counters do in Redis: a batch of operations, each of them whole, in the order they were sent.
+-- KEYS[1] is the prefix of all keys (one hash tag, so that a cluster keeps them together). ARGV[1] is the batch as
+-- JSON, ARGV[2] the time in milliseconds, or empty for the server's own, which all workers share.
+local PREFIX, WINDOW, LEASE_MS, KEPT_MS = KEYS[1], 61, 60000, 172800000
+local call = redis.call
+local now_ms = tonumber(ARGV[2])
+if not now_ms then
+    local time = call('TIME')
+    now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local now_s = math.floor(now_ms / 1000)
+
+-- A window is a hash: a count by second, `n` their sum, `f` and `l` the first and last second that may hold one.
+local function slide(key)
+    local head = call('HMGET', key, 'n', 'f', 'l')
+    if not head[1] then
+        return {key = key, total = 0, first = now_s, last = now_s}
+    end
+    local window = {key = key, total = tonumber(head[1]), first = tonumber(head[2]), last = tonumber(head[3])}
+    local edge = now_s - WINDOW
+    if window.last <= edge then
+        call('DEL', key)
+        return {key = key, total = 0, first = now_s, last = now_s}
+    end
+    if window.first <= edge then
+        for second = window.first, edge do
+            local count = call('HGET', key, second)
+            if count then
+                window.total = window.total - tonumber(count)
+                call('HDEL', key, second)
+            end
+        end
+        window.first = edge + 1
+        call('HSET', key, 'n', window.total, 'f', window.first)
+    end
+    return window
+end
+
+local function wait_ms(window, too_much)
+    for second = window.first, window.last do
+        too_much = too_much - tonumber(call('HGET', window.key, second) or 0)
+        if too_much <= 0 then
+            return math.max((second + WINDOW) * 1000 - now_ms, 1)
+        end
+    end
+    return 1
+end
+
+-- Leases are a sorted set of holders by the time at which they go.
+local function holds_lease(key, id)
+    return call('ZSCORE', PREFIX .. 'c:' .. key, id)
+end
+
+local function leases_of(key)
+    key = PREFIX .. 'c:' .. key
+    call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
+    return call('ZCARD', key)
+end
+
+-- Money is a hash: `spent`, `held`, and the holds by `h` and their holder; beside it a sorted set of the holders.
+local function purse_of(key)
+    local hash, set = PREFIX .. 'm:' .. key, PREFIX .. 'x:' .. key
+    while true do
+        local dead = call('ZRANGEBYSCORE', set, '-inf', now_ms, 'LIMIT', 0, 100)
+        if #dead == 0 then
+            break
+        end
+        for _, id in ipairs(dead) do
+            local amount = call('HGET', hash, 'h' .. id)
+            if amount then
+                call('HINCRBY', hash, 'held', -tonumber(amount))
+                call('HDEL', hash, 'h' .. id)
+            end
+            call('ZREM', set, id)
+        end
+    end
+    return call('HMGET', hash, 'spent', 'held')
+end
+
+local function levels(answer, windows)
+    for _, window in ipairs(windows) do
+        answer[#answer + 1] = window.total
+        answer[#answer + 1] = window.total > 0 and (window.last + WINDOW) * 1000 - now_ms or 0
+    end
+    return answer
+end
+
+local function all_levels(answer, asked)
+    local windows = {}
+    for index, window in ipairs(asked) do
+        windows[index] = slide(PREFIX .. 'w:' .. window[1])
+    end
+    return levels(answer, windows)
+end
+
+-- Which money refuses: 3 no room, 4 unknown; else 0 and whether all of it fits.
+local function check_money(id, asked, whole)
+    local fits = 1
+    for index, money in ipairs(asked) do
+        local purse = purse_of(money[1])
+        if not purse[1] then
+            return 4, index - 1, 0
+        end
+        local mine = tonumber(call('HGET', PREFIX .. 'm:' .. money[1], 'h' .. id) or 0)
+        local others = tonumber(purse[1]) + tonumber(purse[2] or 0) - mine
+        if others + money[3] > money[2] or others >= money[2] then
+            if whole or others >= money[2] then
+                return 3, index - 1, 0
+            end
+            fits = 0
+        end
+    end
+    return 0, 0, fits
+end
+
+local function hold(id, money)
+    local hash, set = PREFIX .. 'm:' .. money[1], PREFIX .. 'x:' .. money[1]
+    local mine = tonumber(call('HGET', hash, 'h' .. id) or 0)
+    call('HINCRBY', hash, 'held', money[3] - mine)
+    call('HSET', hash, 'h' .. id, money[3])
+    call('ZADD', set, now_ms + LEASE_MS, id)
+    call('PEXPIREAT', hash, money[4] * 1000 + KEPT_MS)
+    call('PEXPIREAT', set, money[4] * 1000 + KEPT_MS)
+end
+
+local function drop(id, keys)
+    for _, key in ipairs(keys) do
+        call('ZREM', PREFIX .. 'c:' .. key, id)
+    end
+end
+
+-- The answer: code, index, wait in ms, second, held, then total and reset in ms of each window.
+local function take(id, asked, leases, money, whole, dropped)
+    drop(id, dropped)
+    local windows, second = {}, now_s
+    for index, window in ipairs(asked) do
+        local found = slide(PREFIX .. 'w:' .. window[1])
+        second = math.max(second, found.last)
+        local too_much = found.total + math.min(window[3], window[2]) - window[2]
+        if too_much > 0 then
+            return all_levels({1, index - 1, wait_ms(found, too_much), 0, 0}, asked)
+        end
+        windows[index] = found
+    end
+    for index, lease in ipairs(leases) do
+        if leases_of(lease[1]) >= lease[2] and not holds_lease(lease[1], id) then
+            return all_levels({2, index - 1, 0, 0, 0}, asked)
+        end
+    end
+    local code, which, fits = check_money(id, money, whole)
+    if code > 0 then
+        return {code, which, 0, 0, 0}
+    end
+    for index, window in ipairs(asked) do
+        local found, amount = windows[index], math.min(window[3], window[2])
+        found.total = found.total + amount
+        found.last = second
+        call('HINCRBY', found.key, second, amount)
+        call('HSET', found.key, 'n', found.total, 'f', found.first, 'l', second)
+        call('PEXPIRE', found.key, WINDOW * 2000)
+    end
+    for _, lease in ipairs(leases) do
+        call('ZADD', PREFIX .. 'c:' .. lease[1], now_ms + LEASE_MS, id)
+        call('PEXPIRE', PREFIX .. 'c:' .. lease[1], LEASE_MS * 2)
+    end
+    if fits == 1 then
+        for _, one in ipairs(money) do
+            hold(id, one)
+        end
+    end
+    if #money == 0 then
+        fits = 0
+    end
+    return levels({0, 0, 0, second, fits}, windows)
+end
+
+-- `again` says that this may have been sent before: then only what is still held can be settled.
+local function give(id, corrections, leases, money, again)
+    for _, one in ipairs(corrections) do
+        local key = PREFIX .. 'w:' .. one[1]
+        if call('HEXISTS', key, one[2]) == 1 and not again then
+            call('HINCRBY', key, one[2], one[3])
+            call('HINCRBY', key, 'n', one[3])
+        end
+    end
+    drop(id, leases)
+    for _, one in ipairs(money) do
+        local hash = PREFIX .. 'm:' .. one[1]
+        local amount = call('HGET', hash, 'h' .. id)
+        if amount then
+            call('HINCRBY', hash, 'held', -tonumber(amount))
+            call('HDEL', hash, 'h' .. id)
+            call('ZREM', PREFIX .. 'x:' .. one[1], id)
+        end
+        if one[2] > 0 and (amount or not again) and call('HEXISTS', hash, 'spent') == 1 then
+            call('HINCRBY', hash, 'spent', one[2])
+        end
+    end
+    return {0}
+end
+
+local function renew(id, leases, money)
+    for _, key in ipairs(leases) do
+        call('ZADD', PREFIX .. 'c:' .. key, 'XX', now_ms + LEASE_MS, id)
+        call('PEXPIRE', PREFIX .. 'c:' .. key, LEASE_MS * 2)
+    end
+    for _, key in ipairs(money) do
+        call('ZADD', PREFIX .. 'x:' .. key, 'XX', now_ms + LEASE_MS, id)
+    end
+    return {0}
+end
+
+local function level(key, spent, end_s)
+    local hash = PREFIX .. 'm:' .. key
+    local known = call('HGET', hash, 'spent')
+    if not known or tonumber(known) < spent then
+        call('HSET', hash, 'spent', spent)
+    end
+    call('PEXPIREAT', hash, end_s * 1000 + KEPT_MS)
+    return {0}
+end
+
+local function money(key)
+    local purse = purse_of(key)
+    if not purse[1] then
+        return {1}
+    end
+    return {0, tonumber(purse[1]), tonumber(purse[2] or 0)}
+end
+
+local operations = {t = take, g = give, r = renew, l = level, m = money}
+local answers = {}
+for index, asked in ipairs(cjson.decode(ARGV[1])) do
+    answers[index] = operations[asked[1]](unpack(asked, 2))
+end
+return cjson.encode(answers)
