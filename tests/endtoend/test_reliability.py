@@ -33,6 +33,8 @@ providers:
     kind: openai
     base_url: http://127.0.0.1:9/v1
     api_key: none
+models:
+  anthropic/c-prefill: {{capabilities: [prefill]}}
 retry: {{attempts: 3, first_wait: 20ms, longest_wait: 100ms}}
 breaker: {{failures: 5, rest: 1s, longest_rest: 1s}}
 routes:
@@ -53,6 +55,10 @@ routes:
     model: openai/r-slow
     fallback: [single/r-slow]
     timeouts: {{total: 1500ms, first_token: 1s}}
+  resumed: {{model: single/c-main, fallback: [anthropic/c-spare], on_cut: resume}}
+  lonely: {{model: single/c-lonely, fallback: [anthropic/c-other], on_cut: resume}}
+  continued: {{model: single/c-first, fallback: [anthropic/c-prefill], on_cut: resume}}
+  ended: {{model: single/c-main, fallback: [anthropic/c-spare]}}
   breaking: {{model: single/r-breaking}}
 """
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -210,3 +216,39 @@ def test_wire_18_in_an_outage_at_most_a_probe_reaches_the_upstream_and_recovery_
     time.sleep(1.1)
     assert ask(steady, "breaking").status == 200
     assert ask(steady, "breaking").status == 200
+
+
+def text_of(answer: Answer) -> str:
+    frames = [line[6:] for line in answer.body.split("\n") if line.startswith("data: {")]
+    return "".join(c["choices"][0]["delta"].get("content") or "" for c in map(json.loads, frames) if c.get("choices"))
+
+
+def test_wire_2_a_cut_stream_is_taken_up_at_the_first_new_token(steady: Served, fakes: Fakes) -> None:
+    fakes.openai.script(Step(text="one two three four five", cut_after=4), model="c-main")
+    fakes.anthropic.script(Step(text=("one tw", "o three fo", "ur five")), model="c-spare")
+    answer = ask(steady, "resumed", stream=True)
+    assert text_of(answer) == "one two three four five"
+    assert "error" not in answer.body and answer.body.rstrip().endswith("[DONE]")
+    assert len({json.loads(x[6:])["id"] for x in answer.body.split("\n") if x.startswith("data: {")}) == 1
+
+
+def test_wire_2_where_answers_part_ways_a_model_that_can_continue_goes_on(steady: Served, fakes: Fakes) -> None:
+    fakes.openai.script(Step(text="one two three four five", cut_after=4), Step(text="another answer"), model="c-first")
+    fakes.anthropic.script(Step(text="un deux trois"), Step(text="three four five"), model="c-prefill")
+    answer = ask(steady, "continued", stream=True)
+    assert text_of(answer).endswith("three four five") and text_of(answer).startswith("one ")
+    last = next(s.json for s in reversed(fakes.anthropic.seen) if s.json.get("model") == "c-prefill")
+    assert last["messages"][-1]["role"] == "assistant"
+
+
+def test_wire_2_where_nobody_can_go_on_the_first_failure_is_shown(steady: Served, fakes: Fakes) -> None:
+    fakes.openai.script(Step(text="one two three four", cut_after=4), Step(text="another answer"), model="c-lonely")
+    fakes.anthropic.script(Step(text="un deux trois"), model="c-other")
+    answer = ask(steady, "lonely", stream=True)
+    assert '"code":"upstream_cut"' in answer.body.replace(": ", ":")
+    assert answer.body.rstrip().endswith("[DONE]")
+
+
+def test_wire_2_without_the_routes_word_a_cut_stream_ends(steady: Served, fakes: Fakes) -> None:
+    fakes.openai.script(Step(text="one two three four", cut_after=4), model="c-main")
+    assert "upstream_cut" in ask(steady, "ended", stream=True).body

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from comporta.app.batch import batch
+from comporta.app.caching import Caching
 from comporta.app.folder import Folder
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings
@@ -79,6 +80,8 @@ class Gate:
         self.known: Known = self._build(loaded)
         self.health = Health(time.monotonic, _breaker(settings))
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
+        self.caching = Caching(lambda: self.loaded.value, self.database)
+        self.telemetry.more = self.caching.figures
         self.pipeline = compose(self._stages(), Attempt(self._reach, self.transport))
         self._changes = Changes(dsn)
         #: Whether this gate takes no new calls any more.
@@ -108,6 +111,7 @@ class Gate:
             self._run(self._speakers.warm())
         self._run(self._changes.run())
         self._run(self.telemetry.run())
+        self._run(self.caching.run())
 
     def watch(self, places: Places) -> None:
         """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
@@ -122,6 +126,7 @@ class Gate:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.caching.close()
         await self.telemetry.close()
         await self._speakers.close()
         await self.transport.close()
@@ -163,10 +168,15 @@ class Gate:
         """The stages that exist, in the order of STAGES; the other places are still empty."""
         filled: dict[str, Stage] = {
             "record": self.telemetry.recorder.stage,
-            "choose": Choose(lambda: self.known, lambda route: self.known.total_s(route)),
+            "choose": Choose(
+                lambda: self.known,
+                lambda route: self.known.total_s(route),
+                lambda target: self.known.can_continue(target),
+            ),
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),
         }
         filled["attempt"] = Attempts(lambda name: self.known.providers.get(name), self.health, self._retry)
+        filled["recall"] = self.caching.exact.stage
         return [(name, filled[name]) for name in STAGES if name in filled]
 
     def _retry(self, call: Call) -> Retry:

@@ -26,7 +26,7 @@ from comporta.routing.choose import Route, Variant
 from comporta.routing.registered import RegisteredModel
 from comporta.routing.retry import Retry
 from comporta.routing.settings import RetrySection, RouteSection, VariantSection
-from comporta.types import Price
+from comporta.types import Price, Target
 
 #: Asked for when a client names no model of its own; the best of what is there.
 DEFAULT_ROUTE = "default"
@@ -64,6 +64,11 @@ class Known:
 
         self._retry = retry_of(settings.retry)
         self._retries = {name: retry_of(section.retry) for name, section in settings.routes.items() if section.retry}
+
+    def can_continue(self, target: Target) -> bool:
+        """Whether a target's model goes on from a given beginning of its answer."""
+        provider = self.providers.get(target.provider)
+        return provider is not None and "prefill" in provider.facts(target.model).capabilities
 
     def retry(self, route: str) -> Retry:
         """How often a variant of a route is asked again."""
@@ -273,7 +278,7 @@ def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: 
                 variants.append(variant)
         variants += _takers(loaded, name, route, providers, routes, wrong)
         larger = _taker(loaded, ("routes", name, "larger_context"), route.larger_context, providers, routes, wrong)
-        routes[name] = Route(name, tuple(variants), route.sticky, larger, route.last_resort)
+        routes[name] = Route(name, tuple(variants), route.sticky, larger, route.last_resort, route.on_cut)
     return routes
 
 

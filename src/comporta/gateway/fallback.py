@@ -1,7 +1,8 @@
 """The stage `choose`: which variant answers, and which one takes over when it can't (WIRE 2, 16, 19).
 
-A variant takes over only before the first content: after that nothing is spliced into an answer. One deadline bounds
-all attempts of all variants together.
+A variant takes over only before the first content; after that nothing is spliced into an answer blindly: a route that
+says so has a broken stream taken up again where that can be verified (`gateway/resume.py`). One deadline bounds all
+attempts of all variants together.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from comporta.errors import ComportaError, UpstreamError
 from comporta.gateway.attempts import DEADLINE
 from comporta.gateway.first import begun
+from comporta.gateway.resume import Resumed, resumable
 from comporta.pipeline import Call, Next, replay
 from comporta.routing.choose import Known, Plan, plan_of
 from comporta.routing.retry import then
@@ -23,19 +25,37 @@ LAST_RESORT = "last_resort"
 
 
 class Choose:
-    """The stage. `known` gives today's snapshot, so that a reload reaches the next call, `total_s` a route's limit."""
+    """The stage. `known` gives today's snapshot, so that a reload reaches the next call, `total_s` a route's limit.
 
-    def __init__(self, known: Callable[[], Known], total_s: Callable[[str], float]) -> None:
+    `can_continue` says whether a target's model can go on from a given beginning of its answer.
+    """
+
+    def __init__(
+        self,
+        known: Callable[[], Known],
+        total_s: Callable[[str], float],
+        can_continue: Callable[[Target], bool],
+    ) -> None:
         self._known = known
         self._total_s = total_s
+        self._can_continue = can_continue
 
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
         call.target = plan.targets[0]
         call.facts[DEADLINE] = asyncio.get_running_loop().time() + self._total_s(call.target.route)
+        if plan.on_cut == "resume" and resumable(call):
+            return self._resumed(await begun(await self._in_turn(call, next, plan)), call, next, plan)
         if len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
             return await next(call)
         return await self._in_turn(call, next, plan)
+
+    def _resumed(self, events: AsyncIterator[Event], call: Call, next: Next, plan: Plan) -> AsyncIterator[Event]:
+        """The others are asked first when the answer breaks off, then the one that gave it."""
+        answered = call.target
+        others = [target for target in plan.targets if answered is None or target.variant != answered.variant]
+        everyone = [*others, *(target for target in plan.targets if target not in others)]
+        return Resumed(events, call, next, everyone, [target for target in everyone if self._can_continue(target)])
 
     async def _in_turn(self, call: Call, next: Next, plan: Plan) -> AsyncIterator[Event]:
         waiting = list(plan.targets)

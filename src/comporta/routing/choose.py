@@ -10,12 +10,15 @@ import difflib
 import hashlib
 import random
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from comporta.errors import Forbidden, NotFound
 from comporta.types import JSON, Caller, Target
+
+#: What becomes of a stream that breaks off after its first content.
+OnCut = Literal["end", "resume"]
 
 
 class Variant(Struct, frozen=True):
@@ -40,6 +43,7 @@ class Route(Struct, frozen=True):
     sticky: bool = True
     larger: Variant | None = None
     last_resort: str | None = None
+    on_cut: OnCut = "end"
 
 
 class Plan(Struct, frozen=True):
@@ -48,6 +52,7 @@ class Plan(Struct, frozen=True):
     targets: tuple[Target, ...]
     larger: Target | None = None
     last_resort: str | None = None
+    on_cut: OnCut = "end"
 
 
 class Known(Protocol):
@@ -96,9 +101,10 @@ def _find(known: Known, name: str, sticky_key: str | None) -> Plan | None:
 def _planned(route: Route, first: Variant) -> Plan:
     larger = None if route.larger is None else _target(route, route.larger)
     if len(route.variants) == 1:
-        return Plan((_target(route, first),), larger, route.last_resort)
+        return Plan((_target(route, first),), larger, route.last_resort, route.on_cut)
     others = [variant for variant in route.variants if variant is not first]
-    return Plan(tuple(_target(route, variant) for variant in (first, *others)), larger, route.last_resort)
+    targets = tuple(_target(route, variant) for variant in (first, *others))
+    return Plan(targets, larger, route.last_resort, route.on_cut)
 
 
 def _target(route: Route, variant: Variant) -> Target:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from comporta.cache.settings import RouteCacheSection
 from comporta.config.section import Section
 from comporta.config.values import Duration, Share, Size
 from comporta.providers.settings import TimeoutsSection
@@ -61,9 +62,15 @@ class RouteSection(Section):
     last_resort: str | None = Field(
         None, description="A fixed reply when nobody can answer; marked by the header x-comporta-last-resort."
     )
+    on_cut: Literal["end", "resume"] = Field(
+        "end", description="A stream that breaks off: ends with an error frame, or is asked again and taken up."
+    )
     retry: RetrySection | None = Field(None, description="How often a variant is asked again; default: `retry`.")
     content: Literal["full", "preview", "hashed", "off"] | None = Field(
         None, description="What records keep of prompt and reply; default: `records.content`."
+    )
+    cache: RouteCacheSection | None = Field(
+        None, description="Give answers of this route again; default: as `cache.enabled` says."
     )
     images: RouteImagesSection | None = Field(None, description="Limits on images, and shrinking.")
     timeouts: TimeoutsSection | None = Field(None, description="Time limits that override the provider's.")
