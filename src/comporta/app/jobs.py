@@ -1,4 +1,4 @@
-"""The queue of jobs and what runs by the clock: partitions, retention, jobs whose worker died."""
+"""The queue of jobs and what runs by the clock: partitions, retention, expired answers, jobs whose worker died."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import structlog
 from msgspec import Struct
 from psycopg import sql
 
+from comporta.cache.postgres import prune
 from comporta.store.database import Database
 from comporta.telemetry.partitions import ensure_partitions, retain
 
@@ -25,6 +26,8 @@ class Keep(Struct, frozen=True):
     days: float
     minute_days: float
     hour_days: float
+    #: The most that cached answers may take in the database.
+    cache_bytes: int = 1 << 30
 
     async def out_of(self, database: Database) -> None:
         """Drop what is older."""
@@ -47,6 +50,11 @@ def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:
     @app.task(name="retention", queueing_lock="retention", retry=3)
     async def retention(timestamp: int) -> None:
         await keep.out_of(database)
+
+    @app.periodic(cron="*/5 * * * *")
+    @app.task(name="cache", queueing_lock="cache", retry=3)
+    async def cache(timestamp: int) -> None:
+        await prune(database, keep.cache_bytes)
 
     @app.periodic(cron="*/5 * * * *")
     @app.task(name="stalled", queueing_lock="stalled", pass_context=True)

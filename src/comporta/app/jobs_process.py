@@ -24,7 +24,9 @@ def main() -> None:
     settings = load_settings(places, environment).value
     logs.configure(settings.logging.level, settings.logging.format)
     records = settings.records
-    keep = Keep(records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S)
+    keep = Keep(
+        records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, settings.cache.max_size
+    )
     asyncio.run(run(environment["COMPORTA_DATABASE_DSN"], keep))
 
 

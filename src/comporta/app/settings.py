@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from comporta.cache.settings import CacheSection
 from comporta.config.section import Section
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
@@ -29,6 +30,7 @@ class Settings(Section):
         default_factory=lambda: RetrySection(), description="How often a variant is asked again."
     )
     breaker: BreakerSection = Field(default_factory=lambda: BreakerSection(), description="When a provider rests.")
+    cache: CacheSection = Field(default_factory=lambda: CacheSection(), description="Answers that are given again.")
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")

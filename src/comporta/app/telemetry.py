@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from comporta.app.folder import Folder
 from comporta.app.settings import Settings
@@ -34,6 +34,8 @@ class Telemetry:
         self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
         self.recorder = Recorder(self.spool, self._capture(settings), price, self.metrics.note)
         self.shipper = Shipper(database, self.spool)
+        #: Totals that other parts of the gate keep, by their names among the metrics.
+        self.more: Callable[[], Mapping[str, float]] = dict
 
     def log_to(self, settings: Settings) -> None:
         """Set up the process's logs, with every secret that is known taken out of them."""
@@ -69,6 +71,7 @@ class Telemetry:
             "records_stripped": self.spool.stripped,
             "records_quarantined": self.shipper.quarantine.count,
             "records_shipped": self.shipper.shipped,
+            **self.more(),
         }
 
     def _gauges(self) -> dict[str, float]:

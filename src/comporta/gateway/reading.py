@@ -20,6 +20,7 @@ async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_
 
     granian ends the iteration in silence when the client leaves, so the size is held against Content-Length.
     """
+    _plainly_written(headers)
     expected = _declared(headers)
     if expected is not None and expected > limit:
         await _discard(proto, timeout_s)
@@ -31,6 +32,17 @@ async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_
     if expected is not None and len(body) != expected:
         raise BadRequest(f"The body ended after {len(body)} of {expected} bytes.", code="incomplete_body")
     return body
+
+
+def _plainly_written(headers: Mapping[str, str]) -> None:
+    """Bodies come as they are: a small compressed one could unfold to any size."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise BadRequest(
+            "The body has a Content-Encoding: send it uncompressed, without that header.",
+            code="unsupported_encoding",
+            status=415,
+        )
 
 
 def _declared(headers: Mapping[str, str]) -> int | None:
@@ -100,8 +112,9 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
     return given if given is not None and _REQUEST_ID.match(given) else None
 
 
-#: Client headers that some provider may need (WIRE 26); nothing else of a request's head travels on (WIRE 21).
-_PASSED = ("anthropic-version", "anthropic-beta")
+#: Client headers that some provider may need (WIRE 26), and what the cache is told; nothing else of a request's head
+#: travels on (WIRE 21), and this one of the cache's not beyond the gate.
+_PASSED = ("anthropic-version", "anthropic-beta", "cache-control")
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -288,6 +288,8 @@ _TOTALS = {
     "records_stripped": "Records kept without content since the spool was nearly full",
     "records_quarantined": "Records that could not be shipped and were put aside",
     "records_shipped": "Records that reached the database",
+    "cache_store_failures": "Times that the cache's store was away, slow or failing, and so passed over",
+    "cache_entries_lost": "Answers that could not be written to the cache's store",
 }
 _GAUGES = {
     "calls_in_flight": "Calls that are being answered",

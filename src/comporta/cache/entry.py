@@ -1,0 +1,75 @@
+"""What is kept of an answer: its events as they came, so that nothing is lost when it is given again (WIRE 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from comporta.types import Event, Usage
+
+#: Any other ending is no answer to give again: cut for want of tokens, or stopped by a filter that may change its mind.
+_FINISHED = frozenset({"stop", "tool_calls"})
+
+
+class Entry(Struct, frozen=True, array_like=True, gc=False):
+    """One answer. An array when encoded: new fields go to the end, with a default."""
+
+    stored_s: float
+    events: tuple[Event, ...]
+    usage: Usage | None = None
+    #: What it cost the one who paid for it.
+    cost_microusd: int | None = None
+
+
+class Row(Struct, frozen=True, gc=False):
+    """An encoded entry on its way to a store. `user` is whose call it was, so that all of a user's can be erased."""
+
+    key: bytes
+    body: bytes
+    stored_s: float
+    ttl_s: float
+    tenant: str
+    route: str
+    user: str | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+def encoded(entry: Entry) -> bytes:
+    return _encoder.encode(entry)
+
+
+def decoded(body: bytes | memoryview) -> Entry | None:
+    """The entry; None for what is none, as another version may have left it."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def is_complete(events: Sequence[Event], choices: int) -> bool:
+    """Whether an answer that came to its end has all of its choices, each of them finished."""
+    ended: dict[int, bool] = {}
+    for event in events:
+        if event.vectors:
+            return True
+        for delta in event.deltas:
+            if delta.finish is not None:
+                ended[delta.index] = delta.finish in _FINISHED
+            else:
+                ended.setdefault(delta.index, False)
+    return len(ended) >= choices and all(ended.values())
+
+
+def size_of(event: Event) -> int:
+    """About how many bytes an event takes when encoded: cheap, and never far too low."""
+    size = 64 + (len(event.raw) if event.raw is not None else 0) + 4096 * len(event.vectors)
+    for delta in event.deltas:
+        size += 32 + len(delta.text) + len(delta.reasoning) + len(delta.refusal)
+        for tool in delta.tools:
+            size += 64 + len(tool.arguments)
+    return size

@@ -1,0 +1,142 @@
+"""Cache entries in PostgreSQL, with a filter in memory that saves asking for what was never stored."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from comporta.cache.entry import Row
+from comporta.cache.filter import Filter
+from comporta.store.database import Connection, Database
+
+GET = "select key, body from cache_entry where key = any(%(keys)s)"
+PUT = """
+insert into cache_entry (key, tenant, route, user_name, stored_at, expires_at, writer, body)
+select key, tenant, route, user_name, now(), now() + make_interval(secs => ttl_s), %(writer)s, body
+from unnest(%(keys)s::bytea[], %(tenants)s::text[], %(routes)s::text[], %(users)s::text[], %(ttls)s::float8[],
+            %(bodies)s::bytea[])
+     as entry (key, tenant, route, user_name, ttl_s, body)
+on conflict (key) do update set tenant = excluded.tenant, route = excluded.route, user_name = excluded.user_name,
+    stored_at = excluded.stored_at, expires_at = excluded.expires_at, writer = excluded.writer, body = excluded.body
+"""
+COUNT = "select count(*) from cache_entry"
+ALL = "select substring(key from 1 for 16) from cache_entry"
+NEW = """
+select substring(key from 1 for 16), extract(epoch from stored_at)::float8 from cache_entry
+where stored_at >= to_timestamp(%(since_s)s) and writer <> %(writer)s
+"""
+EXPIRED = "delete from cache_entry where expires_at <= now()"
+SURPLUS = """
+delete from cache_entry where key in (
+    select key from (
+        select key, sum(octet_length(body) + 200) over (order by stored_at desc, key) as total from cache_entry
+    ) as counted where total > %(bytes)s
+)
+"""
+ERASE = "delete from cache_entry where user_name = %(user)s"
+
+#: Entries of other writers may become visible a little after the time they bear.
+_OVERLAP_S = 3.0
+#: The filter can't forget: it is made anew after so many refreshes, to leave out what has expired.
+_FORGET_AFTER = 1800
+_FETCH_ROWS = 1000
+
+
+class PostgresStore:
+    """The table `cache_entry`. Until the filter is filled, every key is worth a question."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = random.getrandbits(62)
+        self._known: Filter | None = None
+        self._filling: Filter | None = None
+        self._since_s = 0.0
+        self._refreshes = 0
+
+    def may_hold(self, key: bytes) -> bool:
+        return self._known is None or key in self._known
+
+    async def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        async with self._database.connection() as connection, connection.cursor(binary=True) as cursor:
+            await cursor.execute(GET, {"keys": list(keys)})
+            return dict(await cursor.fetchall())
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        values = _columns({row.key: row for row in rows})
+        async with self._database.connection() as connection:
+            await connection.execute(PUT, {**values, "writer": self._writer})
+        for known in (self._known, self._filling):
+            if known is not None:
+                for row in rows:
+                    known.add(row.key)
+
+    async def refresh(self) -> None:
+        """Learn the keys that other writers stored since the last time, or all of them where that is due."""
+        self._refreshes += 1
+        known = self._known
+        if known is None or known.count > known.room or self._refreshes > _FORGET_AFTER:
+            await self._fill()
+            return
+        async with self._database.connection() as connection:
+            values = {"since_s": self._since_s - _OVERLAP_S, "writer": self._writer}
+            for key, stored_s in await (await connection.execute(NEW, values)).fetchall():
+                if key not in known:
+                    known.add(key)
+                self._since_s = max(self._since_s, stored_s)
+
+    async def close(self) -> None:
+        return
+
+    async def _fill(self) -> None:
+        async with self._database.connection() as connection:
+            counted: Any = await (await connection.execute("select extract(epoch from now())::float8")).fetchone()
+            total: Any = await (await connection.execute(COUNT)).fetchone()
+            self._filling = filling = Filter(total[0] * 2)
+            try:
+                async for key in _all_keys(connection):
+                    filling.add(key)
+            finally:
+                self._filling = None
+        self._known, self._since_s, self._refreshes = filling, counted[0], 0
+
+
+async def _all_keys(connection: Connection) -> AsyncIterator[bytes]:
+    """A piece of every key, in portions, so that many of them neither fill the memory nor hold up the calls."""
+    async with connection.cursor("cache_keys", binary=True) as cursor:
+        await cursor.execute(ALL)
+        while rows := await cursor.fetchmany(_FETCH_ROWS):
+            for (key,) in rows:
+                yield key
+            await asyncio.sleep(0)
+
+
+def _columns(rows: Mapping[bytes, Row]) -> dict[str, list[Any]]:
+    every = rows.values()
+    return {
+        "keys": [row.key for row in every],
+        "tenants": [_text(row.tenant) for row in every],
+        "routes": [_text(row.route) for row in every],
+        "users": [None if row.user is None else _text(row.user) for row in every],
+        "ttls": [row.ttl_s for row in every],
+        "bodies": [row.body for row in every],
+    }
+
+
+def _text(text: str) -> str:
+    """Text that PostgreSQL can hold: one odd name must not lose the whole batch."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+async def prune(database: Database, max_bytes: int) -> int:
+    """Delete what has expired, and of the rest the oldest beyond `max_bytes`. Returns how many entries went."""
+    async with database.connection() as connection:
+        expired = (await connection.execute(EXPIRED)).rowcount
+        return expired + (await connection.execute(SURPLUS, {"bytes": max_bytes})).rowcount
+
+
+async def erase(database: Database, user: str) -> int:
+    """Delete all answers that were given to a user. Returns how many; copies in memory live on until they expire."""
+    async with database.connection() as connection:
+        return (await connection.execute(ERASE, {"user": _text(user)})).rowcount

@@ -1,0 +1,54 @@
+"""Cache entries in Redis or Valkey, under a prefix of their own; Redis itself lets them expire."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from comporta.cache.entry import Row
+
+PREFIX = b"comporta:cache:"
+_CONNECT_LIMIT_S = 1.0
+_ANSWER_LIMIT_S = 5.0
+
+
+class RedisStore:
+    """GET and SETEX alone, so that any version and any number of shards will do."""
+
+    def __init__(self, url: str) -> None:
+        # One more try at once: a connection that died while it rested is no outage.
+        self._redis = Redis.from_url(
+            url, socket_connect_timeout=_CONNECT_LIMIT_S, socket_timeout=_ANSWER_LIMIT_S,
+            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
+        )  # fmt: skip
+
+    def may_hold(self, key: bytes) -> bool:
+        return True
+
+    async def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        if len(keys) == 1:
+            found: list[Any] = [await self._redis.get(PREFIX + keys[0])]
+        else:
+            pipe = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipe.get(PREFIX + key)
+            found = await pipe.execute()
+        return {key: body for key, body in zip(keys, found, strict=True) if body is not None}
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for row in rows:
+            pipe.setex(PREFIX + row.key, max(1, math.ceil(row.ttl_s)), row.body)
+        await pipe.execute()
+
+    async def refresh(self) -> None:
+        return
+
+    async def close(self) -> None:
+        await self._redis.aclose()
