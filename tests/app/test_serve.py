@@ -9,7 +9,7 @@ import pytest
 
 from comporta.app.folder import Folder
 from comporta.app.loaded import Places, load_settings
-from comporta.app.serve import Plan, listening_address
+from comporta.app.serve import Options, Plan, listening_address, serve
 from comporta.errors import ComportaError
 
 
@@ -46,3 +46,34 @@ def test_a_configuration_that_is_written_after_the_start_is_found(
     assert load_settings(places, {}).value.server.port == 8080
     (tmp_path / "comporta.yaml").write_text("server: {port: 8437}\n")
     assert load_settings(places, {}).value.server.port == 8437
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("routes: {a: {model: opnai/x}}", "routes.a.model: there is no provider 'opnai'"),
+        ("providers: {opnai: {}}", "did you mean 'openai'"),
+        ("server: {workers: 3}", "server.workers: 3 workers need Redis"),
+        ("database: {url: 'mysql://joe:planted-word@host/x'}", "database.url: is not a PostgreSQL address"),
+        ("redis: {url: nonsense}", "redis.url: is not a Redis address"),
+        ("outgoing: {proxy: nonsense}", "outgoing.proxy: is not the address of an HTTP proxy"),
+        ("outgoing: {ca_file: /no/such.pem}", "outgoing.ca_file: can't be read: No such file"),
+        ("outgoing: {ca_file: comporta.yaml}", "outgoing.ca_file: is not a PEM file"),
+        ("providers: {openai: {credentials: [{name: a}]}}", "give exactly one of `key`, `env` and `file`"),
+        ("providers: {openai: {credentials: [{key: a, env: A}]}}", "give exactly one of `key`, `env` and `file`"),
+        ("providers: {openai: {credentials: [{key: a}, {key: b}]}}", "2 credentials are named 'default'"),
+        ("routes: {a: {model: offline/extractive}, b: {model: a}}", "routes.b.model: 'a' is neither"),
+    ],
+)
+def test_a_mistake_of_any_kind_ends_serve_at_once_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "comporta.yaml").write_text(text + "\n")
+    lines: list[str] = []
+    assert serve(Options(data=tmp_path / "data"), lines.append) == 2
+    (line,) = lines
+    assert line.startswith("comporta.yaml:1: ")
+    assert told in line
+    assert "planted-word" not in line
+    assert not (tmp_path / "data").exists()

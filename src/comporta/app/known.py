@@ -266,18 +266,20 @@ def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: 
         wrong += [loaded.mistake(("models", name, "params"), text) for text in wrong_params(section.params)]
         if name != f"{provider}/{model}":
             routes[name] = Route(name, (Variant(f"{provider}/{model}", provider, model, 1.0, section.params),))
+    # Not the routes that were read so far: a route stands for several models, and their order must mean nothing.
+    models = dict(routes)
     for name, route in settings.routes.items():
         variants = []
         for number, given in enumerate(route.variants or (VariantSection(model=route.model or ""),)):
             path = ("routes", name, "variants", number) if route.variants else ("routes", name)
             wrong += [loaded.mistake((*path, "params"), text) for text in wrong_params(given.params)]
-            variant = _variant(given, providers, routes)
+            variant = _variant(given, providers, models)
             if isinstance(variant, str):
                 wrong.append(loaded.mistake((*path, "model"), variant))
             else:
                 variants.append(variant)
-        variants += _takers(loaded, name, route, providers, routes, wrong)
-        larger = _taker(loaded, ("routes", name, "larger_context"), route.larger_context, providers, routes, wrong)
+        variants += _takers(loaded, name, route, providers, models, wrong)
+        larger = _taker(loaded, ("routes", name, "larger_context"), route.larger_context, providers, models, wrong)
         routes[name] = Route(name, tuple(variants), route.sticky, larger, route.last_resort, route.on_cut)
     return routes
 

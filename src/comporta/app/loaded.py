@@ -1,4 +1,4 @@
-"""Where the configuration stands, and reading it with everything that all rooms together can check."""
+"""Where the configuration stands, reading it, and what all rooms together can check of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from comporta.app.folder import Folder
+from comporta.app.known import Found, Known, build
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded, find, load
+from comporta.errors import ConfigError
+from comporta.providers.catalogue import Catalogue
+from comporta.providers.rows import detect
+from comporta.providers.wires import Speakers
 
 
 class Places(Struct, frozen=True):
@@ -20,5 +25,22 @@ class Places(Struct, frozen=True):
 
 
 def load_settings(places: Places, environment: Mapping[str, str]) -> Loaded[Settings]:
-    """Read and check. Raises ConfigError with a line for every mistake."""
+    """Read, each section checked by itself. Raises ConfigError with a line for every mistake."""
     return load(Settings, places.config or find(environment), environment)
+
+
+def known(loaded: Loaded[Settings], folder: Folder) -> Known:
+    """Providers and routes that follow from it. Raises ConfigError for what the rooms can only say together."""
+    found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
+    return build(loaded, found, Catalogue.shipped(), Speakers(folder.cache), dict)
+
+
+def demand_redis(loaded: Loaded[Settings], workers: int) -> None:
+    """Several workers count limits together, or not at all. Raises ConfigError."""
+    if workers > 1 and loaded.value.redis.url is None:
+        text = (
+            f"{workers} workers need Redis: without it every limit would hold once per worker. "
+            "Set `redis.url`, or `server.workers: 1`."
+        )
+        written = workers == loaded.value.server.workers
+        raise ConfigError(loaded.mistake(("server", "workers"), text) if written else text, code="redis_needed")

@@ -21,8 +21,9 @@ from msgspec import Struct
 
 from comporta.app.children import Child
 from comporta.app.folder import Folder, Running
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, demand_redis, known, load_settings
 from comporta.app.settings import Settings
+from comporta.config.loading import Loaded
 from comporta.errors import ComportaError, ConfigError
 from comporta.keys.admin import ensure_admin_key
 from comporta.keys.keys import Keys
@@ -64,8 +65,11 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     folder = Folder(options.data)
     try:
         places = Places(options.config, folder)
-        settings = load_settings(places, os.environ).value
-        plan = _plan(options, settings)
+        loaded = load_settings(places, os.environ)
+        # Here as well as in the gate: there a mistake would only end one process after the other.
+        known(loaded, folder)
+        settings = loaded.value
+        plan = _plan(options, loaded)
         folder.make()
         with folder.held():
             address = listening_address(plan)
@@ -76,15 +80,10 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     return 0
 
 
-def _plan(options: Options, settings: Settings) -> Plan:
-    server = settings.server
+def _plan(options: Options, loaded: Loaded[Settings]) -> Plan:
+    server = loaded.value.server
     plan = Plan(options.host or server.host, options.port or server.port, options.workers or server.workers)
-    if plan.workers > 1 and settings.redis.url is None:
-        raise ComportaError(
-            f"{plan.workers} workers need Redis: without it every limit would hold once per worker. "
-            "Set `redis.url`, or `server.workers: 1`.",
-            code="redis_needed",
-        )
+    demand_redis(loaded, plan.workers)
     return plan
 
 
@@ -159,7 +158,7 @@ async def _keep_database(embedded: EmbeddedPostgres, tell: Callable[[str], None]
 
 async def prepare(folder: Folder, dsn: str) -> str:
     """Migrations and the admin key; returns the key."""
-    store = Database(dsn)
+    store = Database(dsn, max_size=1)
     await store.open()
     try:
         await migrate(dsn)

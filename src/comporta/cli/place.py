@@ -8,13 +8,11 @@ from pathlib import Path
 import typer
 
 from comporta.app.folder import Folder
-from comporta.app.known import Found, Known, build
+from comporta.app.known import Known
 from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import known as known_by
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded, find
-from comporta.providers.catalogue import Catalogue
-from comporta.providers.rows import detect
-from comporta.providers.wires import Speakers
 
 CONFIG = typer.Option(
     None, "--config", "-c", envvar="COMPORTA_CONFIG", dir_okay=False,
@@ -33,5 +31,4 @@ def load(config: Path | None, data: Path) -> Loaded[Settings]:
 
 def known(loaded: Loaded[Settings], data: Path) -> Known:
     """Providers and routes that follow from it. Raises ConfigError for what the rooms can only say together."""
-    found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
-    return build(loaded, found, Catalogue.shipped(), Speakers(Folder(data).cache), dict)
+    return known_by(loaded, Folder(data))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from comporta.config.section import Section
 from comporta.config.values import Duration, Size
@@ -26,3 +27,23 @@ class OutgoingSection(Section):
 
     proxy: str | None = Field(None, description="An HTTP proxy for requests to providers.")
     ca_file: Path | None = Field(None, description="Certificate authorities of your own, as a PEM file.")
+
+    @field_validator("proxy")
+    @classmethod
+    def _address(cls, proxy: str | None) -> str | None:
+        if proxy is not None and not proxy.startswith(("http://", "https://")):
+            raise ValueError("is not the address of an HTTP proxy; it looks like http://host:3128")
+        return proxy
+
+    @field_validator("ca_file")
+    @classmethod
+    def _certificates(cls, file: Path | None) -> Path | None:
+        if file is None:
+            return None
+        try:
+            ssl.create_default_context().load_verify_locations(file)
+        except ssl.SSLError:
+            raise ValueError("is not a PEM file of certificates") from None
+        except OSError as error:
+            raise ValueError(f"can't be read: {error.strerror}") from None
+        return file

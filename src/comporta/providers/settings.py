@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from comporta.config.section import Section
 from comporta.config.values import Duration, Money
@@ -19,6 +19,13 @@ class CredentialSection(Section):
     env: str | None = Field(None, description="The environment variable that holds it.")
     file: Path | None = Field(None, description="A file that holds it; a change is seen within a second.")
     weight: float = Field(1.0, gt=0, description="Its share among the provider's credentials.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CredentialSection:
+        # What is written counts: a variable that is empty here may hold a key elsewhere.
+        if len(self.model_fields_set & {"key", "env", "file"}) != 1:
+            raise ValueError("give exactly one of `key`, `env` and `file`")
+        return self
 
 
 class TimeoutsSection(Section):
@@ -47,6 +54,15 @@ class ProviderSection(Section):
     models: list[str] = Field(
         default_factory=list, description="Models listed and found by bare name; default: those of the catalogue."
     )
+
+    @field_validator("credentials")
+    @classmethod
+    def _own_names(cls, credentials: list[CredentialSection]) -> list[CredentialSection]:
+        names = [credential.name for credential in credentials]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{names.count(name)} credentials are named '{name}'; give each a `name` of its own")
+        return credentials
 
 
 class PriceSection(Section):
