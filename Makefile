@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference clean
+.PHONY: serve test install check reference bench clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -23,6 +23,10 @@ check: $(VENV)/.installed-test
 
 reference: $(VENV)/.installed
 	$(BIN)/python tools/reference.py
+
+# QUICK=1: under four minutes. PROFILE=1: what each stage of a call costs.
+bench: $(VENV)/.installed
+	@PYTHONPATH=bench $(BIN)/python -m $(if $(PROFILE),gauge.profile,gauge $(if $(QUICK),--quick))
 
 clean:
 	rm -rf $(VENV) build dist
