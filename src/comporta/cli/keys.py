@@ -16,6 +16,9 @@ WHICH = typer.Argument(help="The key's name or id.", metavar="KEY")
 ALLOW = typer.Option([], "--allow", help="A route or model name it may use; several times. Default: all.")
 TAG = typer.Option([], "--tag", help="A word of your own on each of its calls, as name=value; several times.")
 EXPIRES = typer.Option(None, "--expires", help="When it ends, from now: 12h, 30d …")
+REQUESTS = typer.Option(None, "--requests-per-minute", min=1, help="Default: as the configuration says.")
+TOKENS = typer.Option(None, "--tokens-per-minute", min=1, help="Default: as the configuration says.")
+CONCURRENT = typer.Option(None, "--concurrent", min=1, help="Calls at the same time. Default: as configured.")
 REVOKED = typer.Option(False, "--revoked", help="List revoked ones too.")
 OVERLAP = typer.Option("0s", "--overlap", help="How long the old secret stays good: 1h, 7d …")
 
@@ -38,6 +41,9 @@ def _create(
     allow: list[str] = ALLOW,
     admin: bool = typer.Option(False, "--admin", help="Let it use the admin API."),
     expires: str | None = EXPIRES,
+    requests_per_minute: int | None = REQUESTS,
+    tokens_per_minute: int | None = TOKENS,
+    concurrent: int | None = CONCURRENT,
     data: Path = DATA,
     as_json: bool = AS_JSON,
 ) -> None:
@@ -45,6 +51,7 @@ def _create(
     body = {
         "name": name, "team": team, "environment": environment, "feature": feature, "tags": pairs(tag, "--tag"),
         "allow": allow, "admin": admin, "expires_in_s": duration_s(expires, "--expires"),
+        "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
     }  # fmt: skip
     _say_secret(find(data).ask("POST", "/admin/keys", body), as_json)
 

@@ -27,6 +27,7 @@ from comporta.store.fields import (
     checked_number,
     checked_tags,
     future_instant,
+    optional_count,
     optional_name,
 )
 from comporta.types import Caller
@@ -38,6 +39,8 @@ SLICE = 250
 #: Now and then everything is read, whatever the change marks say.
 FULL_EVERY_S = 600.0
 LONGEST_OVERLAP_S = 90 * 86_400.0
+#: A key's own limits, and what is no sensible figure any more.
+LIMITS = {"requests_per_minute": 10**9, "tokens_per_minute": 10**12, "concurrent": 10**6}
 REFUSAL = "The API key is missing, unknown, expired or revoked. Ask whoever runs this gate for a valid one."
 NOT_LOADED = "The virtual keys can't be checked: the database has been away too long. Try again soon."
 
@@ -95,6 +98,10 @@ class Keys:
             self._since_s = since_s
             self._stale_at_s = begun_s + self._snapshot_for_s
 
+    def row(self, key_id: str) -> KeyRow | None:
+        """The key of an id as of the last load."""
+        return self._snapshot.rows.get(key_id)
+
     async def create(
         self,
         *,
@@ -106,6 +113,9 @@ class Keys:
         allow: Sequence[str] = (),
         admin: bool = False,
         expires_at_s: float | None = None,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        concurrent: int | None = None,
         by: str = "",
         secret: str | None = None,
     ) -> tuple[KeyRow, str]:
@@ -115,7 +125,8 @@ class Keys:
         secret = secret or new_secret()
         wanted = {
             "name": name, "team": team, "environment": environment, "feature": feature, "tags": tags or {},
-            "allow": allow, "expires_at_s": expires_at_s,
+            "allow": allow, "expires_at_s": expires_at_s, "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
         }  # fmt: skip
         values = self._checked(wanted) | {"id": new_id(), "admin": admin, "by": by, "now_s": self._clock()}
         async with self._change(name) as connection:
@@ -150,11 +161,15 @@ class Keys:
         tags: Mapping[str, str] | UnsetType = UNSET,
         allow: Sequence[str] | UnsetType = UNSET,
         expires_at_s: float | UnsetType | None = UNSET,
+        requests_per_minute: int | UnsetType | None = UNSET,
+        tokens_per_minute: int | UnsetType | None = UNSET,
+        concurrent: int | UnsetType | None = UNSET,
     ) -> KeyRow:
         """Change what is given and leave the rest. Whether a key is an admin's never changes: make another one."""
         given = {
             "name": name, "team": team, "environment": environment, "feature": feature, "tags": tags,
-            "allow": allow, "expires_at_s": expires_at_s,
+            "allow": allow, "expires_at_s": expires_at_s, "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
         }  # fmt: skip
         changed = self._checked({field: value for field, value in given.items() if value is not UNSET})
         async with self._change(str(changed.get("name"))) as connection:
@@ -204,6 +219,7 @@ class Keys:
             "allow": lambda value: checked_names(value, "allow"),
             "expires_at_s": lambda value: future_instant(value, "expires_at_s", self._clock()),
             **{field: partial(optional_name, param=field) for field in ("team", "environment", "feature")},
+            **{field: partial(optional_count, param=field, most=most) for field, most in LIMITS.items()},
         }
         return {field: checks[field](value) for field, value in wanted.items()}
 

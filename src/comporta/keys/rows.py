@@ -18,7 +18,8 @@ SECRET = re.compile(r"cmp-[A-Za-z0-9_-]{43}")
 SELECT = """
 select id, name, prefix, last4, team, environment, feature, tags, allow, admin,
        extract(epoch from created_at)::float8, created_by, extract(epoch from expires_at)::float8,
-       extract(epoch from revoked_at)::float8, revoked_by, extract(epoch from rotated_at)::float8
+       extract(epoch from revoked_at)::float8, revoked_by, extract(epoch from rotated_at)::float8,
+       requests_per_minute, tokens_per_minute, concurrent
 from virtual_key
 """
 SELECT_ALL = f"{SELECT} order by created_at, id"
@@ -31,15 +32,17 @@ STATE = "select count(*), extract(epoch from clock_timestamp() - interval '60 s'
 
 INSERT = """
 insert into virtual_key (id, name, prefix, last4, team, environment, feature, tags, allow, admin, created_by,
-                         created_at, expires_at)
+                         created_at, expires_at, requests_per_minute, tokens_per_minute, concurrent)
 values (%(id)s, %(name)s, %(prefix)s, %(last4)s, %(team)s, %(environment)s, %(feature)s, %(tags)s, %(allow)s,
-        %(admin)s, %(by)s, to_timestamp(%(now_s)s), to_timestamp(%(expires_at_s)s))
+        %(admin)s, %(by)s, to_timestamp(%(now_s)s), to_timestamp(%(expires_at_s)s),
+        %(requests_per_minute)s, %(tokens_per_minute)s, %(concurrent)s)
 """
 INSERT_SECRET = "insert into virtual_key_secret (sha256, key_id) values (%(sha256)s, %(id)s)"  # noqa: S105
 UPDATE = """
 update virtual_key
 set name = %(name)s, team = %(team)s, environment = %(environment)s, feature = %(feature)s, tags = %(tags)s,
-    allow = %(allow)s, expires_at = to_timestamp(%(expires_at_s)s), updated_at = clock_timestamp()
+    allow = %(allow)s, expires_at = to_timestamp(%(expires_at_s)s), requests_per_minute = %(requests_per_minute)s,
+    tokens_per_minute = %(tokens_per_minute)s, concurrent = %(concurrent)s, updated_at = clock_timestamp()
 where id = %(id)s and revoked_at is null
 """
 LOCK = "select from virtual_key where id = %(id)s for update"
@@ -86,6 +89,10 @@ class KeyRow(Struct, frozen=True):
     revoked_at_s: float | None
     revoked_by: str | None
     rotated_at_s: float | None
+    #: Limits of its own; None leaves it to the configuration.
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent: int | None = None
 
     def usable(self, now_s: float) -> bool:
         return self.revoked_at_s is None and (self.expires_at_s is None or now_s < self.expires_at_s)

@@ -62,6 +62,15 @@ def checked_number(value: object, param: str, low: float, high: float) -> float:
     return value
 
 
+def optional_count(value: object, param: str, most: int) -> int | None:
+    """A whole number from 1; None = none is set."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadRequest(f"{param} must be a whole number from 1 to {most}.", param=param)
+    return value
+
+
 def future_instant(value: object, param: str, now_s: float) -> float | None:
     """A point in time to come, in seconds since 1970; None = never."""
     if value is None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from comporta.errors import BadRequest
 from comporta.gateway.admin.shapes import By, Id, In, Listing, Out, Tags, moment, seconds_of
-from comporta.keys.keys import Keys
+from comporta.keys.keys import LIMITS, Keys
 from comporta.keys.rows import KeyRow
 
 _Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-backend"])]
@@ -20,6 +20,9 @@ _Allow = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]],
     Field(max_length=1000, description="Route and model names the key may use; empty: all.", examples=[["support"]]),
 ]
+_Requests = Annotated[int, Field(ge=1, le=10**9, examples=[600])]
+_Tokens = Annotated[int, Field(ge=1, le=10**12, examples=[200_000])]
+_Calls = Annotated[int, Field(ge=1, le=10**6, examples=[20])]
 
 
 class NewKey(In):
@@ -34,6 +37,9 @@ class NewKey(In):
     admin: bool = Field(False, description="Whether it opens the admin API.")
     expires_at: datetime | None = Field(None, description="When it ends.", examples=["2027-01-31T12:00:00Z"])
     expires_in_s: float | None = Field(None, gt=0, le=3.2e9, description="The same, in seconds from now.")
+    requests_per_minute: _Requests | None = Field(None, description="null: as the configuration says.")
+    tokens_per_minute: _Tokens | None = Field(None, description="null: as the configuration says.")
+    concurrent: _Calls | None = Field(None, description="Calls at the same time; null: as the configuration says.")
 
 
 class KeyChange(In):
@@ -46,6 +52,9 @@ class KeyChange(In):
     tags: Tags | None = None
     allow: _Allow | None = None
     expires_at: datetime | None = Field(None, description="null: never.")
+    requests_per_minute: _Requests | None = Field(None, description="null: as the configuration says.")
+    tokens_per_minute: _Tokens | None = Field(None, description="null: as the configuration says.")
+    concurrent: _Calls | None = Field(None, description="null: as the configuration says.")
 
 
 class Rotation(In):
@@ -69,6 +78,9 @@ class KeyOut(Out):
     tags: dict[str, str]
     allow: list[str]
     admin: bool
+    requests_per_minute: int | None = Field(description="null: as the configuration says.")
+    tokens_per_minute: int | None = Field(description="null: as the configuration says.")
+    concurrent: int | None = Field(description="Calls at the same time; null: as the configuration says.")
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -116,7 +128,7 @@ class _On:
         return KeyOut(**_facts(await self._keys.get(id)))
 
     async def update(self, id: Id, body: KeyChange) -> KeyOut:
-        """Change what is given and leave the rest; null takes a team, an environment, a feature or an end away."""
+        """Change what is given and leave the rest; null takes a team, an end, a limit … away."""
         given = body.model_dump(exclude_unset=True)
         for field in ("name", "tags", "allow"):
             if given.get(field, ...) is None:
@@ -146,7 +158,7 @@ def _end(body: NewKey) -> float | None:
 
 def _facts(row: KeyRow) -> dict[str, Any]:
     state = "revoked" if row.revoked_at_s is not None else "active" if row.usable(time.time()) else "expired"
-    same = ("id", "name", "team", "environment", "feature", "tags", "admin", "created_by", "revoked_by")
+    same = ("id", "name", "team", "environment", "feature", "tags", "admin", "created_by", "revoked_by", *LIMITS)
     times = ("created_at", "expires_at", "rotated_at", "revoked_at")
     return {
         **{field: getattr(row, field) for field in same},
