@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import typer.main
 
@@ -70,6 +72,10 @@ def test_every_file_of_the_repository_that_a_page_names_is_there(path: Path) -> 
     assert not [one for one in sorted(told) if not (ROOT / one).exists()]
 
 
+def _placeholder(name: str) -> str:
+    return "postgresql://user@db.example.com/comporta" if name.endswith("_URL") else "placeholder-value-0123456789"
+
+
 def test_every_yaml_block_says_which_file_it_is() -> None:
     assert not [block.name for block in blocks("yaml") if not block.mark.endswith(".yaml")]
 
@@ -78,8 +84,10 @@ def test_every_yaml_block_says_which_file_it_is() -> None:
 def test_every_configuration_holds(block: Block, tmp_path: Path) -> None:
     """As the gate itself checks it: keys and values, then routes against providers."""
     file = tmp_path / "comporta.yaml"
-    file.write_text(block.text)
-    environment = dict.fromkeys(_VARIABLE.findall(block.text), "placeholder-value-0123456789")
+    authorities = tmp_path / "company.pem"
+    shutil.copy(certifi.where(), authorities)
+    file.write_text(re.sub(r"(ca_file: )\S+", rf"\1{authorities}", block.text))
+    environment = {name: _placeholder(name) for name in _VARIABLE.findall(block.text)}
     loaded = load_settings(Places(file, Folder(tmp_path / "data")), environment)
     known(loaded, tmp_path / "data")
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ import pytest
 
 import comporta
 from comporta import errors
+from comporta.app.gate import Gate
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import AdminParts
 from comporta.gateway.doors.writing import openai_error
@@ -56,8 +58,11 @@ def test_no_error_stands_in_the_table_that_is_not_there() -> None:
 
 
 def _finer_codes(path: Path) -> Iterator[str]:
-    """The texts given as `code=…` in a module."""
+    """The texts given as `code=…` in a module, and as `code = …` in a class."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for line in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "code":
+                yield str(ast.literal_eval(line.value))
         for keyword in node.keywords if isinstance(node, ast.Call) else ():
             if keyword.arg == "code":
                 values = ast.walk(keyword.value)
@@ -66,7 +71,8 @@ def _finer_codes(path: Path) -> Iterator[str]:
 
 def test_every_finer_code_is_on_the_page() -> None:
     used = {code for path in SOURCES if _room(path) not in _ON_THE_TERMINAL for code in _finer_codes(path)}
-    assert not used - codes(page("reference/errors.md"))
+    missing = used - codes(page("reference/errors.md"))
+    assert not missing, f"docs/reference/errors.md lacks {sorted(missing)}"
 
 
 def test_every_code_in_the_tables_is_somewhere_in_the_code() -> None:
@@ -202,6 +208,14 @@ def test_every_option_of_a_provider_is_told() -> None:
 def test_the_life_of_a_call_tells_the_stages_in_their_order() -> None:
     told = [row[0].strip("`") for row in rows(page("explanation/life-of-a-call.md"))]
     assert tuple(told) == STAGES
+
+
+def test_the_life_of_a_call_says_which_stages_are_there() -> None:
+    filling = ast.parse(textwrap.dedent(inspect.getsource(Gate._stages)))
+    filled = {node.value for node in ast.walk(filling) if isinstance(node, ast.Constant)} & set(STAGES)
+    told = rows(page("explanation/life-of-a-call.md"))
+    assert {row[0].strip("`") for row in told if row[2] == "✓"} == filled
+    assert {row[2] for row in told} == {"✓", "to come"}
 
 
 def test_the_glossary_has_every_word_of_the_design_in_alphabetical_order() -> None:
