@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -49,9 +51,18 @@ def post(gate: Served, body: Any, path: str = "/v1/chat/completions", **headers:
     connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Authorization": f"Bearer {gate.key}", "Content-Type": "application/json"}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    sent |= {name.replace("_", "-").title(): value for name, value in headers.items()}
     try:
         connection.request("POST", path, data, sent)
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def get(gate: Served, path: str, secret: str | None = None) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {secret or gate.key}"})
         return Answer(connection.getresponse())
     finally:
         connection.close()
@@ -242,6 +253,23 @@ def test_wire_13_each_client_gets_its_own_envelope(gate: Served) -> None:
     assert theirs.json["type"] == "error" and theirs.json["error"]["type"] == "invalid_request_error"
 
 
+def test_wire_14_upstream_failures_have_the_statuses_that_are_the_callers_business(gate: Served, fakes: Fakes) -> None:
+    long = Step(status=400, error="context_length_exceeded")
+    cases = (
+        (Step(status=401), 502, "upstream_credential_refused"), (Step(status=403), 502, "upstream_credential_refused"),
+        (Step(status=429, headers={"Retry-After": "7"}), 429, "upstream_rate_limited"), (long, 400, long.error),
+        (Step(status=500), 502, "upstream_fault"), (Step(delay_s=30), 504, "first_token_timeout"),
+    )  # fmt: skip
+    for number, (step, status, code) in enumerate(cases):
+        model = f"w14-{number}"
+        # Asked again, it fails again.
+        fakes.openai.script(*[step] * 8, model=model)
+        answer = chat(gate, f"openai/{model}", stream=True)
+        assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    unknown = post(gate, {"model": "support", "messages": HELLO}, authorization="Bearer nobody")
+    assert unknown.status == 401 and unknown.json["error"]["code"] == "invalid_api_key"
+
+
 def test_wire_19_silence_has_limits_of_its_own(gate: Served, fakes: Fakes) -> None:
     fakes.openai.script(Step(first_delay_s=30), model="w19a")
     answer = chat(gate, "openai/w19a", stream=True)
@@ -300,6 +328,75 @@ def test_wire_23_large_bodies_pass_and_too_large_ones_are_413(gate: Served, fake
     assert refused.status == 413 and refused.json["error"]["code"] == "request_too_large"
 
 
+def test_wire_24_vectors_come_in_order_in_the_form_and_size_that_was_asked_for(gate: Served, fakes: Fakes) -> None:
+    texts = ["one", "two", "three"]
+    for provider in ("openai", "gemini", "ollama", "scripted"):
+        body = {"model": f"{provider}/w24", "input": texts, "dimensions": 4}
+        plain = post(gate, {**body, "encoding_format": "float"}, "/v1/embeddings").json
+        packed = post(gate, {**body, "encoding_format": "base64"}, "/v1/embeddings").json
+        assert [item["index"] for item in plain["data"]] == [0, 1, 2], provider
+        for one, other in zip(plain["data"], packed["data"], strict=True):
+            numbers = struct.unpack("<4f", base64.b64decode(other["embedding"]))
+            assert one["embedding"] == pytest.approx(numbers, abs=1e-6), provider
+        assert plain["usage"]["prompt_tokens"] > 0, provider
+        for place, text in enumerate(texts):
+            alone = post(gate, {**body, "input": text, "encoding_format": "float"}, "/v1/embeddings").json
+            assert alone["data"][0]["embedding"] == pytest.approx(plain["data"][place]["embedding"]), provider
+
+
+def test_wire_25_models_are_those_the_key_may_use_and_a_change_shows_within_a_second(gate: Served) -> None:
+    def listed(secret: str) -> set[str]:
+        return {model["id"] for model in get(gate, "/v1/models", secret).json["data"]}
+
+    secret = post(gate, {"name": "w25", "allow": ["support", "w25-new"]}, "/admin/keys").json["secret"]
+    assert listed(secret) == {"support"}
+    added = post(gate, {"name": "w25-new", "provider": "scripted", "model": "m"}, "/admin/models")
+    assert added.status == 201, added.body
+    started_s = time.monotonic()
+    while "w25-new" not in listed(secret) and time.monotonic() - started_s < 5:
+        time.sleep(0.02)
+    assert time.monotonic() - started_s < 1.5, "a second, and some slack for a busy machine"
+    refused = post(gate, {"model": "think", "messages": HELLO}, authorization=f"Bearer {secret}")
+    assert refused.status in (403, 404), refused.body
+
+
+def test_wire_26_anthropics_own_headers_marks_and_tools_pass_or_are_refused(gate: Served, fakes: Fakes) -> None:
+    kept = {"type": "ephemeral"}
+    body = {
+        "model": "anthropic/w26", "max_tokens": 9, "messages": HELLO,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": kept}],
+    }  # fmt: skip
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    head = {"anthropic_version": "2023-06-01", "anthropic_beta": "one-2025-01-01,two-2025-01-01"}
+    answer = post(gate, {**body, "tools": tools}, "/v1/messages", **head)
+    assert answer.status == 200, answer.body
+    sent = next(s for s in reversed(fakes.anthropic.seen) if s.json.get("model") == "w26")
+    assert sent.headers["anthropic-version"] == "2023-06-01"
+    assert sent.headers["anthropic-beta"] == "one-2025-01-01,two-2025-01-01"
+    assert sent.json["system"][0]["cache_control"] == kept and sent.json["tools"] == tools
+    elsewhere = post(gate, {**body, "model": "openai/w26", "tools": tools}, "/v1/messages", **head)
+    assert elsewhere.status == 400 and elsewhere.json["error"]["type"] == "invalid_request_error"
+    counted = post(gate, {k: v for k, v in body.items() if k != "max_tokens"}, "/v1/messages/count_tokens")
+    assert counted.status == 200 and counted.json["input_tokens"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_wire_28_every_wire_counts_the_same_tokens_in_the_same_buckets(
+    gate: Served, fakes: Fakes, stream: bool
+) -> None:
+    usage = Usage(input=5, cached=3, output=7, reasoning=2)
+    for provider in ("openai", "anthropic", "gemini"):
+        getattr(fakes, provider).script(Step(text="one", usage=usage), model="w28")
+        answer = chat(
+            gate, f"{provider}/w28", stream=stream, stream_options={"include_usage": True} if stream else None
+        )
+        told = (answer.chunks[-1] if stream else answer.json)["usage"]
+        assert told["prompt_tokens"] == 8 and told["prompt_tokens_details"]["cached_tokens"] == 3, provider
+        assert told["completion_tokens"] == 9 and told["total_tokens"] == 17, provider
+        assert told["completion_tokens_details"]["reasoning_tokens"] == 2, provider
+        assert "cost" not in told and "x-comporta-cost-usd" not in answer.headers, "an unknown price is not 0"
+
+
 def test_wire_27_a_failed_response_is_an_error_and_an_incomplete_one_no_stop(gate: Served, fakes: Fakes) -> None:
     fakes.openai.script(Step(text="half a sen", finish="length"), model="w27")
     answer = post(gate, {"model": "openai/w27", "input": "Hello"}, "/v1/responses")
@@ -343,6 +440,18 @@ def test_a_lone_surrogate_and_a_nul_in_the_text_are_answered_and_recorded_withou
     answer = post(gate, body)
     assert answer.status in (200, 400), answer.body
     assert gate.ready()
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "ollama"])
+def test_answers_nested_too_deep_are_the_providers_fault(gate: Served, fakes: Fakes, provider: str) -> None:
+    fakes_of = getattr(fakes, provider)
+    fakes_of.script(*[Step(body=b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}")] * 8, model="deep")
+    assert chat(gate, f"{provider}/deep").status == 502
+
+
+def test_a_query_with_a_nul_is_refused(gate: Served) -> None:
+    answer = get(gate, "/metrics/llm?route=%00")
+    assert answer.status == 400 and answer.json["error"]["code"] == "bad_query"
 
 
 def test_planted_secrets_are_in_no_log_and_no_answer(gate: Served, fakes: Fakes) -> None:

@@ -64,7 +64,7 @@ class Answering:
             call = await self._call(door, scope.headers, proto, request_id)
             await self._answer(door, call, proto)
         except Exception as failure:
-            _refuse(door, proto, _told(failure, request_id), _bare_head(request_id))
+            _refuse(door, proto, _told(failure, request_id), _named(door.name, request_id))
         finally:
             self.in_flight -= 1
 
@@ -229,13 +229,17 @@ def _clipped(text: str | None) -> str | None:
     return text[:256] if text else None
 
 
-def _bare_head(request_id: str) -> Headers:
-    return [("x-request-id", request_id)]
+def _named(door: str, request_id: str) -> Headers:
+    """The request's id (WIRE 22); Anthropic's clients look for it under a name without the `x-`."""
+    head = [("x-request-id", request_id)]
+    if door.startswith("anthropic."):
+        head.append(("request-id", request_id))
+    return head
 
 
 def _head(call: Call) -> Headers:
     """The headers of an answer: where it came from and what was left out (WIRE 20, 22)."""
-    head = [("x-request-id", call.request_id), ("x-comporta-call", call.id)]
+    head = [*_named(call.door, call.request_id), ("x-comporta-call", call.id)]
     target = call.target
     if target is not None:
         head.append(("x-comporta-route", _ascii(target.route)))
@@ -246,6 +250,7 @@ def _head(call: Call) -> Headers:
     head.append(("x-comporta-cache", call.cache))
     if "last_resort" in call.facts:
         head.append(("x-comporta-last-resort", "true"))
+    head.extend(call.facts.get("headers", ()))
     if call.dropped:
         head.append(("x-comporta-dropped", ", ".join(call.dropped)))
     return head

@@ -98,7 +98,7 @@ def _wrong_path(scope: Any, proto: Any, allowed: str | None) -> None:
     if allowed is None:
         error: ComportaError = NotFound(f"There is nothing at {_printable(scope.path)}.")
     else:
-        error = ComportaError(f"Use {allowed} here.", code="method_not_allowed", status=405)
+        error = BadRequest(f"Use {allowed} here.", code="method_not_allowed", status=405)
     headers = [] if allowed is None else [("allow", allowed)]
     _send_error(scope, proto, error, request_id_of(scope.headers) or new_id(), headers)
 
@@ -123,9 +123,14 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
 
 def _query(text: str) -> dict[str, str]:
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=64))
+        query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=64))
     except ValueError as error:
         raise BadRequest(f"The query can't be read: {error}.", code="bad_query") from None
+    for name, value in query.items():
+        if "\0" in name + value:
+            # No name holds one, and PostgreSQL refuses it.
+            raise BadRequest("The query holds a NUL character.", code="bad_query")
+    return query
 
 
 def _send_error(scope: Any, proto: Any, error: ComportaError, request_id: str, more: Pairs = ()) -> None:

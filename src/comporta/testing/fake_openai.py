@@ -323,7 +323,7 @@ def _chunks(identity: str, model: str, seen: Seen, step: Step) -> list[bytes]:
 def _deltas(step: Step) -> list[JSON]:
     deltas: list[JSON] = [{"reasoning_content": token} for token in step.reasoning_tokens]
     if step.refusal:
-        return deltas + [{"refusal": word} for word in step.refusal.split(" ")]
+        return deltas + [{"refusal": piece} for piece in step.refusal_tokens]
     if not step.tools or isinstance(step.text, tuple):
         deltas += [{"content": token} for token in step.tokens]
     for place, tool in enumerate(step.tools):

@@ -104,6 +104,10 @@ class Step(Struct, frozen=True, kw_only=True):
         return _tokens(self.reasoning)
 
     @property
+    def refusal_tokens(self) -> tuple[str, ...]:
+        return _tokens(self.refusal)
+
+    @property
     def whole_reasoning(self) -> str:
         return "".join(self.reasoning_tokens)
 

@@ -503,3 +503,34 @@ def test_the_sdks_accumulator_gets_the_same_text_tools_and_finish(
     assert one.message.tool_calls[0].function.arguments == "{}"
     assert (two.message.content, two.finish_reason) == ("two", "stop")
     assert final.usage.total_tokens == 2
+
+
+def test_what_else_the_usage_frame_says_survives(make_call: MakeCall) -> None:
+    """WIRE 12"""
+    call = make_call(stream=True, include_usage=True)
+    frames = [
+        b'{"id":"c1","created":1,"model":"m","system_fingerprint":"fp","choices":[{"index":0,"delta":{"role":"assistant",'
+        b'"content":"a"},"finish_reason":"stop"}]}',
+        b'{"id":"c1","created":1,"model":"m","system_fingerprint":"fp","service_tier":"flex","choices":[],'
+        b'"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}',
+    ]
+    events = [
+        Event(deltas=(Delta(text="a", finish="stop"),), id="c1", model="m", wire="openai.chat", raw=frames[0]),
+        Event(usage=Usage(input=1, output=1), id="c1", model="m", wire="openai.chat", raw=frames[1]),
+    ]
+    last = chunks(written(call, *events))[-1]
+    assert last["choices"] == [] and last["usage"]["total_tokens"] == 2
+    assert last["system_fingerprint"] == "fp" and last["service_tier"] == "flex"
+
+
+@pytest.mark.parametrize("ping", [b'{"id":"c1"}', b'{"id":"c1","choices":null}'])
+def test_frames_without_choices_do_not_reach_a_client(make_call: MakeCall, ping: bytes) -> None:
+    """WIRE 2"""
+    own = b'{"id":"c1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}'
+    events = [
+        Event(id="c1", wire="openai.chat", raw=ping),
+        Event(deltas=(Delta(text="a"),), id="c1", model="m", wire="openai.chat", raw=own),
+        Event(id="c1", wire="openai.chat", raw=ping),
+    ]
+    got = chunks(written(make_call(stream=True), *events))
+    assert [c["choices"][0]["delta"]["content"] for c in got] == ["a"]

@@ -163,7 +163,7 @@ class ChatStream:
 
     __slots__ = (
         "_call", "_created", "_head", "_id", "_model", "_named", "_old", "_started", "_tail", "_thoughts",
-        "_usage", "_usage_raw",
+        "_usage", "_usage_more", "_usage_raw",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -181,6 +181,8 @@ class ChatStream:
         self._thoughts: dict[int, list[str]] = {}
         self._usage: Usage | None = None
         self._usage_raw: Raw | None = None
+        #: What else the upstream's usage frame said, ready to be written behind ours.
+        self._usage_more = b""
 
     def event(self, event: Event) -> bytes:
         raw = event.raw
@@ -218,8 +220,12 @@ class ChatStream:
             self._usage = event.usage
             self._usage_raw = usage_in(raw)
             if not event.deltas:
+                self._usage_more = _further_fields(raw)
                 return opening
             changes["usage"] = None
+        elif not event.deltas and _decode_head(raw).choices is None:
+            # A ping: clients look into the choices without asking whether there are any.
+            return opening
         elif b'"usage"' in raw and not self._call.include_usage:
             changes["usage"] = None
         if event.id is not None and event.id != self._id:
@@ -351,7 +357,16 @@ class ChatStream:
         cost = cost_usd(self._call)
         if cost is not None:
             usage = Raw(encode(priced(usage, cost)))
-        return self._head + b'],"usage":' + bytes(usage) + b"}\n\n"
+        return self._head + b'],"usage":' + bytes(usage) + self._usage_more + b"}\n\n"
+
+
+_WRITTEN_ANEW = frozenset({"id", "object", "created", "model", "choices", "usage"})
+
+
+def _further_fields(raw: bytes) -> bytes:
+    """Fields of a chunk that ours would lack (fingerprint, service tier), each behind a comma."""
+    more = ((name, value) for name, value in shallow(raw).items() if name not in _WRITTEN_ANEW)
+    return b"".join(b"," + encode(name) + b":" + bytes(value) for name, value in more)
 
 
 def _encoded(usage: Usage | None) -> Raw | None:

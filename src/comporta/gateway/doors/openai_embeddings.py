@@ -105,7 +105,7 @@ class OpenAIEmbeddings:
         if reply.raw is not None and reply.wire == NAME and all(isinstance(v, wanted) for v in reply.vectors):
             return reply.raw
         form = _as_text if wanted is str else _as_numbers
-        usage = reply.usage or Usage()
+        usage = reply.usage or call.usage or Usage()
         return encode(
             {
                 "object": "list",
