@@ -195,6 +195,7 @@ def test_an_answer_that_was_cut_short_is_incomplete(make_call: MakeCall, finish:
     """WIRE 27: `incomplete` is not `stop`."""
     body = json.loads(DOOR.reply(make_call(), Reply(choices=(Choice(0, text="a", finish=finish),))))
     assert (body["status"], body["incomplete_details"]) == ("incomplete", {"reason": reason})
+    assert body["output"][0]["status"] == "incomplete"
     last = frames(written(make_call(), Event((Delta(text="a"),)), Event((Delta(finish=finish),))))[-1]
     assert (last["type"], last["response"]["incomplete_details"]) == ("response.incomplete", {"reason": reason})
     assert last["response"]["output"][0]["status"] == "incomplete"

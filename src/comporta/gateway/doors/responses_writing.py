@@ -99,7 +99,9 @@ def _output(choice: Choice, identity: str, *, native: bool) -> list[JSON]:
         )
         if choice.refusal:
             parts.append({"type": "refusal", "refusal": choice.refusal})
-        items.append(message(item_id("msg_", identity, len(items)), parts, "completed"))
+        # A message that was cut short says so, as it does in a stream.
+        cut = choice.finish in ("length", "content_filter") and not choice.tools
+        items.append(message(item_id("msg_", identity, len(items)), parts, "incomplete" if cut else "completed"))
     for tool in choice.tools:
         name = item_id("fc_", identity, len(items))
         items.append(function_call(name, tool.id, tool.name, tool.arguments, "completed"))
