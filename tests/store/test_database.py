@@ -108,6 +108,15 @@ async def test_a_connection_cut_in_mid_statement_is_unavailable(postgres: Postgr
             await connection.execute("select 1")
 
 
+async def test_a_server_that_stays_silent_is_unavailable_to_who_waits_for_an_answer(database: Database) -> None:
+    with pytest.raises(Unavailable) as caught:
+        async with database.reading(0.2) as connection:
+            await connection.execute("select pg_sleep(30)")
+    assert caught.value.code == "database_unavailable"
+    async with database.reading() as connection:
+        assert await (await connection.execute("select 7")).fetchone() == (7,)
+
+
 async def test_waiting_for_a_server_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     database = Database(f"host={tmp_path} dbname=nowhere password=hunter2")
     with pytest.raises(Unavailable, match=r"nowhere on .*database\.url") as caught:

@@ -130,7 +130,8 @@ def test_near_the_bound_content_goes_first_then_records_and_both_are_counted(
     assert all(r.prompt is None and r.reply is None and r.usage is not None for r in stripped)
     assert spool.lost == kept.count(False) > 0
     assert sum(p.stat().st_size for p in segments(spool.folder)) <= 64 << 10
-    assert [line["event"] for line in logs] == ["spool_full"]
+    assert [line["event"] for line in logs] == ["spool_full", "spool_full"]
+    assert [(line["stripped"], line["lost"]) for line in logs] == [(1, 0), (spool.stripped, 1)], "each at its first"
     assert not spool.full
     spool.close()
 

@@ -28,6 +28,8 @@ CONNECT_LIMIT_S = 5
 #: would sleep on past the server's return, while a caller's next try connects at once.
 RECONNECT_S = 2.0
 READY_POLL_S = 0.1
+#: How long a statement that a page waits for may take; it is cancelled then, which itself takes up to ten seconds.
+READ_LIMIT_S = 8.0
 
 #: SQLSTATE classes and codes that say «the server, not the statement»: connection, resources, shutdown, system.
 AWAY_CLASSES = ("08", "53", "58")
@@ -103,6 +105,15 @@ class Database:
             if is_away(error):
                 raise self._away() from error
             raise
+
+    @asynccontextmanager
+    async def reading(self, limit_s: float = READ_LIMIT_S) -> AsyncIterator[Connection]:
+        """A connection for somebody who waits for an answer: a server that has gone silent is Unavailable too."""
+        try:
+            async with asyncio.timeout(limit_s), self.connection() as connection:
+                yield connection
+        except TimeoutError as error:
+            raise self._away() from error
 
     async def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Wait until the server answers; Unavailable where it doesn't in time, and at once where it refuses us."""

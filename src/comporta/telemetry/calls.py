@@ -133,7 +133,7 @@ async def list_calls(
         raise BadRequest(f"A page holds 1 to {MAX_LIMIT} calls.", param="limit")
     where, values = _where(filters or {}, since, until, after)
     query = LIST.format(shown=_SHOWN, where=sql.SQL("").join(where))
-    async with database.connection() as connection:
+    async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         rows = await (await cursor.execute(query, [*values, limit + 1])).fetchall()
     more = len(rows) > limit
@@ -147,7 +147,7 @@ async def one_call(database: Database, id: str) -> OneCall:
         call_id = uuid.UUID(id)
     except ValueError:
         raise NotFound("A call's id is a UUID.", param="id") from None
-    async with database.connection() as connection:
+    async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         row = await (await cursor.execute(ONE.format(shown=_SHOWN), [call_id])).fetchone()
         if row is None:

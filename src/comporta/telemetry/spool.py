@@ -167,6 +167,9 @@ class Spool:
             self._warn()
             return True
         self.lost += 1
+        if self.lost == 1:
+            # That content was dropped may just have been told; that a record is lost is worse news.
+            self._warned_s = -_WARN_EVERY_S
         self._warn()
         return False
 

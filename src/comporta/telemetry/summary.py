@@ -113,7 +113,7 @@ async def summarise(
             )
     since = (now or datetime.datetime.now(datetime.UTC)) - length
     asked = _Asked("rollup_minute" if length <= _MINUTES_UP_TO else "rollup_hour", since, filters, group_by)
-    async with database.connection() as connection:
+    async with database.reading() as connection:
         rows = await asked.sums(connection)
         latency = await asked.histogram(connection, "latency")
         first_token = await asked.histogram(connection, "first_token")
