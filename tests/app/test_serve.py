@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from comporta.app.folder import Folder
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.serve import Options, Plan, listening_address, serve
 from comporta.errors import ComportaError
 
@@ -77,3 +77,16 @@ def test_a_mistake_of_any_kind_ends_serve_at_once_with_its_line(
     assert told in line
     assert "planted-word" not in line
     assert not (tmp_path / "data").exists()
+
+
+def test_what_only_a_restart_puts_in_force_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "comporta.yaml"
+    places = Places(file, Folder(tmp_path / "data"))
+    file.write_text("server: {port: 8437}\n")
+    begun = load_settings(places, {})
+    file.write_text(
+        "routes: {a: {model: offline/extractive}}\nserver:\n  port: 8438\nrecords: {keep: 1d, content: off}\n"
+    )
+    assert waiting(begun, load_settings(places, {})) == [f"{file}:3 server.port", f"{file}:4 records.keep"]
+    file.write_text("server: {port: 8437}\nrecords: {content: off}\n")
+    assert waiting(begun, load_settings(places, {})) == []

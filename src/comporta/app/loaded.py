@@ -16,6 +16,10 @@ from comporta.providers.catalogue import Catalogue
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
 
+#: What a process reads once, when it starts.
+_AT_START = ("server", "database", "redis", "outgoing", "logging", "records.keep", "records.keep_minutes",
+             "records.keep_hours", "records.spool")  # fmt: skip
+
 
 class Places(Struct, frozen=True):
     """The configuration file (None: the usual one, once it is there) and the data folder."""
@@ -27,6 +31,19 @@ class Places(Struct, frozen=True):
 def load_settings(places: Places, environment: Mapping[str, str]) -> Loaded[Settings]:
     """Read, each section checked by itself. Raises ConfigError with a line for every mistake."""
     return load(Settings, places.config or find(environment), environment)
+
+
+def waiting(begun: Loaded[Settings], new: Loaded[Settings]) -> list[str]:
+    """What of a new configuration only a restart puts in force: `comporta.yaml:7 server.port`, one for each."""
+    found = []
+    for part in _AT_START:
+        section, _, only = part.partition(".")
+        old, now = getattr(begun.value, section), getattr(new.value, section)
+        for name in (only,) if only else type(now).model_fields:
+            if getattr(old, name) != getattr(now, name):
+                place = new.place((section, name))
+                found.append(f"{place.file}:{place.line} {section}.{name}")
+    return found
 
 
 def known(loaded: Loaded[Settings], folder: Folder) -> Known:

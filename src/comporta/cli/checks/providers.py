@@ -72,9 +72,10 @@ async def _ask(site: Site, title: str, wire: Wire, request: Request) -> list[Fin
             headers = {key.lower(): value for key, value in response.headers.items()}
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        host = request.url.split("/")[2] if "//" in request.url else request.url
+        place = "/".join(request.url.split("/")[:3])
+        host = place.rpartition("/")[2]
         reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-        return failed(title, f"{host} can't be reached ({reason})", f"curl -sS -m 5 -o /dev/null https://{host}")
+        return failed(title, f"{host} can't be reached ({reason})", f"curl -sS -m 5 -o /dev/null {place}")
     if response.status < 400 or request.method == "HEAD":
         return _accepted(title, headers, request.method)
     return _refused(title, wire.fault(response.status, headers, body), headers)
