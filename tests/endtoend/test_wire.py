@@ -234,6 +234,27 @@ def test_wire_12_what_an_upstream_cannot_do_is_a_400(gate: Served) -> None:
         assert answer.json["error"]["code"] == "unsupported_parameter"
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "gemini", "ollama"])
+def test_wire_12_fields_that_make_another_answer_are_refused_where_they_mean_nothing(
+    gate: Served, provider: str
+) -> None:
+    asked: tuple[tuple[str, str, Any], ...] = (
+        ("/v1/chat/completions", "response_format", {"type": "grammar", "grammar": "x"}),
+        ("/v1/chat/completions", "web_search_options", {}),
+        ("/v1/responses", "conversation", "conv_1"), ("/v1/responses", "prompt", {"id": "pmpt_1"}),
+        ("/v1/responses", "background", True), ("/v1/completions", "suffix", "the end"),
+        ("/v1/completions", "echo", True), ("/v1/completions", "prompt", ["one", "two"]),
+    )  # fmt: skip
+    for path, field, value in asked:
+        body = {"model": f"{provider}/w12b", **{"/v1/responses": {"input": "Hello"}}.get(path, {})}
+        body |= {"messages": HELLO} if path.startswith("/v1/chat") else {}
+        body |= {"prompt": "Hello"} if path == "/v1/completions" else {}
+        answer = post(gate, {**body, field: value}, path)
+        assert (answer.status, answer.json["error"]["param"]) == (400, field), (field, answer.body)
+    kept = post(gate, {"model": f"{provider}/w12b", "input": "Hello", "background": False}, "/v1/responses")
+    assert kept.status == 200, kept.body
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_wire_12_logprobs_and_unknown_fields_survive(gate: Served, fakes: Fakes, stream: bool) -> None:
     fakes.openai.script(Step(text="one two", logprobs=True, reasoning="hm"), model=f"w12-{stream}")

@@ -12,6 +12,7 @@ from comporta.providers.base import Query
 from comporta.providers.carry import (
     GEMINI_SIGNATURE,
     arguments_of,
+    leave_out,
     no_field,
     no_file,
     no_part,
@@ -371,5 +372,7 @@ def _extra(given: Input, dropped: list[str]) -> JSON:
         dropped.append("messages.name")
     if given.wire == NATIVE:
         return dict(given.extra)
-    dropped.extend(name for name in given.extra if name not in _OWN_FIELDS)
+    for name, value in given.extra.items():
+        if name not in _OWN_FIELDS:
+            leave_out("Anthropic", name, value, dropped)
     return {name: value for name, value in given.extra.items() if name in _OWN_FIELDS}

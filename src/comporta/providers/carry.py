@@ -16,6 +16,12 @@ from comporta.types import JSON, File, Input, Message, Other, Part, Refusal, Tex
 
 #: Marks thinking signatures that come from Gemini, so that no other provider is shown one it must refuse.
 GEMINI_SIGNATURE = "gemini:"
+#: Fields that change what the answer is: to leave them out would be a lie (WIRE 12). Those with a canonical name stand
+#: among the further fields where their value is of a kind that only one wire knows.
+_BINDING = frozenset(
+    {"background", "container", "conversation", "echo", "mcp_servers", "previous_response_id", "prompt",
+     "response_format", "suffix", "tool_choice", "web_search_options"}
+)  # fmt: skip
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -128,3 +134,11 @@ def texts_of(wire: str, input: Input) -> list[str]:
         if not isinstance(text, str):
             raise Unsupported(f"{wire} embeds texts, not token ids.", param="input")
     return [text for text in input.texts if isinstance(text, str)]
+
+
+def leave_out(wire: str, name: str, value: Any, dropped: list[str]) -> None:
+    """Note a field that this wire has no place for. Raises Unsupported where the answer would be another without it."""
+    if name in _BINDING and value not in (None, False):
+        raise no_field(wire, name)
+    if value is not None:
+        dropped.append(name)

@@ -14,6 +14,7 @@ from comporta.providers.carry import (
     GEMINI_SIGNATURE,
     arguments_of,
     can_think,
+    leave_out,
     name_for,
     no_field,
     no_file,
@@ -95,7 +96,7 @@ def chat_body(query: Query) -> tuple[JSON, tuple[str, ...]]:
         elif name in _OWN_CONFIG:
             config[_OWN_CONFIG[name]] = value
         else:
-            dropped.append(name)
+            leave_out("Gemini", name, value, dropped)
     if any(message.name for message in given.messages):
         dropped.append("messages.name")
     if config:

@@ -10,6 +10,7 @@ from comporta.providers.base import Query
 from comporta.providers.carry import (
     arguments_of,
     can_think,
+    leave_out,
     name_for,
     no_field,
     no_part,
@@ -57,7 +58,7 @@ def chat_body(query: Query) -> tuple[JSON, tuple[str, ...]]:
         elif name in _OWN_FIELDS:
             body[name] = value
         else:
-            dropped.append(name)
+            leave_out("Ollama", name, value, dropped)
     if any(message.name for message in given.messages):
         dropped.append("messages.name")
     if options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from comporta.providers.base import Query
-from comporta.providers.carry import no_field, present
+from comporta.providers.carry import leave_out, no_field, present
 from comporta.providers.openai_messages import NAME, messages_of
 from comporta.types import JSON, Input, ResponseFormat, Tool, ToolChoice
 
@@ -15,8 +15,6 @@ _OWN_FIELDS: Final = frozenset(
      "prompt_cache_retention", "provider", "reasoning_format", "repetition_penalty", "safety_identifier",
      "structured_outputs", "typical_p", "verbosity", "web_search_options"}
 )  # fmt: skip
-#: Fields of other doors that change what the answer is: to leave them out would be a lie (WIRE 12).
-_BINDING: Final = frozenset({"previous_response_id", "conversation", "background", "mcp_servers", "container", "echo"})
 #: Thinking budgets in tokens, and the effort that stands for them.
 _EFFORTS: Final = ((2048, "low"), (12288, "medium"))
 _MAX_FIELDS: Final = ("max_tokens", "max_completion_tokens")
@@ -151,10 +149,8 @@ def _extra(body: JSON, given: Input, dropped: list[str], own: bool) -> None:
     for name, value in given.extra.items():
         if own or name in _OWN_FIELDS:
             body.setdefault(name, value)
-        elif name in _BINDING and value not in (None, False):
-            raise no_field("This provider", name)
-        elif value is not None:
-            dropped.append(name)
+        else:
+            leave_out("This provider", name, value, dropped)
 
 
 def _tool(tool: Tool) -> JSON:
