@@ -125,7 +125,7 @@ def nginx(folder: Path, upstream: int) -> Gateway:
     return _ready(Gateway("nginx", port, process, note="a plain proxy that knows nothing of models"), 10)
 
 
-_COMPORTA = """
+COMPORTA_CONFIG = """
 providers:
   mock:
     kind: openai
@@ -162,13 +162,17 @@ class Comporta(Gateway):
         return urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers=headers)
 
 
+def comporta_config(template: str, upstream: int) -> str:
+    routes = "\n".join(f"  {name}: {{model: mock/{name}}}" for name in MODELS)
+    models = "\n".join(f"  mock/{name}: {{price: {{input: $1, output: $4}}}}" for name in MODELS)
+    return template.format(upstream=upstream, routes=routes, models=models)
+
+
 def comporta(folder: Path, upstream: int) -> Comporta:
     port = free_port()
     home = folder / "c"
     config = folder / "comporta.yaml"
-    routes = "\n".join(f"  {name}: {{model: mock/{name}}}" for name in MODELS)
-    models = "\n".join(f"  mock/{name}: {{price: {{input: $1, output: $4}}}}" for name in MODELS)
-    config.write_text(_COMPORTA.format(upstream=upstream, routes=routes, models=models))
+    config.write_text(comporta_config(COMPORTA_CONFIG, upstream))
     serve = [sys.executable, "-m", "comporta.cli.main"]
     argv = [*serve, "serve", "--data", str(home), "--port", str(port), "--config", str(config)]
     folder.chmod(0o711)
