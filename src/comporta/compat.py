@@ -18,9 +18,10 @@ from comporta.types import Reply
 
 @dataclass(frozen=True)
 class LLMConfig:
-    """How one model is asked. `timeout` and `cache_ttl` are seconds.
+    """How one model is asked. `timeout` and `cache_ttl` are seconds; `timeout` bounds a call with all its attempts.
 
-    `retry_attempts`, `cache_enabled` and `cache_ttl` are kept and take effect with the gate's retry and cache stages.
+    `retry_attempts`, `cache_enabled` and `cache_ttl` are kept for code that reads them; what the gate does is said once
+    for everybody, under `retry` and `cache` of its configuration.
     """
 
     provider: str
@@ -63,7 +64,9 @@ class LLMManager:
         """Make `config`'s model known as `name`, for this and every other caller of the gate."""
         if config.api_key is not None:
             self._gate.add_credential(config.provider, config.api_key)
-        await self._gate.register_model(name, f"{config.provider}/{config.model_name}", params=config.params)
+        await self._gate.register_model(
+            name, f"{config.provider}/{config.model_name}", params=config.params, timeout_s=config.timeout
+        )
 
 
 class Processor:
@@ -73,7 +76,10 @@ class Processor:
         self._gate = gate
 
     async def process_single(self, prompt: str, model: str, config: LLMConfig | None = None) -> str:
-        """The answer's text. Raises ComportaError."""
+        """The answer's text; `config` gives parameters and time limit, where the name has none or others.
+
+        Raises ComportaError, among them UpstreamTimeout.
+        """
         return (await self._ask(prompt, model, config)).text
 
     async def process_batch(
@@ -109,7 +115,9 @@ class Processor:
         )
 
     async def _ask(self, prompt: str, model: str, config: LLMConfig | None) -> Reply:
-        return await self._gate.chat(prompt, model=model, **(config.params if config else {}))
+        if config is None:
+            return await self._gate.chat(prompt, model=model)
+        return await self._gate.chat(prompt, model=model, timeout_s=config.timeout, **config.params)
 
 
 class LLMFactory:

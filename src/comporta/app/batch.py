@@ -34,10 +34,19 @@ async def batch(
                     return await one(item)
                 except ComportaError as error:
                     return error
+                except Exception as failure:
+                    # A fault of ours in one call must not sink the rest either, nor leave them running unwatched.
+                    return _fault(failure)
                 finally:
                     done()
 
         return list(await asyncio.gather(*(run(item) for item in items)))
+
+
+def _fault(failure: Exception) -> ComportaError:
+    error = ComportaError(f"Something failed inside the gate: {type(failure).__name__}.")
+    error.__cause__ = failure
+    return error
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
 from comporta.config.loading import Loaded
 from comporta.config.watch import Watched, fingerprint, watch
-from comporta.errors import BadRequest, ComportaError
+from comporta.errors import BadRequest, ComportaError, Conflict
 from comporta.gateway.answering import call_of
 from comporta.gateway.asking import Streamed, ask
 from comporta.gateway.attempt import Attempt, Reached
@@ -30,7 +30,7 @@ from comporta.gateway.attempts import Attempts
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
-from comporta.gateway.fallback import Choose
+from comporta.gateway.fallback import GIVEN_S, Choose
 from comporta.gateway.fetching import fetch
 from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.reach import reach
@@ -84,6 +84,10 @@ class Gate:
         self.telemetry.more = self.caching.figures
         self.pipeline = compose(self._stages(), Attempt(self._reach, self.transport))
         self._changes = Changes(dsn)
+        #: Credentials that records and logs are kept free of.
+        self._secrets: set[str] = set()
+        #: Seconds that calls of a registered model get, as this program said when it registered it.
+        self._given_s: dict[str, float] = {}
         #: Whether this gate takes no new calls any more.
         self.draining = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -155,7 +159,7 @@ class Gate:
         self.loaded = loaded
         self.telemetry.know(loaded.secrets)
         for provider in self.known.providers.values():
-            self.telemetry.know(c.secret for c in provider.credentials.all())
+            self._keep_secret(c.secret for c in provider.credentials.all())
 
     @property
     def database_state(self) -> str:
@@ -184,7 +188,17 @@ class Gate:
 
     def _reach(self, call: Call) -> Reached:
         known = self.known
-        return reach(call, known.providers.get, known.timeouts)
+        reached = reach(call, known.providers.get, known.timeouts)
+        secret = reached.endpoint.secret
+        if secret is not None and secret not in self._secrets:
+            # A file's key was rotated: what is sent from now on must stand in no record either.
+            self._keep_secret([secret])
+        return reached
+
+    def _keep_secret(self, secrets: Iterable[str]) -> None:
+        new = set(secrets) - self._secrets
+        self._secrets |= new
+        self.telemetry.know(new)
 
     def _price(self, call: Call) -> int | None:
         target, usage = call.target, call.usage
@@ -211,14 +225,25 @@ class Gate:
 
     # ---- asking, from a program ----
 
-    def call(self, messages: Messages, model: str = "default", *, caller: Caller = PYTHON, **params: Any) -> Call:
+    def call(
+        self, messages: Messages, model: str = "default", *, caller: Caller = PYTHON, timeout_s: float | None = None,
+        **params: Any,
+    ) -> Call:  # fmt: skip
         """A chat call, not yet asked: for `ask` and `stream`. `params` are those of OpenAI's chat completions.
 
-        Raises BadRequest, naming the field, for what is wrong with them.
+        `timeout_s` bounds the whole call, where the route's own limit is not shorter. Raises BadRequest, naming the
+        field, for what is wrong.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        return _call(_CHAT, {"model": model, "messages": messages, **params}, caller)
+        return self._chat_call({"model": model, "messages": messages, **params}, caller, timeout_s)
+
+    def _chat_call(self, body: JSON, caller: Caller = PYTHON, timeout_s: float | None = None) -> Call:
+        call = _call(_CHAT, body, caller)
+        given_s = self._given_s.get(call.model) if timeout_s is None else timeout_s
+        if given_s is not None:
+            call.facts[GIVEN_S] = _positive(given_s)
+        return call
 
     async def chat(self, messages: Messages, model: str = "default", **params: Any) -> Reply:
         """The whole reply; `.text` is its text. Raises ComportaError."""
@@ -250,23 +275,34 @@ class Gate:
 
     async def _item(self, item: Messages | JSON, model: str, params: JSON) -> Reply:
         if isinstance(item, Mapping):
-            return await self.ask(_call(_CHAT, {"model": model, **params, **item}, PYTHON))
+            return await self.ask(self._chat_call({"model": model, **params, **item}))
         return await self.chat(item, model, **params)
 
     async def register_model(
-        self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None, by: str = "python"
-    ) -> None:
-        """Make `provider/model` known as `name`, in every worker within a second. Raises BadRequest, Conflict."""
+        self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None,
+        timeout_s: float | None = None, by: str = "python",
+    ) -> None:  # fmt: skip
+        """Make `provider/model` known as `name`, in every worker within a second. Raises BadRequest, Conflict.
+
+        `timeout_s` bounds the calls that this program makes by that name; others keep the provider's limits.
+        """
+        if name in self.known.settings.routes or name in self.known.settings.models:
+            place = self.loaded.place(("routes" if name in self.known.settings.routes else "models", name))
+            raise Conflict(f"'{name}' stands in {place.file}:{place.line} and is changed there.", param="name")
         provider, _, own_name = model.partition("/")
         if provider not in self.known.providers or not own_name:
             raise BadRequest(f"'{model}' is not `provider/model` of a configured provider.", param="model")
         model_row = RegisteredModel(name, provider, own_name, price=price, params=params or {}, source="python")
+        given_s = None if timeout_s is None else _positive(timeout_s)
         await self.registered.put(model_row, by=by)
+        self._given_s.pop(name, None)
+        if given_s is not None:
+            self._given_s[name] = given_s
 
     def add_credential(self, provider: str, secret: str, name: str = "python") -> None:
         """One more key for a provider, until this gate closes. Raises NotFound for an unknown provider."""
         self.known.add_credential(provider, name, secret)
-        self.telemetry.know([secret])
+        self._keep_secret([secret])
 
 
 def _breaker(settings: Settings) -> BreakerLimits:
@@ -275,5 +311,14 @@ def _breaker(settings: Settings) -> BreakerLimits:
 
 
 def _call(door: Door, body: JSON, caller: Caller) -> Call:
-    parsed = door.parse(msgspec.json.encode(body), {})
-    return call_of("python", parsed, caller, {})
+    try:
+        written = msgspec.json.encode(body)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise BadRequest(f"This can't be written as JSON ({type(error).__name__}): {error}.") from None
+    return call_of("python", door.parse(written, {}), caller, {})
+
+
+def _positive(timeout_s: float) -> float:
+    if not timeout_s > 0:
+        raise BadRequest("timeout_s must be more than 0 seconds.", param="timeout_s")
+    return timeout_s

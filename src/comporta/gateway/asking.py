@@ -26,8 +26,7 @@ async def ask(pipeline: Next, call: Call) -> Reply:
         error = _fault(failure)
         raise
     finally:
-        await call.close_events()
-        call.end(error)
+        await _ended(call, error)
 
 
 class Streamed:
@@ -39,7 +38,15 @@ class Streamed:
     def __init__(self, pipeline: Next, call: Call) -> None:
         self._pipeline = pipeline
         self._events: AsyncIterator[Event] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.call = call
+
+    def __del__(self) -> None:
+        # `break` in an `async for` closes nothing: what was left is ended here, or its upstream would write on.
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            left = ClientGone("The stream was left before its end.")
+            loop.call_soon_threadsafe(_end_soon, self.call, left)
 
     def __aiter__(self) -> Streamed:
         return self
@@ -47,6 +54,7 @@ class Streamed:
     async def __anext__(self) -> Event:
         try:
             if self._events is None:
+                self._loop = asyncio.get_running_loop()
                 self._events = await begun(await self._pipeline(self.call))
             return await self._events.__anext__()
         except StopAsyncIteration:
@@ -71,8 +79,26 @@ class Streamed:
         await self.aclose()
 
     async def _end(self, error: ComportaError | None) -> None:
-        await self.call.close_events()
-        self.call.end(error)
+        self._loop = None
+        await _ended(self.call, error)
+
+
+async def _ended(call: Call, error: ComportaError | None) -> None:
+    """Close the layers and run the endings, whatever a layer's closing raises."""
+    try:
+        await call.close_events()
+    finally:
+        call.end(error)
+
+
+#: Tasks need a reference while they run (asyncio keeps weak ones only).
+_ENDING: set[asyncio.Task[None]] = set()
+
+
+def _end_soon(call: Call, error: ComportaError) -> None:
+    task = asyncio.get_running_loop().create_task(_ended(call, error))
+    _ENDING.add(task)
+    task.add_done_callback(_ENDING.discard)
 
 
 def _fault(failure: BaseException) -> ComportaError:

@@ -8,6 +8,7 @@ attempts of all variants together.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 
 from comporta.errors import ComportaError, UpstreamError
@@ -22,6 +23,8 @@ from comporta.types import Delta, Event, Target, Usage
 _TOO_LONG = "context_length_exceeded"
 #: Says in the call's facts that a fixed reply of the route stood in; becomes a header.
 LAST_RESORT = "last_resort"
+#: In the call's facts: seconds that its asker gives it, where they are fewer than the route's.
+GIVEN_S = "given_s"
 
 
 class Choose:
@@ -43,7 +46,8 @@ class Choose:
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
         call.target = plan.targets[0]
-        call.facts[DEADLINE] = asyncio.get_running_loop().time() + self._total_s(call.target.route)
+        total_s = min(self._total_s(call.target.route), call.facts.get(GIVEN_S, math.inf))
+        call.facts[DEADLINE] = asyncio.get_running_loop().time() + total_s
         if plan.on_cut == "resume" and resumable(call):
             return self._resumed(await begun(await self._in_turn(call, next, plan)), call, next, plan)
         if len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
