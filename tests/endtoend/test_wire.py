@@ -401,6 +401,19 @@ def test_wire_26_anthropics_own_headers_marks_and_tools_pass_or_are_refused(gate
     assert counted.status == 200 and counted.json["input_tokens"] > 0
 
 
+def test_wire_26_thoughts_of_other_models_are_not_shown_to_anthropic(gate: Served, fakes: Fakes) -> None:
+    fakes.openai.script(Step(text="one", reasoning="hm"), model="w26t")
+    body = {"model": "openai/w26t", "max_tokens": 9, "messages": HELLO}
+    said = post(gate, body, "/v1/messages").json["content"]
+    assert [block["type"] for block in said] == ["thinking", "text"]
+    signed = {"type": "thinking", "thinking": "mine", "signature": "c2lnbmVkLWJ5LXRoZS1mYWtl"}
+    turns = [*HELLO, {"role": "assistant", "content": [signed, *said]}, *HELLO]
+    answer = post(gate, {**body, "model": "anthropic/w26t", "messages": turns}, "/v1/messages")
+    assert answer.status == 200, answer.body
+    sent = next(s for s in reversed(fakes.anthropic.seen) if s.json.get("model") == "w26t")
+    assert sent.json["messages"][1]["content"] == [signed, said[1]]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_wire_28_every_wire_counts_the_same_tokens_in_the_same_buckets(
     gate: Served, fakes: Fakes, stream: bool

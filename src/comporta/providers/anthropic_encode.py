@@ -91,10 +91,21 @@ def body_of(query: Query) -> tuple[JSON, tuple[str, ...]]:
 def _as_it_came(query: Query, raw: JSON) -> JSON:
     """The client's own body: another model's name, and streamed as this call is."""
     body = dict(raw, model=query.model)
+    if any(isinstance(p, Reasoning) and _thinking(p) is None for m in query.input.messages for p in m.parts):
+        body["messages"] = [_own_thoughts(message) for message in raw["messages"]]
     body.pop("stream", None)
     if query.kind == "chat" and query.stream:
         body["stream"] = True
     return body
+
+
+def _own_thoughts(message: JSON) -> JSON:
+    """A message without thinking that another model did, in an earlier turn of the same conversation."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    kept = [b for b in content if b.get("type") != "thinking" or _is_signature(b.get("signature"))]
+    return {**message, "content": kept} if kept else message
 
 
 def json_tool(query: Query) -> bool:
@@ -180,9 +191,13 @@ def _block(part: Part, role: str) -> JSON | None:
     raise no_part("Anthropic", part)
 
 
+def _is_signature(text: str | None) -> bool:
+    return bool(text) and not str(text).startswith(GEMINI_SIGNATURE)
+
+
 def _thinking(part: Reasoning) -> JSON | None:
     """Only what Anthropic signed or sealed itself; another model's thoughts would be refused, so they stay out."""
-    if part.signature and not part.signature.startswith(GEMINI_SIGNATURE):
+    if _is_signature(part.signature):
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if part.encrypted and part.id is None:
         return {"type": "redacted_thinking", "data": part.encrypted}
