@@ -7,6 +7,7 @@ chosen because cancelling reaches the upstream within a millisecond even before 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import Protocol
@@ -167,5 +168,6 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
 
 def _reason(error: BaseException) -> str:
     """What the operating system says, without addresses that tell more than the configuration does."""
-    inner = getattr(error, "os_error", None)
-    return getattr(inner, "strerror", None) or type(inner or error).__name__
+    inner = getattr(error, "os_error", None) or error
+    number = getattr(inner, "errno", None)
+    return os.strerror(number) if number else type(inner).__name__

@@ -18,7 +18,7 @@ Format = Literal["auto", "json", "console"]
 
 #: Libraries that tell of every request, or of things that we tell better.
 _QUIET = (
-    "aiohttp", "asyncio", "granian", "httpx", "httpcore", "psycopg", "psycopg.pool", "procrastinate", "urllib3",
+    "aiohttp", "asyncio", "granian", "httpx", "httpcore", "psycopg", "procrastinate", "urllib3",
     "watchfiles",
 )  # fmt: skip
 #: Fields that could hold what people wrote; nobody should log them, and none gets out.
@@ -60,6 +60,8 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # It warns of every attempt to connect; that the database is away is told once, by those who need it.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:

@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from comporta.errors import BadRequest, BodyTooLarge, ComportaError, Forbidden
+from comporta.errors import BadRequest, BodyTooLarge, ComportaError, Forbidden, Unavailable
 from comporta.gateway.reading import request_id_of, secret_of
 from comporta.pipeline import new_id
 from comporta.types import Caller
@@ -21,6 +21,8 @@ log = structlog.get_logger("comporta.gateway")
 MAX_BODY = 256 * 1024
 _MOST_DISCARDED = 32 * 1024 * 1024
 _BODY_LIMIT_S = 30.0
+#: Reads of a database that neither answers nor is away (frozen, out of disk) end here.
+_ANSWER_LIMIT_S = 25.0
 #: They describe the software and hold no data, and a browser can't send a key with a page it opens.
 OPEN = ("/admin", "/admin/docs", "/admin/openapi.json")
 
@@ -57,7 +59,11 @@ class Guarded:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What nobody foresaw is told by its request id; the log knows the rest."""
         try:
-            await self._app(scope, receive, send)
+            async with asyncio.timeout(_ANSWER_LIMIT_S):
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            told = f"No answer within {_ANSWER_LIMIT_S:g} s: does PostgreSQL respond? See `comporta doctor`."
+            await refuse(send, Unavailable(told, code="database_unavailable"))
         except Exception as error:
             request_id = scope["state"]["request_id"]
             log.error("admin_failed", request_id=request_id, path=scope["path"], exc_info=error)
