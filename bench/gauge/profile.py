@@ -2,8 +2,8 @@
 
 `python -m gauge.profile`, or `make bench PROFILE=1`. Requests are handed to the gate's server as granian would hand
 them, and the upstream is a stub that has its answer ready: what is timed is our own code, its records going to the
-spool and from there to PostgreSQL. What granian and aiohttp take comes on top; the second table says how much the
-client does.
+spool and from there to PostgreSQL. What granian and the HTTP client take comes on top; how much the client takes is
+said below each table. `--functions` adds cProfile's view.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pstats
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns, process_time_ns
@@ -30,14 +30,17 @@ from rich.progress import track
 from rich.table import Table
 
 import comporta
+from comporta import pipeline
 from comporta.app.doors import make_server
 from comporta.app.gate import Gate
+from comporta.pipeline import Call, Next, Stage
 from gauge.gateways import COMPORTA_CONFIG, comporta_config, mock
 from gauge.words import PLAIN, STREAMS, question, stream_answer, whole_answer
 
 _CALLS = 3_000
 _WARM = 300
 _TOP = 28
+_MODELS = (PLAIN, STREAMS[0])
 #: What is timed: how the step is called in the table, module, and name inside it. A name that has gone is passed over.
 STEPS: tuple[tuple[str, str, str], ...] = (
     ("door: the whole of it but what follows", "gateway.answering", "Answering.__call__"),
@@ -51,7 +54,6 @@ STEPS: tuple[tuple[str, str, str], ...] = (
     ("door: write the answer", "gateway.doors.openai_chat", "OpenAIChat.reply"),
     ("door: write an event", "gateway.doors.chat_writing", "ChatStream.event"),
     ("door: close the layers, run the endings", "gateway.answering", "_finish"),
-    ("stage record: before", "telemetry.recorder", "Recorder.stage"),
     ("stage record: watch events", "telemetry.recorder", "Watched.__anext__"),
     ("stage record: fold events, usage", "telemetry.recorder", "Watched._settle"),
     ("stage record: cost", "app.gate", "Gate._price"),
@@ -63,14 +65,9 @@ STEPS: tuple[tuple[str, str, str], ...] = (
     ("stage record: look for secrets", "telemetry.scrubbing", "Scrubber.suspects"),
     ("stage record: write to the spool", "telemetry.spool", "Spool.append"),
     ("stage record: note for the metrics", "telemetry.metrics", "Metrics.note"),
-    ("stage choose", "routing.choose", "Choose.__call__"),
-    ("stage limit", "keys.limiting", "Limit.__call__"),
-    ("stage spend", "budget.spending", "Spend.__call__"),
-    ("stage recall", "cache.recall", "Recall.__call__"),
-    ("stage attempt", "gateway.attempt", "Attempt.__call__"),
+    ("attempt: itself", "gateway.attempt", "Attempt.__call__"),
     ("attempt: reach", "app.gate", "Gate._reach"),
     ("attempt: encode the request", "providers.openai", "OpenAI.encode"),
-    ("attempt: send (a stub)", "gauge.profile", "Stub.send"),
     ("attempt: read the body", "gateway.attempt", "_whole"),
     ("attempt: decode the reply", "providers.openai", "OpenAI.reply"),
     ("attempt: next event", "gateway.attempt", "UpstreamEvents.__anext__"),
@@ -202,24 +199,43 @@ class Clock:
 
 @contextmanager
 def timed(clock: Clock) -> Iterator[None]:
-    """Put the clock around every step, and take it away again."""
+    """Put the clock around every step and every stage that are made meanwhile, and take it away again."""
     undo: list[tuple[Any, str, Any]] = []
+
+    def put(place: Any, attribute: str, new: Any) -> None:
+        undo.append((place, attribute, getattr(place, attribute)))
+        setattr(place, attribute, new)
+
+    layer = pipeline._layer
+    put(pipeline, "_layer", lambda name, stage, inner: layer(name, _timed_stage(clock, name, stage), inner))
     try:
         for name, module, path in STEPS:
             place, attribute = _place(module, path)
             if place is not None:
-                undo.append((place, attribute, getattr(place, attribute)))
-                setattr(place, attribute, clock.around(name, getattr(place, attribute)))
+                put(place, attribute, clock.around(name, getattr(place, attribute)))
         yield
     finally:
         for place, attribute, function in reversed(undo):
             setattr(place, attribute, function)
 
 
+def _timed_stage(clock: Clock, name: str, stage: Stage) -> Stage:
+    """A stage timed without what lies inside it: that is one more step."""
+
+    async def timed_stage(call: Call, inner: Next) -> Any:
+        async def timed_inner(call: Call) -> Any:
+            with clock.step("the onion between the stages: spans, layers"):
+                return await inner(call)
+
+        with clock.step(f"stage {name}"):
+            return await stage(call, timed_inner)
+
+    return timed_stage
+
+
 def _place(module: str, path: str) -> tuple[Any, str]:
-    full = module if module.startswith("gauge") else f"comporta.{module}"
     try:
-        place: Any = sys.modules[__name__] if full == "gauge.profile" else importlib.import_module(full)
+        place: Any = importlib.import_module(f"comporta.{module}")
         *outer, attribute = path.split(".")
         for name in outer:
             place = getattr(place, name)
@@ -229,34 +245,36 @@ def _place(module: str, path: str) -> tuple[Any, str]:
     return place, attribute
 
 
-Ask = Callable[[], Awaitable[Proto]]
+Ask = Callable[[], Awaitable[None]]
 
 
 class Bench:
-    """A gate in this process, asked as by granian."""
+    """A gate in this process, asked as by granian, with a stub or the mock behind it."""
 
     def __init__(self, gate: Gate, key: str) -> None:
         self._gate = gate
         self._key = key
+        self._server = make_server(gate)
+
+    def stubbed(self) -> None:
+        stub = Stub({False: (_body(whole_answer()),), True: _events()})
+        self._gate.transport.send = stub.send  # type: ignore[method-assign, assignment]
 
     def asking(self, model: str) -> Ask:
-        # Made here, so that the stages are found with the clock around them.
-        server = make_server(self._gate)
         body = question(model)
         scope = Scope(self._key, body)
 
-        async def ask() -> Proto:
+        async def ask() -> None:
             proto = Proto(body)
-            await server(scope, proto)
-            # The watcher of the client, cancelled at the end of a call, has its turn.
+            await self._server(scope, proto)
+            # What a call leaves behind, cancelled tasks say, has its turn.
             await asyncio.sleep(0)
             assert proto.status == 200, f"the gate answered {proto.status}"
-            return proto
 
         return ask
 
     async def untimed_us(self, model: str, calls: int = _CALLS) -> float:
-        """CPU per call without any clock in between, everything in this process included."""
+        """CPU per call without any clock in between, everything in this process included: the least of some batches."""
         ask = self.asking(model)
         for _ in range(_WARM):
             await ask()
@@ -269,16 +287,15 @@ class Bench:
             await asyncio.sleep(0.3)
         return min(best)
 
-    async def steps(self, model: str, console: Console) -> Clock:
-        clock = Clock()
-        with timed(clock):
-            ask = self.asking(model)
-            for number in track(range(_WARM + _CALLS), f"timing {model}", console=console, transient=True):
-                await ask()
-                clock.end_call()
-                if number == _WARM:
-                    clock.spent_us.clear()
-        return clock
+    async def steps(self, model: str, clock: Clock, console: Console) -> None:
+        """Let the clock see many calls; what it saw of the first ones is forgotten."""
+        ask = self.asking(model)
+        clock.end_call()
+        for number in track(range(_WARM + _CALLS), f"timing {model}", console=console, transient=True):
+            await ask()
+            clock.end_call()
+            if number <= _WARM:
+                clock.spent_us.clear()
 
     async def functions(self, model: str) -> str:
         """cProfile's view, by own time."""
@@ -310,22 +327,31 @@ def step_table(title: str, clock: Clock, untimed_us: float) -> Table:
 async def _run(folder: Path, port: int, console: Console) -> None:
     config = folder / "comporta.yaml"
     config.write_text(comporta_config(COMPORTA_CONFIG, port))
-    async with comporta.open(config, data=folder / "c") as gate:
-        _, key = await gate.keys.create(name="bench")
-        bench = Bench(gate, key)
-        for model in (PLAIN, STREAMS[0]):
-            with_client_us = await bench.untimed_us(model, 500)
-            stub = Stub({False: (_body(whole_answer()),), True: _events()})
-            real = gate.transport.send
-            gate.transport.send = lambda *asked, stub=stub: stub.send(*asked)  # type: ignore[method-assign, misc]
-            untimed_us = await bench.untimed_us(model)
-            clock = await bench.steps(model, console)
-            title = f"What each step costs · {model}"
-            console.print(step_table(title, clock, untimed_us))
-            console.print(f"With aiohttp and sockets instead of the stub: {with_client_us:.1f} µs a call.\n")
-            if "--functions" in sys.argv:
+    found: dict[str, tuple[Clock, float, float]] = {}
+    async with _opened(config, folder / "plain") as bench:
+        with_client = {model: await bench.untimed_us(model, 1000) for model in _MODELS}
+        bench.stubbed()
+        without = {model: await bench.untimed_us(model) for model in _MODELS}
+        if "--functions" in sys.argv:
+            for model in _MODELS:
                 console.print(await bench.functions(model), markup=False, highlight=False)
-            gate.transport.send = real  # type: ignore[method-assign]
+    for model in _MODELS:
+        clock = Clock()
+        with timed(clock):
+            async with _opened(config, folder / f"timed-{model}") as bench:
+                bench.stubbed()
+                await bench.steps(model, clock, console)
+        found[model] = clock, without[model], with_client[model]
+    for model, (clock, untimed_us, client_us) in found.items():
+        console.print(step_table(f"What each step costs · {model}", clock, untimed_us))
+        console.print(f"With the HTTP client and sockets instead of the stub: {client_us:.1f} µs a call.\n")
+
+
+@asynccontextmanager
+async def _opened(config: Path, data: Path) -> AsyncIterator[Bench]:
+    async with comporta.open(config, data=data) as gate:
+        _, key = await gate.keys.create(name="bench")
+        yield Bench(gate, key)
 
 
 def _body(answer: bytes) -> bytes:
