@@ -155,3 +155,12 @@ async def test_what_another_version_left_behind_is_a_miss(bench: Bench) -> None:
     memory.put(key, b"\x93nonsense", 1e12)
     await bench.ask(call_for(), upstream)
     assert upstream.asked == 2
+
+
+async def test_a_stream_that_is_taken_up_again_does_not_become_a_free_one(bench: Bench) -> None:
+    upstream = Upstream(STREAM)
+    await bench.ask(call_for(), upstream)
+    resumed = call_for()
+    resumed.cache, resumed.first_ns = "miss", 1
+    await bench.ask(resumed, upstream)
+    assert resumed.cache == "miss" and resumed.cost_microusd == 100 and upstream.asked == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anthropic
 import httpx
@@ -149,10 +151,11 @@ def test_a_cut_answer_is_never_kept(client: openai.OpenAI, fakes: Fakes) -> None
     assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == "whole"
 
 
-def state_of(client: openai.OpenAI, model: str, **headers: str) -> str:
+def state_of(client: openai.OpenAI, model: str, *, content: str = "Hello", stream: bool = False, **headers: str) -> str:
     answer = client.chat.completions.with_raw_response.create(
-        model=model, messages=HELLO, extra_headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
+        model=model, messages=[{"role": "user", "content": content}], stream=stream,
+        extra_headers={k.replace("_", "-"): v for k, v in headers.items()},
+    )  # fmt: skip
     return answer.headers["x-comporta-cache"]
 
 
@@ -187,6 +190,88 @@ def test_another_team_is_not_given_the_answer(cached: Served, client: openai.Ope
         keys.append(made.json()["secret"])
     states = [state_of(client.with_options(api_key=key), "openai/teams") for key in keys]
     assert states == ["miss", "miss", "hit"]
+
+
+def test_the_record_says_that_a_hit_cost_nothing(cached: Served, client: openai.OpenAI, fakes: Fakes) -> None:
+    fakes.openai.script(Step(usage=Usage(input=1000, output=500)), model="gpt-4o-mini")
+    body = {"model": "openai/gpt-4o-mini", "messages": HELLO}
+    for number in range(2):
+        client.chat.completions.create(**body, extra_headers={"x-request-id": f"recorded-{number}"})  # type: ignore[call-overload]
+    found: dict[str, Any] = {}
+    until_s = time.monotonic() + 10
+    while len(found) < 2 and time.monotonic() < until_s:
+        page = httpx.get(f"{cached.url}/admin/calls", headers={"Authorization": f"Bearer {cached.key}"}).json()
+        found = {c["request_id"]: c for c in page["data"] if c["request_id"].startswith("recorded-")}
+        time.sleep(0.1)
+    first, again = found["recorded-0"], found["recorded-1"]
+    assert (first["cache"], again["cache"]) == ("miss", "hit")
+    assert first["cost_microusd"] > 0 and again["cost_microusd"] == 0
+    assert again["usage"] == first["usage"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_at_the_same_time_share_one_upstream_call(
+    cached: Served, client: openai.OpenAI, fakes: Fakes, stream: bool
+) -> None:
+    text = f"shared {stream}"
+    fakes.openai.script(Step(text="one two three", delay_s=0.5, token_delay_s=0.05), model="shared")
+    before = asked(fakes.openai, "shared")
+
+    def ask(_: int) -> tuple[str, str]:
+        raw = client.chat.completions.with_raw_response.create(
+            model="shared", messages=[{"role": "user", "content": text}], stream=stream
+        )
+        answer: Any = raw.parse()
+        if not stream:
+            return raw.headers["x-comporta-cache"], answer.choices[0].message.content
+        words = "".join(c.choices[0].delta.content or "" for c in answer if c.choices)
+        return raw.headers["x-comporta-cache"], words
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, range(6)))
+    assert sorted(answers) == [("hit", "one two three")] * 5 + [("miss", "one two three")]
+    assert asked(fakes.openai, "shared") == before + 1
+
+
+def test_the_first_callers_leaving_does_not_end_the_answer_for_the_second(
+    cached: Served, client: openai.OpenAI, fakes: Fakes
+) -> None:
+    fakes.openai.script(Step(text="a b c d e f", token_delay_s=0.15), model="shared")
+    before = asked(fakes.openai, "shared")
+    leaving: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "leaving"}]
+    first = client.chat.completions.create(model="shared", messages=leaving, stream=True)
+    next(iter(first))
+    second = client.chat.completions.create(model="shared", messages=leaving, stream=True)
+    first.close()
+    assert "".join(c.choices[0].delta.content or "" for c in second if c.choices) == "a b c d e f"
+    assert asked(fakes.openai, "shared") == before + 1
+    assert state_of(client, "shared", content="leaving", stream=True) == "hit"
+
+
+def test_two_workers_share_through_redis(fakes: Fakes, redis_url: str) -> None:
+    config = configured(fakes) + f"redis:\n  url: {redis_url}\nserver:\n  workers: 2\n"
+    with short_folder() as folder:
+        served = Served(folder, config, SECRETS)
+        served.start()
+        try:
+            assert [posted(served, number) for number in range(10)] == ["miss"] * 10
+            time.sleep(0.5)
+            # A connection of its own each: the kernel spreads them over both workers. Each worker alone would know
+            # half of the answers at first, so that about nine of these were misses; a busy machine may miss a few.
+            states = [posted(served, number) for number in range(10) for _ in range(3)]
+            assert states.count("hit") >= 27
+        finally:
+            assert served.stop() == 0
+
+
+def posted(served: Served, number: int) -> str:
+    """What the cache made of a question, asked over a new connection."""
+    answer = httpx.post(
+        f"{served.url}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {served.key}"},
+        json={"model": "openai/workers", "messages": [{"role": "user", "content": f"question {number}"}]},
+    )
+    return answer.headers["x-comporta-cache"]
 
 
 def test_answers_outlive_a_restart(fakes: Fakes) -> None:

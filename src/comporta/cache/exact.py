@@ -36,6 +36,9 @@ class ExactCache:
         self._clock = clock
 
     async def stage(self, call: Call, next: Next) -> AsyncIterator[Event]:
+        if call.first_ns:
+            # A stream that is taken up again: it was paid for in part, so it can't become a free one any more.
+            return await next(call)
         call.cache = "bypass"
         policy = self._policy(call)
         if policy is None or call.kind not in _KINDS:

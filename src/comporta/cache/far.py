@@ -40,7 +40,7 @@ class Store(Protocol):
         """Keep entries, in place of older ones with the same key. Raises whatever goes wrong."""
 
     async def refresh(self) -> None:
-        """Learn what others stored; called about once a second."""
+        """Learn what others stored, or whether the store is there at all; called about once a second."""
 
     async def close(self) -> None: ...
 

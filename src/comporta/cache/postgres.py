@@ -15,8 +15,8 @@ GET = "select key, body from cache_entry where key = any(%(keys)s)"
 PUT = """
 insert into cache_entry (key, tenant, route, user_name, stored_at, expires_at, writer, body)
 select key, tenant, route, user_name, now(), now() + make_interval(secs => ttl_s), %(writer)s, body
-from unnest(%(keys)s::bytea[], %(tenants)s::text[], %(routes)s::text[], %(users)s::text[], %(ttls)s::float8[],
-            %(bodies)s::bytea[])
+from unnest(%(keys)b::bytea[], %(tenants)b::text[], %(routes)b::text[], %(users)b::text[], %(ttls)b::float8[],
+            %(bodies)b::bytea[])
      as entry (key, tenant, route, user_name, ttl_s, body)
 on conflict (key) do update set tenant = excluded.tenant, route = excluded.route, user_name = excluded.user_name,
     stored_at = excluded.stored_at, expires_at = excluded.expires_at, writer = excluded.writer, body = excluded.body

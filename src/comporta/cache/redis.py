@@ -48,7 +48,8 @@ class RedisStore:
         await pipe.execute()
 
     async def refresh(self) -> None:
-        return
+        """Keep a connection warm: opening one in the middle of a call could take longer than a call would wait."""
+        await self._redis.get(PREFIX)
 
     async def close(self) -> None:
         await self._redis.aclose()

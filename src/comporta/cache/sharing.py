@@ -76,6 +76,7 @@ class Flight:
             raise
         finally:
             self._land()
+            self.inner.usage = self.usage
             await self.inner.close_events()
             self.inner.end(self.error if isinstance(self.error, ComportaError) else None)
 
