@@ -7,8 +7,8 @@ rooms.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from comporta.app.gate import Gate
@@ -26,7 +26,7 @@ class LLMConfig:
 
     provider: str
     model_name: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     max_tokens: int = 4000
     temperature: float = 0.7
     top_p: float = 1.0
@@ -89,7 +89,7 @@ class Processor:
         results = await self._gate.batch(prompts, model=model, concurrency=max_concurrent)
         return [r.text if isinstance(r, Reply) else r for r in results]
 
-    async def stream_response(self, prompt: str, model: str) -> AsyncIterator[str]:
+    async def stream_response(self, prompt: str, model: str) -> AsyncGenerator[str, None]:
         """The answer's text, piece by piece."""
         async with self._gate.stream(prompt, model=model) as events:
             async for event in events:

@@ -127,9 +127,10 @@ class Gate:
 
     async def close(self) -> None:
         """Ship what the spool holds (within a few seconds; the rest waits for the next start) and let go."""
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.caching.close()
         await self.telemetry.close()
         await self._speakers.close()

@@ -74,7 +74,10 @@ class Attempt:
         clock = asyncio.get_running_loop().time
         started_s = clock()
         headers_s = min(limits.first_token_s, limits.total_s) if query.stream else limits.total_s
-        response = await self._transport.send(request, limits.connect_s, headers_s)
+        try:
+            response = await self._transport.send(request, limits.connect_s, headers_s)
+        except UpstreamTimeout as error:
+            raise _which(error, limits, headers_s) from None
         if response.status >= 300:
             raise _without(await _fault(wire, response), reached.endpoint.secret)
         if query.stream and not _is_json(response):
@@ -82,6 +85,13 @@ class Attempt:
             return UpstreamEvents(response, decoder, limits, started_s, call, span)
         body = await _whole(response, limits.total_s - (clock() - started_s))
         return One(wire.reply(query, body), call, span)
+
+
+def _which(error: UpstreamTimeout, limits: TimeLimits, headers_s: float) -> UpstreamTimeout:
+    """Headers that did not come: by which limit, only the asker knows."""
+    if error.code == "connect_timeout" or headers_s < limits.total_s:
+        return error
+    return UpstreamTimeout(f"Not complete within {limits.total_s:g} s.", code="total_timeout")
 
 
 def _is_json(response: Response) -> bool:
