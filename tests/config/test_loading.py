@@ -234,3 +234,12 @@ def test_a_malformed_variable_is_a_mistake(tmp_path: Path, written: str) -> None
 def test_a_bad_dot_env_is_told_with_its_line_and_without_its_content(tmp_path: Path) -> None:
     write(tmp_path, f"A=1\n{SECRET}\n", ".env")
     assert mistakes(tmp_path, "") == [".env:2: is not NAME=value, a comment or an empty line"]
+
+
+def test_an_environment_that_is_nearly_the_name_of_an_overlay_is_told(tmp_path: Path) -> None:
+    base = tmp_path / "comporta.yaml"
+    base.write_text("{}")
+    (tmp_path / "comporta.production.yaml").write_text("{}")
+    with pytest.raises(ConfigError, match="did you mean 'production'"):
+        load(Settings, base, {"COMPORTA_ENV": "prodction"})
+    assert load(Settings, base, {"COMPORTA_ENV": "development"}).files == (base,)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from comporta.config.mistakes import Finding, explain, locate, refusal, repairs, scrub
+from comporta.config.mistakes import Finding, did_you_mean, explain, locate, refusal, repairs, scrub
 from comporta.config.parsing import parse, read_text
 from comporta.config.secret import secret_texts
 from comporta.config.tree import Fields, Mistake, Node, Place, Scalar, Step, changed, exact, merged, nearest, plain
@@ -144,9 +144,18 @@ class _Reading:
         path = base.with_name(f"{base.stem}.{overlay}{base.suffix}")
         if self.path is None or not path.exists():
             self.watched.append(path)
+            self._misspelt(path, overlay)
             return tree
         over = self._file(path)
         return merged(tree, over) if tree is not None and over is not None else None
+
+    def _misspelt(self, path: Path, overlay: str) -> None:
+        """An environment needs no overlay, but one that is nearly another's name was meant to be that one."""
+        stem = path.stem.partition(".")[0]
+        beside = [other.stem.partition(".")[2] for other in path.parent.glob(f"{stem}.*{path.suffix}")]
+        if guess := did_you_mean(overlay, filter(None, beside)):
+            text = f"{ENVIRONMENT} is '{overlay}', and there is no {path.name}{guess}"
+            self.mistakes.append(Mistake(Place(str(self.path or path), 0), (), text))
 
     def _text(self, path: Path) -> str | None:
         self.files.append(path)
