@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -141,3 +143,50 @@ async def test_all_answers_given_to_a_user_can_be_erased(database: Database) -> 
     )
     assert await erase(database, "ana") == 1
     assert list(await store.get([b"a" * 32, b"b" * 32])) == [b"b" * 32]
+
+
+async def test_a_locked_table_is_a_miss_in_time_and_found_again_afterwards(database: Database) -> None:
+    far = Far(PostgresStore(database), rest_s=0.1)
+    bench = Bench(far=far)
+    upstream = Upstream()
+    await bench.ask(call_for(), upstream)
+    await far.flush()
+    bench.cache.memory.resize(0, 0)
+    async with database.connection() as connection:
+        await connection.execute("lock table cache_entry in access exclusive mode")
+        started_s = time.monotonic()
+        blocked = call_for()
+        await bench.ask(blocked, upstream)
+        assert blocked.cache == "miss" and time.monotonic() - started_s < 0.3
+    assert far.failures >= 1
+    await far.flush()
+    assert await _hit_soon(bench, upstream)
+    await far.close()
+
+
+async def test_a_redis_that_halts_is_a_miss_in_time_and_found_again_afterwards(redis_url: str) -> None:
+    store = RedisStore(redis_url)
+    far = Far(store, rest_s=0.1)
+    bench = Bench(far=far)
+    upstream = Upstream()
+    await bench.ask(call_for(), upstream)
+    await far.flush()
+    bench.cache.memory.resize(0, 0)
+    await store._redis.client_pause(400)
+    started_s = time.monotonic()
+    halted = call_for()
+    await bench.ask(halted, upstream)
+    assert halted.cache == "miss" and time.monotonic() - started_s < 0.3
+    assert await _hit_soon(bench, upstream)
+    await far.close()
+
+
+async def _hit_soon(bench: Bench, upstream: Upstream) -> bool:
+    """Whether an answer comes out of the cache within a few seconds."""
+    for _ in range(50):
+        call = call_for()
+        await bench.ask(call, upstream)
+        if call.cache == "hit":
+            return True
+        await asyncio.sleep(0.1)
+    return False
