@@ -150,6 +150,16 @@ async def test_a_hold_is_raised_not_added_to_and_settles_at_the_real_cost(make: 
     assert await counters.money("k") == (42, 0)
 
 
+async def test_a_hold_of_nothing_is_let_go_like_any_other(make: Make) -> None:
+    counters = make(Clock())
+    await counters.level((Spent("k", 5, END_S),))
+    assert (await counters.take(Take("a", money=(Money("k", 100, 0, END_S),)))).held
+    counters.give(Give("a", money=(("k", 0),)))
+    await settled(counters)
+    assert await counters.money("k") == (5, 0)
+    assert (await counters.take(Take("b", money=(Money("k", 100, 95, END_S),)))).held
+
+
 async def test_reset_says_when_a_window_is_empty(make: Make) -> None:
     clock = Clock()
     counters = make(clock)

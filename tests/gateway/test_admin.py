@@ -306,15 +306,14 @@ async def spend(database: Database, team: str, cost_microusd: int, hours_ago: in
         )
 
 
-async def test_a_budget_says_what_was_spent_and_that_it_is_not_enforced_yet(admin: Admin, database: Database) -> None:
+async def test_a_budget_says_what_was_spent_and_that_it_is_enforced(admin: Admin, database: Database) -> None:
     await spend(database, "support", 1234, 0)
     await spend(database, "support", 99, 24 * 32)
     await spend(database, "sales", 1000, 0)
     body = {"name": "monthly", "scope": "team", "value": "support", "period": "month", "limit_microusd": 5_000_000}
     made = await admin.ask("POST", "/admin/budgets", 201, body)
     assert {name: made[name] for name in body} == body
-    assert (made["spent_microusd"], made["enforced"]) == (1234, False)
-    assert "no call is refused" in made["note"]
+    assert (made["spent_microusd"], made["enforced"]) == (1234, True)
     path = f"/admin/budgets/{made['id']}"
     changed = await admin.ask("PATCH", path, 200, {"scope": "all", "value": None, "limit_microusd": 7})
     assert (changed["scope"], changed["value"], changed["limit_microusd"]) == ("all", None, 7)

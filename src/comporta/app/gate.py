@@ -16,6 +16,7 @@ from comporta.app.caching import Caching
 from comporta.app.folder import Folder
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings
+from comporta.app.metering import Metering
 from comporta.app.ollama import ollama_models
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
@@ -49,6 +50,8 @@ from comporta.types import JSON, Caller, Price, Reply, Target, Usage
 
 log = structlog.get_logger("comporta.gate")
 
+#: How long the spool is emptied before the ledger is asked what was spent.
+_DRAIN_S = 5.0
 _CHAT = OpenAIChat()
 _EMBEDDINGS = OpenAIEmbeddings()
 #: Who asks when nobody else is named: the program that holds the gate.
@@ -82,7 +85,10 @@ class Gate:
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = self.caching.figures
-        self.pipeline = compose(self._stages(), Attempt(self._reach, self.transport))
+        self.metering = Metering(
+            loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
+        )
+        self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
         self._changes = Changes(dsn)
         #: Credentials that records and logs are kept free of.
         self._secrets: set[str] = set()
@@ -114,7 +120,9 @@ class Gate:
         if self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
             self._run(self._speakers.warm())
         self._run(self._changes.run())
+        await self._rebuild_counters()
         self._run(self.telemetry.run())
+        self._run(self.metering.run())
         self._run(self.caching.run())
 
     def watch(self, places: Places) -> None:
@@ -132,6 +140,7 @@ class Gate:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.caching.close()
+        await self.metering.close()
         await self.telemetry.close()
         await self._speakers.close()
         await self.transport.close()
@@ -144,7 +153,19 @@ class Gate:
         """
         self._swap(loaded)
         self.telemetry.take(loaded.value)
+        self.metering.take(loaded)
         self.health.limits = _breaker(loaded.value)
+
+    async def _rebuild_counters(self) -> None:
+        """What was spent before stands in the ledger, and in what dead processes left in the spool."""
+        try:
+            await self.metering.purses.level_all()
+        except ComportaError as error:
+            # Calls under a budget ask again, and are refused until it can be told.
+            log.warning("budgets_not_levelled", code=error.code)
+
+    async def _drain(self) -> None:
+        await self.telemetry.shipper.drain(_DRAIN_S)
 
     async def _accept(self, loaded: Loaded[Settings]) -> None:
         self._build(loaded)
@@ -173,6 +194,8 @@ class Gate:
         """The stages that exist, in the order of STAGES; the other places are still empty."""
         filled: dict[str, Stage] = {
             "record": self.telemetry.recorder.stage,
+            "limit": self.metering.admission.limit,
+            "spend": self.metering.admission.spend,
             "choose": Choose(
                 lambda: self.known,
                 lambda route: self.known.total_s(route),

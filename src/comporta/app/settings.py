@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from comporta.budget.settings import BudgetSection, SpendingSection
 from comporta.cache.settings import CacheSection
 from comporta.config.section import Section
+from comporta.counters.settings import CountersSection
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
+from comporta.keys.settings import LimitSection
 from comporta.providers.settings import ModelSection, ProviderSection
 from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
 from comporta.store.settings import DatabaseSection, RedisSection
@@ -31,6 +34,14 @@ class Settings(Section):
     )
     breaker: BreakerSection = Field(default_factory=lambda: BreakerSection(), description="When a provider rests.")
     cache: CacheSection = Field(default_factory=lambda: CacheSection(), description="Answers that are given again.")
+    limits: list[LimitSection] = Field(
+        default_factory=list, description="How much may be asked in a minute and at once, by whom and of whom."
+    )
+    budgets: list[BudgetSection] = Field(default_factory=list, description="How much may be spent, and by whom.")
+    spending: SpendingSection = Field(default_factory=lambda: SpendingSection(), description="What holds for budgets.")
+    counters: CountersSection = Field(
+        default_factory=lambda: CountersSection(), description="Live counters of limits and budgets."
+    )
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")

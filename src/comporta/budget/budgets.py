@@ -1,15 +1,15 @@
-"""Budgets as rows: whose spending, over which period, up to how much. Nothing is held back by them here."""
+"""Budgets: whose spending, over which period, up to how much; rows made by the API, and those of the configuration."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from comporta.budget.periods import PERIODS, Period, period_of
-from comporta.errors import BadRequest, NotFound
+from comporta.errors import BadRequest, Conflict, NotFound
 from comporta.pipeline import new_id
 from comporta.store.database import Database
 from comporta.store.fields import checked_name
@@ -49,6 +49,7 @@ class Budget(Struct, frozen=True):
     value: str | None
     period: Period
     limit_microusd: int
+    #: 0 where it stands in the configuration.
     created_at_s: float
     created_by: str
 
@@ -70,16 +71,31 @@ class Budgets:
         )  # fmt: skip
         self._spent = spent
         self._clock = clock
+        self._in_file: dict[str, Budget] = {}
+        self._merged: tuple[object, Mapping[str, Budget]] = (None, {})
+
+    def declare(self, budgets: Sequence[Budget]) -> None:
+        """Take over the configuration's budgets; `created_by` says where each stands."""
+        self._in_file = {budget.id: budget for budget in budgets}
+        self._merged = (None, {})
+
+    @property
+    def all(self) -> Mapping[str, Budget]:
+        """All budgets by id; another mapping after each change."""
+        held = self._rows.held
+        if self._merged[0] is not held:
+            self._merged = (held, {**self._in_file, **held})
+        return self._merged[1]
 
     async def load(self) -> None:
         await self._rows.load()
 
     def list(self) -> list[Budget]:
-        """All budgets, oldest first, as of the last load."""
-        return [*self._rows.held.values()]
+        """All budgets, those of the configuration first, then oldest first, as of the last load."""
+        return [*self.all.values()]
 
     def get(self, budget_id: str) -> Budget:
-        budget = self._rows.held.get(budget_id)
+        budget = self.all.get(budget_id)
         if budget is None:
             raise _unknown(budget_id)
         return budget
@@ -103,10 +119,12 @@ class Budgets:
         """Change what is given and leave the rest."""
         given = {"name": name, "scope": scope, "value": value, "period": period, "limit_microusd": limit_microusd}
         await self.load()
+        self._check_ours(budget_id)
         changed = {field: new for field, new in given.items() if new is not UNSET}
         return await self._write(UPDATE, _checked(structs.replace(self.get(budget_id), **changed)))
 
     async def delete(self, budget_id: str) -> None:
+        self._check_ours(budget_id)
         if await self._rows.write(DELETE, {"id": budget_id}, taken="") is None:
             raise _unknown(budget_id)
 
@@ -116,6 +134,11 @@ class Budgets:
             return None
         begin_s, end_s = period_of(budget.period, now_s)
         return await self._spent(budget, begin_s, end_s)
+
+    def _check_ours(self, budget_id: str) -> None:
+        found = self._in_file.get(budget_id)
+        if found is not None:
+            raise Conflict(f"The budget {found.name} stands in {found.created_by}; change it there.", param="id")
 
     async def _write(self, statement: str, budget: Budget) -> Budget:
         values = structs.asdict(budget) | {"now_s": budget.created_at_s, "by": budget.created_by}

@@ -9,7 +9,7 @@ import typer
 
 from comporta.cli.gate import Gate, find
 from comporta.cli.keys import id_of
-from comporta.cli.shown import AS_JSON, DATA, day, facts, note, say, say_json, table, usd
+from comporta.cli.shown import AS_JSON, DATA, day, facts, say, say_json, table, usd
 from comporta.cli.written import money_microusd
 from comporta.errors import ComportaError
 
@@ -55,7 +55,6 @@ def _create(
         say_json(row)
         return
     say(f"The budget {row['name']} is made: {usd(row['limit_microusd'])} a {row['period']} for {_whose(row)}.")
-    note(row["note"])
 
 
 def _list(data: Path = DATA, as_json: bool = AS_JSON) -> None:
@@ -82,9 +81,8 @@ def _show(budget: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> No
     facts(
         [("name", row["name"]), ("whose", _whose(row)), ("period", row["period"]),
          ("limit", usd(row["limit_microusd"])), ("spent", usd(row["spent_microusd"])), ("enforced", row["enforced"]),
-         ("made", f"{day(row['created_at'])} by {row['created_by']}"), ("id", row["id"])]
+         ("made", " by ".join(part for part in (day(row["created_at"]), row["created_by"]) if part)), ("id", row["id"])]
     )  # fmt: skip
-    note(row["note"])
 
 
 def _delete(budget: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> None:

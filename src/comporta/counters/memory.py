@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from comporta.counters.base import KEPT_AFTER_S, WINDOW_S, Give, Level, Spent, Take, Taken, Window
+from comporta.counters.base import KEPT_AFTER_S, WINDOW_S, Give, Level, Refusal, Spent, Take, Taken, Window
 
 _SWEEP_EVERY_S = 60.0
 
@@ -89,23 +89,23 @@ class Memory:
                 return Taken("lease", index, levels=self._levels(asked, now_s))
         held = True
         if asked.money:
-            refused, held = self._check_money(asked)
+            refused, index, held = self._check_money(asked)
             if refused is not None:
-                return refused
+                return Taken(refused, index, levels=self._levels(asked, now_s))
         return self._count(asked, minutes, second, held, now_s)
 
-    def _check_money(self, asked: Take) -> tuple[Taken | None, bool]:
+    def _check_money(self, asked: Take) -> tuple[Refusal | None, int, bool]:
         fits = True
         for index, money in enumerate(asked.money):
             purse = self._purses.get(money.key)
             if purse is None:
-                return Taken("unknown", index), False
+                return "unknown", index, False
             others = purse.spent + purse.held - purse.holds.get(asked.id, 0)
             if others + money.amount_microusd > money.limit_microusd or others >= money.limit_microusd:
                 if asked.whole or others >= money.limit_microusd:
-                    return Taken("money", index), False
+                    return "money", index, False
                 fits = False
-        return None, fits
+        return None, 0, fits
 
     def _count(self, asked: Take, minutes: list[_Minute], second: int, held: bool, now_s: float) -> Taken:
         levels = []

@@ -19,7 +19,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from comporta.counters.base import LEASE_S, Give, Level, Refusal, Spent, Take, Taken
 from comporta.counters.memory import Memory
@@ -172,7 +172,9 @@ class Shared:
                     answers = await self._evaluate([operation for operation, _ in batch])
                 except Exception as error:  # whatever it is, those who wait must hear it
                     self._failed(batch, error)
-                    return
+                    if self._resting():
+                        return
+                    continue
                 self._note_back()
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future is not None and not future.done():
@@ -200,19 +202,24 @@ class Shared:
 
     def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Those who wait hear it; what was to be given back is kept for when Redis is there again."""
-        self._rest_until_s = time.monotonic() + _REST_S
-        if not self._out:
+        broken = type(error) is ResponseError
+        if broken:
+            # An operation that the script can't do: what is sent again would fail again, the ledger makes good for it.
+            log.error("counting_failed", operations=len(batch), exc_info=error)
+        else:
+            self._rest_until_s = time.monotonic() + _REST_S
+        if not self._out and not broken:
             self._out = True
             log.warning(
                 "redis_away", reason=type(error).__name__, limits=self.away.limits, budgets=self.away.budgets,
                 exc_info=None if isinstance(error, RedisError | OSError | TimeoutError) else error,
             )  # fmt: skip
-        waiting, self._queue = [*batch, *self._queue], []
+        waiting, self._queue = ([*batch], self._queue) if broken else ([*batch, *self._queue], [])
         for operation, future in waiting:
             if future is not None:
                 if not future.done():
                     future.set_exception(_unavailable())
-            elif operation[0] == "g":
+            elif operation[0] == "g" and not broken:
                 operation[-1] = True
                 self._queue.append((operation, None))
 

@@ -68,7 +68,7 @@ local function purse_of(key)
         for _, id in ipairs(dead) do
             local amount = call('HGET', hash, 'h' .. id)
             if amount then
-                call('HINCRBY', hash, 'held', -tonumber(amount))
+                call('HINCRBY', hash, 'held', 0 - tonumber(amount))
                 call('HDEL', hash, 'h' .. id)
             end
             call('ZREM', set, id)
@@ -149,7 +149,7 @@ local function take(id, asked, leases, money, whole, dropped)
     end
     local code, which, fits = check_money(id, money, whole)
     if code > 0 then
-        return {code, which, 0, 0, 0}
+        return all_levels({code, which, 0, 0, 0}, asked)
     end
     for index, window in ipairs(asked) do
         local found, amount = windows[index], math.min(window[3], window[2])
@@ -188,7 +188,7 @@ local function give(id, corrections, leases, money, again)
         local hash = PREFIX .. 'm:' .. one[1]
         local amount = call('HGET', hash, 'h' .. id)
         if amount then
-            call('HINCRBY', hash, 'held', -tonumber(amount))
+            call('HINCRBY', hash, 'held', 0 - tonumber(amount))
             call('HDEL', hash, 'h' .. id)
             call('ZREM', PREFIX .. 'x:' .. one[1], id)
         end
@@ -228,6 +228,7 @@ local function money(key)
     return {0, tonumber(purse[1]), tonumber(purse[2] or 0)}
 end
 
+-- `0 - n` and never `-n` above: -0 is no integer to Redis.
 local operations = {t = take, g = give, r = renew, l = level, m = money}
 local answers = {}
 for index, asked in ipairs(cjson.decode(ARGV[1])) do

@@ -19,6 +19,9 @@ from comporta.errors import (
 #: `again` the same variant, another `key` of the provider, the `next` variant, or `stop`: asking again is no help.
 Then = Literal["again", "key", "next", "stop"]
 
+#: The code of a limit of ours towards a provider: it says nothing of the provider's health.
+OWN_LIMIT = "provider_limit"
+
 
 class Retry(Struct, frozen=True):
     """How often and with which pauses: exponential with full jitter (the pause is drawn between 0 and its bound)."""
@@ -48,4 +51,8 @@ def then(error: ComportaError) -> Then:
 
 def blames_upstream(error: ComportaError) -> bool:
     """Whether a failure counts against the place it came from: a refused request or key says nothing of its health."""
-    return isinstance(error, UpstreamError) and not isinstance(error, UpstreamRejected | UpstreamCredential)
+    return (
+        isinstance(error, UpstreamError)
+        and not isinstance(error, UpstreamRejected | UpstreamCredential)
+        and error.code != OWN_LIMIT
+    )

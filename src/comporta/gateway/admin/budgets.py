@@ -14,8 +14,6 @@ from comporta.budget.periods import Period, period_of
 from comporta.errors import BadRequest
 from comporta.gateway.admin.shapes import By, Deleted, Id, In, Listing, Out, moment
 
-NOTE = "This budget is kept and its spending counted, but no call is refused on its account yet."
-
 _Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-monthly"])]
 _Value = Annotated[str, Field(min_length=1, max_length=100, examples=["support"])]
 _Limit = Annotated[int, Field(gt=0, le=10**15, examples=[100_000_000])]
@@ -51,9 +49,9 @@ class BudgetOut(Out):
     period: Period
     limit_microusd: int
     spent_microusd: int = Field(description="What the priced calls of the running period came to.")
-    enforced: Literal[False] = Field(False, description="Whether calls are refused once it is used up.")
-    note: str = NOTE
-    created_at: datetime
+    enforced: bool = Field(True, description="Whether calls are refused once it is used up: always.")
+    source: Literal["api", "file"] = Field(description="`file`: it stands in the configuration, and is changed there.")
+    created_at: datetime | None = Field(description="null where it stands in the configuration.")
     created_by: str
 
 
@@ -78,7 +76,7 @@ class _On:
         return Listing(data=[await self._shown(budget) for budget in self._budgets.list()])
 
     async def create(self, body: NewBudget, by: By) -> BudgetOut:
-        """Make a budget. It is recorded and counted; refusing calls on its account comes later, see `enforced`."""
+        """Make a budget. It holds at once, in every worker within a second, for what was spent before too."""
         return await self._shown(await self._budgets.create(**body.model_dump(), by=by))
 
     async def get(self, id: Id) -> BudgetOut:
@@ -99,12 +97,11 @@ class _On:
         return Deleted(deleted=id)
 
     async def _shown(self, budget: Budget) -> BudgetOut:
-        at = moment(budget.created_at_s)
-        assert at is not None, "every budget was made at some time"
+        at = moment(budget.created_at_s or None)
         return BudgetOut(
             id=budget.id, name=budget.name, scope=budget.scope, value=budget.value, period=budget.period,
             limit_microusd=budget.limit_microusd, spent_microusd=await self._spent_now(budget),
-            enforced=False, created_at=at, created_by=budget.created_by,
+            source="api" if budget.created_at_s else "file", created_at=at, created_by=budget.created_by,
         )  # fmt: skip
 
     async def _spent_now(self, budget: Budget) -> int:

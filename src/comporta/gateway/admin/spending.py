@@ -13,6 +13,8 @@ _SUM = sql.SQL(
     " where period >= to_timestamp(%s) and period < to_timestamp(%s) {whose}"
 )
 _WHOSE = sql.SQL("and {} = %s")
+#: The configuration may call a key by its name.
+_WHOSE_KEY = sql.SQL("and key_id in (select %s::text union select id from virtual_key where name = %s)")
 
 
 def spent_from(database: Database) -> Spent:
@@ -22,6 +24,9 @@ def spent_from(database: Database) -> Spent:
         column = _COLUMNS.get(budget.scope)
         whose = _WHOSE.format(sql.Identifier(column)) if column else sql.SQL("")
         values = [begin_s, end_s, *([budget.value] if column else [])]
+        if budget.scope == "key":
+            whose = _WHOSE_KEY
+            values.append(budget.value)
         async with database.connection() as connection:
             row = await (await connection.execute(_SUM.format(whose=whose), values)).fetchone()
         return int(row[0]) if row else 0
