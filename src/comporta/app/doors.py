@@ -29,6 +29,7 @@ from comporta.types import Caller
 def make_server(gate: Gate) -> Server:
     """Put together what a worker answers with."""
     pages = Pages(gate)
+    responses = gate.followups.pages(pages.authenticate)
     answering = Answering(
         pipeline=gate.pipeline,
         authenticate=pages.authenticate,
@@ -50,11 +51,13 @@ def make_server(gate: Gate) -> Server:
             "/": pages.root,
             "/v1/models": pages.models,
             "/v1/models/": pages.model,
+            "/v1/responses/": responses.show,
             "/health/live": pages.live,
             "/health/ready": pages.ready,
             "/metrics": pages.metrics,
             "/metrics/llm": pages.summary,
         },
+        deletions={"/v1/responses/": responses.remove},
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )
 

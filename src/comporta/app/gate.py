@@ -14,6 +14,7 @@ import structlog
 from comporta.app.batch import batch
 from comporta.app.caching import Caching
 from comporta.app.folder import Folder
+from comporta.app.followups import FollowUps
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings
 from comporta.app.metering import Metering
@@ -85,6 +86,9 @@ class Gate:
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = self.caching.figures
+        self.followups = FollowUps(
+            lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
+        )
         self.metering = Metering(
             loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
         )
@@ -196,6 +200,7 @@ class Gate:
             "record": self.telemetry.recorder.stage,
             "limit": self.metering.admission.limit,
             "spend": self.metering.admission.spend,
+            "follow": self.followups.follow.stage,
             "choose": Choose(
                 lambda: self.known,
                 lambda route: self.known.total_s(route),

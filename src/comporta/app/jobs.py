@@ -9,6 +9,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from comporta.cache.postgres import prune
+from comporta.gateway.followups import kept
 from comporta.store.database import Database
 from comporta.telemetry.partitions import ensure_partitions, retain
 
@@ -16,6 +17,7 @@ log = structlog.get_logger("comporta.jobs")
 
 #: procrastinate's tables live in a schema of their own.
 SCHEMA = "comporta_jobs"
+_DAY_S = 86_400.0
 _QUEUE_EXISTS = "SELECT to_regclass('comporta_jobs.procrastinate_jobs') IS NOT NULL"
 _LOCK = "SELECT pg_advisory_lock(hashtext('comporta_jobs_schema'))"
 
@@ -28,12 +30,15 @@ class Keep(Struct, frozen=True):
     hour_days: float
     #: The most that cached answers may take in the database.
     cache_bytes: int = 1 << 30
+    #: How long responses are kept for their follow-ups.
+    responses_days: float = 30
 
     async def out_of(self, database: Database) -> None:
         """Drop what is older."""
         dropped = await retain(database, self.days, minute_days=self.minute_days, hour_days=self.hour_days)
         if dropped:
             log.info("retention.dropped", partitions=dropped)
+        await kept.prune(database, self.responses_days * _DAY_S)
 
 
 def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:

@@ -25,8 +25,9 @@ def main() -> None:
     logs.configure(settings.logging.level, settings.logging.format)
     records = settings.records
     keep = Keep(
-        records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, settings.cache.max_size
-    )
+        records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, settings.cache.max_size,
+        settings.responses.keep / _DAY_S,
+    )  # fmt: skip
     asyncio.run(run(environment["COMPORTA_DATABASE_DSN"], keep))
 
 

@@ -8,6 +8,7 @@ from comporta.budget.settings import BudgetSection, SpendingSection
 from comporta.cache.settings import CacheSection
 from comporta.config.section import Section
 from comporta.counters.settings import CountersSection
+from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
 from comporta.keys.settings import LimitSection
@@ -41,6 +42,9 @@ class Settings(Section):
     spending: SpendingSection = Field(default_factory=lambda: SpendingSection(), description="What holds for budgets.")
     counters: CountersSection = Field(
         default_factory=lambda: CountersSection(), description="Live counters of limits and budgets."
+    )
+    responses: ResponsesSection = Field(
+        default_factory=lambda: ResponsesSection(), description="Responses that their providers don't keep."
     )
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")

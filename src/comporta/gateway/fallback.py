@@ -17,6 +17,7 @@ from comporta.gateway.first import begun
 from comporta.gateway.resume import Resumed, resumable
 from comporta.pipeline import Call, Next, replay
 from comporta.routing.choose import Known, Plan, plan_of
+from comporta.routing.pinned import PINNED, led_back
 from comporta.routing.retry import then
 from comporta.types import Delta, Event, Target, Usage
 
@@ -45,6 +46,9 @@ class Choose:
 
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
+        pinned = call.facts.get(PINNED)
+        if pinned is not None:
+            plan = led_back(plan, pinned, call.model)
         call.target = plan.targets[0]
         total_s = min(self._total_s(call.target.route), call.facts.get(GIVEN_S, math.inf))
         call.facts[DEADLINE] = asyncio.get_running_loop().time() + total_s

@@ -20,7 +20,7 @@ log = structlog.get_logger("comporta.gateway")
 
 
 class Page(Struct, frozen=True):
-    """What a small GET answers."""
+    """What a small GET or DELETE answers."""
 
     body: bytes
     content_type: str = "application/json"
@@ -28,7 +28,7 @@ class Page(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """What a small GET may look at: the rest of the path after its prefix, the query and the headers."""
+    """What a small page may look at: the rest of the path after its prefix, the query and the headers."""
 
     rest: str
     query: dict[str, str]
@@ -44,7 +44,8 @@ Mount = Callable[[Any, Any], Awaitable[None]]
 class Server:
     """Routes by exact path, then by prefix. `doors` answer POST; `pages` answer GET; `mounts` answer everything below.
 
-    `pages` keys ending in `/` match every path below them, but for `/` itself.
+    `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
+    answer DELETE.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Server:
         doors: tuple[Door, ...],
         pages: Mapping[str, PageOf],
         mounts: Mapping[str, Mount],
+        deletions: Mapping[str, PageOf] | None = None,
     ) -> None:
         self._answering = answering
         self._doors = {door.path: door for door in doors}
         self._pages = {path: page for path, page in pages.items() if path == "/" or not path.endswith("/")}
         self._below = {path: page for path, page in pages.items() if path not in self._pages}
+        self._deletions = deletions or {}
         self._mounts = mounts
 
     async def __call__(self, scope: Any, proto: Any) -> None:
@@ -78,8 +81,13 @@ class Server:
                 await mount(scope, proto)
                 return
         page, rest = self._page(path)
+        remove, below = _below(self._deletions, path)
+        if remove is not None and scope.method == "DELETE":
+            await _show(remove, below, scope, proto)
+            return
         if page is None or scope.method not in ("GET", "HEAD"):
-            allowed = "POST" if door is not None else "GET" if page is not None else None
+            read = "GET, DELETE" if remove is not None else "GET"
+            allowed = "POST" if door is not None else read if page is not None else None
             _wrong_path(scope, proto, allowed)
             return
         await _show(page, rest, scope, proto)
@@ -88,10 +96,15 @@ class Server:
         page = self._pages.get(path)
         if page is not None:
             return page, ""
-        for prefix, below in self._below.items():
-            if path.startswith(prefix):
-                return below, path[len(prefix) :]
-        return None, ""
+        return _below(self._below, path)
+
+
+def _below(pages: Mapping[str, PageOf], path: str) -> tuple[PageOf | None, str]:
+    """The page whose prefix a path has, and the rest of the path."""
+    for prefix, page in pages.items():
+        if path.startswith(prefix):
+            return page, path[len(prefix) :]
+    return None, ""
 
 
 def _wrong_path(scope: Any, proto: Any, allowed: str | None) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from comporta.errors import ComportaError
 from comporta.gateway.doors.responses_items import Item, Items
 from comporta.gateway.doors.responses_reading import NAME
-from comporta.gateway.doors.responses_writing import PREFIX, begun, ended
+from comporta.gateway.doors.responses_writing import PREFIX, STORED, begun, ended
 from comporta.gateway.doors.writing import (
     cost_usd,
     encode,
@@ -53,7 +53,7 @@ class ResponseStream:
     """
 
     __slots__ = (
-        "_body", "_call", "_carried", "_finish", "_held", "_id", "_items", "_model", "_passed", "_usage",
+        "_body", "_call", "_carried", "_finish", "_held", "_id", "_items", "_model", "_passed", "_usage", "body",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -69,6 +69,8 @@ class ResponseStream:
         self._carried: dict[int, int] = {}
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+        #: The whole response, once it was written anew to its end.
+        self.body: JSON = {}
 
     def event(self, event: Event) -> bytes:
         raw, name = event.raw, event.name
@@ -92,10 +94,12 @@ class ResponseStream:
         incomplete = self._finish in ("length", "content_filter")
         items.close("incomplete" if incomplete else "completed")
         body = ended(self._body or {}, items.output(), self._finish, self._usage or self._call.usage)
+        body["store"] = self._call.facts.get(STORED, body.get("store", False))
         cost = cost_usd(self._call)
         if cost is not None and body["usage"] is not None:
             body["usage"]["cost"] = cost
         items.send("response.incomplete" if incomplete else "response.completed", response=body)
+        self.body = body
         return opening + items.taken()
 
     def error(self, error: ComportaError) -> bytes:

@@ -10,6 +10,8 @@ from comporta.pipeline import Call
 from comporta.types import JSON, Choice, Finish, Reply, Usage
 
 PREFIX = "resp_"
+#: Facts of a call: the body as its client sent it, and whether the response can be followed up by its id.
+ASKED, STORED = "responses.asked", "responses.stored"
 
 #: Fields of the request that a response repeats, with what stands there when the client sent none.
 _REPEATED: dict[str, Any] = {
@@ -33,15 +35,20 @@ def response(call: Call, reply: Reply) -> bytes:
     """A whole response; the upstream's own bytes where they are in this wire."""
     if reply.raw is not None and reply.wire == NAME:
         return reply.raw
+    return encode(whole_response(call, reply))
+
+
+def whole_response(call: Call, reply: Reply) -> JSON:
+    """A response written anew."""
     identity = kept_id(PREFIX, call, reply.id)
     body = begun(call, identity, model_of(call, reply.model))
     choice = reply.choices[0] if reply.choices else Choice(0)
-    return encode(ended(body, _output(choice, identity, native=identity == reply.id), choice.finish, reply.usage))
+    return ended(body, _output(choice, identity, native=identity == reply.id), choice.finish, reply.usage)
 
 
 def begun(call: Call, identity: str, model: str) -> JSON:
-    """A response before it says anything. It is not kept here, so `store` says so."""
-    asked = call.input.raw if call.input.wire == NAME and call.input.raw is not None else {}
+    """A response before it says anything. `store` tells whether it can be followed up, whatever was asked."""
+    asked: JSON = call.facts.get(ASKED) or (call.input.raw if call.input.wire == NAME else None) or {}
     body: JSON = {
         "id": identity,
         "object": "response",
@@ -52,7 +59,7 @@ def begun(call: Call, identity: str, model: str) -> JSON:
         "incomplete_details": None,
         "model": model,
         "output": [],
-        "store": False,
+        "store": call.facts.get(STORED, False),
         "usage": None,
     }
     for name, absent in _REPEATED.items():
