@@ -53,6 +53,7 @@ class Attempt:
         try:
             events = await self._ask(call, reached, span)
         except BaseException as error:
+            _conceal(error, reached.endpoint.secret)
             call.close_span(span, error)
             raise
         call.span_depth = span.depth
@@ -79,10 +80,10 @@ class Attempt:
         except UpstreamTimeout as error:
             raise _which(error, limits, headers_s) from None
         if response.status >= 300:
-            raise _without(await _fault(wire, response), reached.endpoint.secret)
+            raise await _fault(wire, response)
         if query.stream and not _is_json(response):
             decoder = wire.decoder(query)
-            return UpstreamEvents(response, decoder, limits, started_s, call, span)
+            return UpstreamEvents(response, decoder, limits, started_s, call, span, reached.endpoint.secret)
         body = await _whole(response, limits.total_s - (clock() - started_s))
         return One(wire.reply(query, body), call, span)
 
@@ -122,12 +123,11 @@ async def _fault(wire: Wire, response: Response) -> ComportaError:
     return wire.fault(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
 
 
-def _without(error: ComportaError, secret: str | None) -> ComportaError:
-    """The error, its message free of the key we sent: some providers quote it back."""
-    if secret and secret in error.message:
+def _conceal(error: BaseException, secret: str | None) -> None:
+    """Take the key we sent out of an error's message: some providers quote it back, inside a 200 too."""
+    if secret and isinstance(error, ComportaError) and secret in error.message:
         error.message = error.message.replace(secret, "***")
         error.args = (error.message,)
-    return error
 
 
 async def _whole_fault(response: Response) -> bytes:
@@ -234,12 +234,14 @@ class Limit:
 class UpstreamEvents(_Events):
     """A streamed answer: bytes in, events out; closing it aborts the upstream request unless it was read to its end."""
 
-    __slots__ = ("_decoder", "_ended", "_finished", "_last", "_limit", "_ready", "_response")
+    __slots__ = ("_decoder", "_ended", "_finished", "_last", "_limit", "_ready", "_response", "_secret")
 
     def __init__(
-        self, response: Response, decoder: Decoder, limits: TimeLimits, started_s: float, call: Call, span: Span
-    ) -> None:
+        self, response: Response, decoder: Decoder, limits: TimeLimits, started_s: float, call: Call, span: Span,
+        secret: str | None,
+    ) -> None:  # fmt: skip
         super().__init__(call, span)
+        self._secret = secret
         self._response = response
         self._decoder = decoder
         self._limit = Limit(limits, started_s, response.fail)
@@ -259,6 +261,7 @@ class UpstreamEvents(_Events):
                 await self._more()
             except BaseException as error:
                 if not isinstance(error, StopAsyncIteration):
+                    _conceal(error, self._secret)
                     self._close(error)
                 raise
         event = ready.pop()
