@@ -122,8 +122,11 @@ class Answering:
 
 async def _finish(call: Call, error: ComportaError | None = None) -> None:
     """Close the layers and run the endings: the record is written before the answer's last byte goes out."""
-    await call.close_events()
-    call.end(error)
+    try:
+        await call.close_events()
+    finally:
+        # A second cancellation, or a layer that fails to close, must not leave a call without its record.
+        call.end(error)
 
 
 async def _forward(events: AsyncIterator[Event], writer: Stream, out: Outgoing) -> None:
