@@ -241,7 +241,8 @@ def litellm(folder: Path, upstream: int) -> Gateway:
         "--num_workers", "1", "--run_granian",
     ]  # fmt: skip
     process = Started(argv, GATEWAY_CORE, folder, "litellm", _LITELLM_ENV)
-    note = f"{LITELLM.version('litellm')}, one worker on granian, no database, no callbacks, no logs"
+    version = LITELLM.version("litellm")
+    note = f"{version}, one worker on granian (uvicorn is no faster), no database, no callbacks, no logs"
     return _ready(Gateway("litellm", port, process, key="sk-bench-master", note=note), 90)
 
 

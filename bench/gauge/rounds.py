@@ -40,7 +40,7 @@ class Plan(Struct, frozen=True):
         return self.rounds * (gateways * each - 1)
 
 
-QUICK = Plan(rounds=3, plain_s=1.5, streams_s=1.2, one_s=0.8, half_s=1.0, paced_s=0.0, memory_calls=20_000)
+QUICK = Plan(rounds=3, plain_s=1.2, streams_s=1.0, one_s=0.6, half_s=0.8, paced_s=0.0, memory_calls=10_000)
 FULL = Plan(rounds=5, plain_s=5.0, streams_s=4.0, one_s=3.0, half_s=4.0, paced_s=4.0, memory_calls=500_000)
 
 
