@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -75,10 +76,12 @@ class Lazy:
     def __init__(self, make: Callable[[], Awaitable[AsgiMount]]) -> None:
         self._make = make
         self._mount: AsgiMount | None = None
+        self._making = asyncio.Lock()
 
     async def __call__(self, scope: Any, proto: Any) -> None:
         if self._mount is None:
-            self._mount = await self._make()
+            async with self._making:
+                self._mount = self._mount or await self._make()
         await self._mount(scope, proto)
 
 

@@ -16,7 +16,7 @@ from comporta.app.caching import Caching
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
 from comporta.app.ollama import ollama_models
 from comporta.app.settings import Settings
@@ -80,6 +80,8 @@ class Gate:
             proxy=settings.outgoing.proxy, ca_file=str(settings.outgoing.ca_file or "") or None
         )
         self.loaded = loaded
+        #: What this process started on.
+        self._begun = loaded
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.known: Known = self._build(loaded)
         self.health = Health(time.monotonic, _breaker(settings))
@@ -155,6 +157,8 @@ class Gate:
 
         Calls on their way finish on what they began with.
         """
+        if parts := waiting(self._begun, loaded):
+            log.warning("config.needs_restart", changed=parts)
         self._swap(loaded)
         self.telemetry.take(loaded.value)
         self.metering.take(loaded)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import procrastinate
+import procrastinate.exceptions
 import psycopg
 import structlog
 from msgspec import Struct
 from psycopg import sql
 
 from comporta.cache.postgres import prune
+from comporta.errors import Unavailable
 from comporta.gateway.followups import kept
 from comporta.store.database import Database
 from comporta.telemetry.partitions import ensure_partitions, retain
@@ -20,6 +24,10 @@ SCHEMA = "comporta_jobs"
 _DAY_S = 86_400.0
 _QUEUE_EXISTS = "SELECT to_regclass('comporta_jobs.procrastinate_jobs') IS NOT NULL"
 _LOCK = "SELECT pg_advisory_lock(hashtext('comporta_jobs_schema'))"
+
+
+#: How long a database that is away is left alone before it is tried again.
+_AWAY_PAUSE_S = 3.0
 
 
 class Keep(Struct, frozen=True):
@@ -89,9 +97,18 @@ async def prepare_queue(dsn: str) -> None:
 
 async def run(dsn: str, keep: Keep) -> None:
     """Work until SIGTERM; a database that is away is waited for."""
-    database = Database(dsn)
-    await database.open()
-    try:
+    while True:
+        try:
+            await _work(dsn, keep)
+            return
+        except (Unavailable, psycopg.OperationalError, procrastinate.exceptions.ConnectorException) as error:
+            log.warning("jobs.database_away", kind=type(error).__name__, retry_in_s=_AWAY_PAUSE_S)
+            await asyncio.sleep(_AWAY_PAUSE_S)
+
+
+async def _work(dsn: str, keep: Keep) -> None:
+    async with Database(dsn) as database:
+        await database.wait_ready()
         await ensure_partitions(database)
         await keep.out_of(database)
         await prepare_queue(dsn)
@@ -101,5 +118,3 @@ async def run(dsn: str, keep: Keep) -> None:
                 fetch_job_polling_interval=60, abort_job_polling_interval=60, delete_jobs="successful",
                 shutdown_graceful_timeout=8,
             )  # fmt: skip
-    finally:
-        await database.close()

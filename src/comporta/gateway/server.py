@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,7 +10,7 @@ from urllib.parse import parse_qsl
 import structlog
 from msgspec import Struct
 
-from comporta.errors import BadRequest, ComportaError, NotFound
+from comporta.errors import BadRequest, ComportaError, NotFound, Unavailable
 from comporta.gateway.answering import Answering
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.listing import error as in_envelope
@@ -17,6 +18,10 @@ from comporta.gateway.reading import request_id_of
 from comporta.pipeline import new_id
 
 log = structlog.get_logger("comporta.gateway")
+
+
+#: A page may ask a database that neither answers nor is away (frozen, out of disk).
+_PAGE_LIMIT_S = 20.0
 
 
 class Page(Struct, frozen=True):
@@ -123,7 +128,11 @@ def _printable(path: str) -> str:
 async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
     request_id = request_id_of(scope.headers) or new_id()
     try:
-        shown = await page(Asked(rest, _query(scope.query_string), scope.headers))
+        async with asyncio.timeout(_PAGE_LIMIT_S):
+            shown = await page(Asked(rest, _query(scope.query_string), scope.headers))
+    except TimeoutError:
+        told = f"No answer within {_PAGE_LIMIT_S:g} s: does PostgreSQL respond? See `comporta doctor`."
+        _send_error(scope, proto, Unavailable(told, code="database_unavailable"), request_id)
     except ComportaError as error:
         _send_error(scope, proto, error, request_id)
     except Exception as error:
