@@ -204,6 +204,27 @@ def test_what_a_foreign_door_cannot_do_without_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("prompt", ["One.", "Two."]), ("prompt", [1, 2, 3]), ("suffix", "The end."), ("best_of", 3)]
+)
+def test_what_only_text_completions_can_say_is_refused_by_a_provider_without_them(name: str, value: Any) -> None:
+    """WIRE 12: several prompts to a chat model would otherwise be answered as one, or none."""
+    with pytest.raises(Unsupported) as caught:
+        request_of(Input(messages=ASK, extra={name: value}, wire="openai.completions"))
+    assert caught.value.param == name
+    harmless = request_of(Input(messages=ASK, extra={"best_of": 1, "suffix": ""}, wire="openai.completions"))
+    assert not {"best_of", "suffix"} & msgspec.json.decode(harmless.body).keys()
+
+
+@pytest.mark.parametrize("capabilities", [(), ("reasoning",), ("tools",)])
+def test_thinking_that_is_switched_off_is_never_a_little_thinking(capabilities: tuple[str, ...]) -> None:
+    """Anthropic's `thinking: disabled`; a model that is known not to think loses nothing by it."""
+    given = Input(messages=ASK, wire="anthropic.messages", reasoning_budget=0)
+    request = request_of(given, capabilities=capabilities)
+    assert "reasoning_effort" not in msgspec.json.decode(request.body)
+    assert request.dropped == (() if capabilities == ("tools",) else ("reasoning_budget",))
+
+
+@pytest.mark.parametrize(
     ("capabilities", "given", "sent", "dropped"),
     [
         (("reasoning",), {"reasoning_budget": 1024}, "low", ()),

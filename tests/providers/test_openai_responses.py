@@ -186,3 +186,22 @@ def test_any_cut_of_a_streams_bytes_gives_the_same_events(places: list[int]) -> 
         return [event for a, b in pairs for event in decoder.feed(STREAM[a:b])] + decoder.end()
 
     assert fed([0, *sorted(places), len(STREAM)]) == fed([0, len(STREAM)])
+
+
+def test_thinking_of_another_provider_s_model_is_left_out_and_its_own_goes_along() -> None:
+    """WIRE 27: OpenAI refuses what it did not seal itself."""
+    own = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
+    foreign = [
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "signature:Eq"},
+        {"type": "reasoning", "summary": [], "encrypted_content": "sealed:x"},
+        {"type": "reasoning", "id": f"rs_{'0a' * 16}_0", "summary": [{"type": "summary_text", "text": "Hm."}]},
+    ]
+    said = {"role": "user", "content": "Go on."}
+
+    def sent(items: Any) -> Any:
+        raw = {"model": "route", "input": items}
+        request = WIRE.encode(query(False, raw), Endpoint("openai", "http://x/v1", "k"))
+        return msgspec.json.decode(request.body)["input"]
+
+    assert sent([foreign[0], own, *foreign[1:], said]) == [own, said]
+    assert sent([own, said]) == [own, said]

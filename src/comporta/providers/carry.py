@@ -19,7 +19,7 @@ GEMINI_SIGNATURE = "gemini:"
 #: Fields that change what the answer is: to leave them out would be a lie (WIRE 12). Those with a canonical name stand
 #: among the further fields where their value is of a kind that only one wire knows.
 _BINDING = frozenset(
-    {"background", "container", "conversation", "echo", "mcp_servers", "previous_response_id", "prompt",
+    {"background", "best_of", "container", "conversation", "echo", "mcp_servers", "previous_response_id", "prompt",
      "response_format", "suffix", "tool_choice", "web_search_options"}
 )  # fmt: skip
 
@@ -138,7 +138,7 @@ def texts_of(wire: str, input: Input) -> list[str]:
 
 def leave_out(wire: str, name: str, value: Any, dropped: list[str]) -> None:
     """Note a field that this wire has no place for. Raises Unsupported where the answer would be another without it."""
-    if name in _BINDING and value not in (None, False):
+    if name in _BINDING and value and (name, value) != ("best_of", 1):
         raise no_field(wire, name)
     if value is not None:
         dropped.append(name)

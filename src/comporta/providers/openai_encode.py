@@ -134,6 +134,11 @@ def _hint(body: JSON, query: Query, options: JSON, dropped: list[str], own: bool
         else:
             dropped.append("top_k")
     effort = given.reasoning_effort
+    if effort is None and given.reasoning_budget == 0:
+        # No word stops every model: some refuse `none`, and to those that know it that is the default.
+        if not query.capabilities or "reasoning" in query.capabilities:
+            dropped.append("reasoning_budget")
+        return
     if effort is None and given.reasoning_budget is not None:
         effort = next((word for most, word in _EFFORTS if given.reasoning_budget <= most), "high")
     if effort is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +19,11 @@ from comporta.providers.statuses import UNREADABLE, decoded
 from comporta.types import JSON, Delta, Event, Finish, ToolDelta
 
 NAME: Final = "openai.responses"
+#: What stands before another provider's signature or sealed thinking, where OpenAI's own encrypted thinking goes.
+SIGNATURE: Final = "signature:"
+SEALED: Final = "sealed:"
+#: An id that the gate gave to an item itself: it holds the id of the call.
+_OWN_ID: Final = re.compile(r"rs_[0-9a-f]{32}_\d+\Z")
 _LAST: Final = Event(wire=NAME, last=True)
 _ARGUMENTS: Final = frozenset({"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"})
 _TOOLS: Final = frozenset({"function_call", "custom_tool_call"})
@@ -80,12 +86,25 @@ _decode_response = msgspec.json.Decoder(Response).decode
 
 def body_of(query: Query, raw: JSON) -> JSON:
     body = {**raw, "model": query.model}
+    items = raw.get("input")
+    if isinstance(items, list) and any(_is_foreign(item) for item in items):
+        body["input"] = [item for item in items if not _is_foreign(item)]
     body.pop("stream", None)
     if query.stream:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
     return body
+
+
+def _is_foreign(item: Any) -> bool:
+    """Whether an item is thinking of another provider's model, which this one can't read and refuses."""
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    seal, identity = item.get("encrypted_content"), item.get("id")
+    if isinstance(seal, str):
+        return seal.startswith((SIGNATURE, SEALED))
+    return isinstance(identity, str) and _OWN_ID.match(identity) is not None
 
 
 class ResponsesDecoder(SseDecoder):

@@ -8,6 +8,7 @@ from typing import Any
 from comporta.errors import BadRequest
 from comporta.gateway.doors.chat_reading import function, json_schema
 from comporta.gateway.doors.reading import array, field, file_of, image_at, missing, obj, option, text, word, wrong
+from comporta.providers.openai_responses import SEALED, SIGNATURE
 from comporta.types import (
     JSON,
     Audio,
@@ -26,8 +27,6 @@ from comporta.types import (
 )
 
 NAME = "openai.responses"
-#: What stands before another provider's signature or sealed thinking, where OpenAI's own encrypted thinking goes.
-SIGNATURE, SEALED = "signature:", "sealed:"
 
 _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "system", "assistant": "assistant"}
 

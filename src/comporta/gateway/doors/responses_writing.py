@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from comporta.gateway.doors.responses_reading import NAME, SEALED, SIGNATURE
+from comporta.gateway.doors.responses_reading import NAME
 from comporta.gateway.doors.writing import encode, kept_id, model_of
 from comporta.pipeline import Call
+from comporta.providers.openai_responses import SEALED, SIGNATURE
 from comporta.types import JSON, Choice, Finish, Reply, Usage
 
 PREFIX = "resp_"

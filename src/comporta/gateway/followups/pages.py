@@ -25,7 +25,7 @@ from comporta.types import JSON, Caller
 
 _ITEMS = "/input_items"
 _CONNECT_S = 5.0
-_TOTAL_S = 30.0
+_TOTAL_S = 15.0
 _MOST_LISTED = 100
 
 
