@@ -246,7 +246,7 @@ def test_wire_12_fields_that_make_another_answer_are_refused_where_they_mean_not
         ("/v1/completions", "echo", True), ("/v1/completions", "prompt", ["one", "two"]),
     )  # fmt: skip
     for path, field, value in asked:
-        body = {"model": f"{provider}/w12b", **{"/v1/responses": {"input": "Hello"}}.get(path, {})}
+        body: dict[str, Any] = {"model": f"{provider}/w12b", **{"/v1/responses": {"input": "Hello"}}.get(path, {})}
         body |= {"messages": HELLO} if path.startswith("/v1/chat") else {}
         body |= {"prompt": "Hello"} if path == "/v1/completions" else {}
         answer = post(gate, {**body, field: value}, path)
