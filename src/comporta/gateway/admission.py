@@ -200,12 +200,15 @@ def money_of(purses: list[Purse], amount: int) -> tuple[Money, ...]:
 
 async def taking(counters: Counters, known: Purses, take: Take, asked: Asked, purses: list[Purse]) -> Taken:
     """Take, after waiting for room where the limit that has none says so, and for the ledger where it must be asked."""
+    taken = await counters.take(take)
+    if taken.refused is None:
+        return taken
     clock = asyncio.get_running_loop().time
     begun_s, look_s = clock(), _LOOK_S[0]
     while True:
-        taken = await counters.take(take)
         if taken.refused == "unknown":
             await known.learn(purses)
+            taken = await counters.take(take)
             continue
         if taken.refused not in ("window", "lease"):
             return taken
@@ -214,6 +217,7 @@ async def taking(counters: Counters, known: Purses, take: Take, asked: Asked, pu
             return taken
         await asyncio.sleep(pause_s)
         look_s = min(look_s * 2, _LOOK_S[1])
+        taken = await counters.take(take)
 
 
 def _rule(asked: Asked, taken: Taken) -> Rule:
@@ -243,18 +247,16 @@ def used_up(purse: Purse) -> BudgetExceeded:
 
 def headers(rules: Sequence[Rule], taken: Taken) -> list[tuple[str, str]]:
     """`x-ratelimit-…` of the limit that has least left, of either kind (WIRE 15)."""
+    least: dict[str, tuple[int, int, float]] = {}
+    for rule, level in zip(rules, taken.levels, strict=False):
+        left = (rule.limit - level.total, rule.limit, level.reset_s)
+        if rule.kind not in least or left < least[rule.kind]:
+            least[rule.kind] = left
     found: list[tuple[str, str]] = []
-    for kind in ("requests", "tokens"):
-        left = [
-            (rule.limit - level.total, rule.limit, level.reset_s)
-            for rule, level in zip(rules, taken.levels, strict=False)
-            if rule.kind == kind
+    for kind, (remaining, limit, reset_s) in least.items():
+        found += [
+            (f"x-ratelimit-limit-{kind}", str(limit)),
+            (f"x-ratelimit-remaining-{kind}", str(max(remaining, 0))),
+            (f"x-ratelimit-reset-{kind}", f"{math.ceil(reset_s)}s"),
         ]
-        if left:
-            remaining, limit, reset_s = min(left)
-            found += [
-                (f"x-ratelimit-limit-{kind}", str(limit)),
-                (f"x-ratelimit-remaining-{kind}", str(max(remaining, 0))),
-                (f"x-ratelimit-reset-{kind}", f"{math.ceil(reset_s)}s"),
-            ]
     return found
