@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _INSTALLS: dict[str, Callable[[], None]] = {"litellm": LITELLM.install, "tensorz
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 where an answer was wrong, a record missing or the memory grew."""
     options = _options(argv)
+    # So that what was started is ended then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(width=None if sys.stdout.isatty() else 120)
     plan = QUICK if options.quick else FULL
     folder = Path(tempfile.mkdtemp(prefix="bench-"))

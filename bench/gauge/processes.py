@@ -133,12 +133,14 @@ def pin_postgres(pid: int, core: int) -> None:
 
 
 def wait_for(ready: Callable[[], bool], process: Started, within_s: float) -> None:
-    """Raises RuntimeError, with the end of what it said, for a process that ends or does not get ready."""
+    """Raises RuntimeError, with the end of what it said, for a process that ends or does not get ready; it is ended."""
     until_s = time.monotonic() + within_s
     while time.monotonic() < until_s:
         if not process.running:
+            process.stop()
             raise RuntimeError(f"{process.name} ended at its start: {process.said()}")
         if ready():
             return
         time.sleep(0.1)
+    process.stop()
     raise RuntimeError(f"{process.name} was not ready within {within_s:g} s: {process.said()}")
