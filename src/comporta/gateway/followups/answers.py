@@ -91,7 +91,7 @@ class Native:
 class Translated:
     """An answer in another provider's words, which the gate alone can keep."""
 
-    __slots__ = ("_call", "_gathered", "_id", "_seals", "_writer")
+    __slots__ = ("_call", "_gathered", "_id", "_run", "_seals", "_writer")
 
     def __init__(self, call: Call, *, keep: bool) -> None:
         self._call = call
@@ -100,14 +100,20 @@ class Translated:
         #: What is kept is what the client got: written the same way.
         self._writer = ResponseStream(call) if keep and call.stream else None
         self._gathered = Gathered() if keep and not call.stream else None
+        #: Pieces of text that wait to be written as one: most events bring nothing else.
+        self._run: list[str] = []
 
     def add(self, event: Event) -> None:
         if self._id is None:
             self._id = kept_id(PREFIX, self._call, event.id)
+        elif self._writer is not None and _is_text(event):
+            self._run.append(event.deltas[0].text)
+            return
         for delta in event.deltas:
             if delta.encrypted or delta.signature:
                 self._seals.append(_seal(delta))
         if self._writer is not None:
+            self._write_run(self._writer)
             self._writer.event(event)
         elif self._gathered is not None:
             self._gathered.add(event)
@@ -118,6 +124,7 @@ class Translated:
     def response(self) -> JSON:
         """The whole response as the client gets it."""
         if self._writer is not None:
+            self._write_run(self._writer)
             self._writer.end()
             body = self._writer.body
         else:
@@ -125,6 +132,22 @@ class Translated:
             body = whole_response(self._call, self._gathered.reply())
         self._id = body["id"]
         return body
+
+    def _write_run(self, writer: ResponseStream) -> None:
+        if self._run:
+            writer.event(Event((Delta(text="".join(self._run)),)))
+            self._run.clear()
+
+
+def _is_text(event: Event) -> bool:
+    """Whether an event is a piece of text and nothing more."""
+    if len(event.deltas) != 1 or event.usage is not None:
+        return False
+    delta = event.deltas[0]
+    return bool(delta.text) and not (
+        delta.finish or delta.logprobs or delta.extra or delta.tools or delta.reasoning or delta.refusal or delta.index
+        or delta.signature or delta.encrypted
+    )  # fmt: skip
 
 
 def _seal(delta: Delta) -> str:
