@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -65,15 +66,21 @@ class Postgres:
         return self.dsn_of(name)
 
     def drop_database(self, dsn: str) -> None:
-        """Drop it, whoever is still connected."""
+        """Drop it, whoever is still connected.
+
+        A connection that was given up in the middle of its start can't be ended by anybody for a minute: such a
+        database is left to the server's own end.
+        """
         name = str(psycopg.conninfo.conninfo_to_dict(dsn)["dbname"])
-        self._execute("drop database if exists {} with (force)", name)
+        with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.ObjectInUse):
+            self._execute("drop database if exists {} with (force)", name, limit_s=5)
 
     def dsn_of(self, database: str) -> str:
         return make_conninfo(self.dsn, dbname=database)
 
-    def _execute(self, statement: str, *names: str) -> None:
+    def _execute(self, statement: str, *names: str, limit_s: int = 60) -> None:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(f"set statement_timeout = '{limit_s}s'")
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
