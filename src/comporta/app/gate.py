@@ -18,7 +18,7 @@ from comporta.app.followups import FollowUps
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
-from comporta.app.ollama import ollama_models
+from comporta.app.ollama import ollamas
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
@@ -109,10 +109,7 @@ class Gate:
     async def open(self) -> None:
         """Load what lies in the database and start what runs beside the calls."""
         await self.database.open()
-        ollama = await ollama_models(self.loaded.environment)
-        if ollama is not None:
-            rows = (*self.found.rows, "ollama") if "ollama" not in self.found.rows else self.found.rows
-            self.found = Found(rows=rows, ollama=ollama)
+        self.found = await self._find(self.loaded)
         await self.keys.load()
         await self.budgets.load()
         await self.registered.load()
@@ -123,7 +120,8 @@ class Gate:
             (self.registered.topic, self.registered.load),
         ):
             self._changes.subscribe(topic, load)
-        if self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
+        if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
+            # Where providers are configured hardly anybody asks it, and every start would pay for its warmth.
             self._run(self._speakers.warm())
         self._run(self._changes.run())
         await self._rebuild_counters()
@@ -159,6 +157,7 @@ class Gate:
         """
         if parts := waiting(self._begun, loaded):
             log.warning("config.needs_restart", changed=parts)
+        self.found = await self._find(loaded)
         self._swap(loaded)
         self.telemetry.take(loaded.value)
         self.metering.take(loaded)
@@ -174,6 +173,12 @@ class Gate:
 
     async def _drain(self) -> None:
         await self.telemetry.shipper.drain(_DRAIN_S)
+
+    async def _find(self, loaded: Loaded[Settings]) -> Found:
+        """What is there without being configured: what the environment has keys for, and Ollama."""
+        rows = tuple(row.name for row in detect(loaded.environment))
+        ollama = await ollamas(loaded.value, loaded.environment)
+        return Found(rows=(*rows, *(name for name in ollama if name not in rows)), ollama=ollama)
 
     async def _accept(self, loaded: Loaded[Settings]) -> None:
         self._build(loaded)

@@ -125,8 +125,8 @@ class Found(Struct, frozen=True):
     """What is there without any configuration."""
 
     rows: tuple[str, ...]
-    #: The models of an Ollama on its usual port; None where there is none.
-    ollama: tuple[str, ...] | None = None
+    #: The models of every Ollama that answered, by the provider's name.
+    ollama: Mapping[str, tuple[str, ...]] = {}
 
 
 def build(
@@ -158,7 +158,7 @@ def build(
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
-        routes[DEFAULT_ROUTE] = _default(providers, found)
+        routes[DEFAULT_ROUTE] = _default(providers)
     return Known(settings, providers, routes, registered)
 
 
@@ -181,7 +181,7 @@ def _provider(
 ) -> Provider:  # fmt: skip
     models = tuple(section.models) or catalogue.names(row.name)
     if row.name == "ollama" and not section.models:
-        models = found.ollama or ()
+        models = found.ollama.get(name, ())
     return Provider(
         name=name,
         row=row,
@@ -331,13 +331,13 @@ def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:
     return f"there is no provider '{name}' under `providers`{did_you_mean(name, providers)}"
 
 
-def _default(providers: Mapping[str, Provider], found: Found) -> Route:
+def _default(providers: Mapping[str, Provider]) -> Route:
     """Where `model: default` leads when no route has that name: the first provider with a key, else offline."""
     for name, provider in providers.items():
         if provider.row.default_model and provider.credentials.pick() is not None:
             return _plain(DEFAULT_ROUTE, name, provider.row.default_model)
-        if provider.row.name == "ollama" and found.ollama:
-            return _plain(DEFAULT_ROUTE, name, found.ollama[0])
+        if provider.row.name == "ollama" and provider.models:
+            return _plain(DEFAULT_ROUTE, name, provider.models[0])
     return _plain(DEFAULT_ROUTE, "offline", OFFLINE_MODEL)
 
 
