@@ -12,7 +12,7 @@ serve: install
 install: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check src tests tools

@@ -34,7 +34,7 @@ def test_a_budget_is_made_listed_shown_and_deleted(at_gate: Type) -> None:
     assert "$12.50 a month for team support" in made.out
     assert "$12.50" in at_gate("budget", "list").out
     shown = at_gate("budget", "show", "monthly")
-    assert "enforced  no" in shown.out
+    assert "enforced  yes" in shown.out
     [row] = json.loads(at_gate("budget", "list", "--json").out)
     assert row["limit_microusd"] == 12_500_000
     assert at_gate("budget", "delete", "monthly").code == 0

@@ -67,7 +67,7 @@ class Sample:
         return self.notes_file.read_text().splitlines()
 
     async def noted(self, text: str, times: int = 1) -> bool:
-        for _ in range(300):
+        for _ in range(1500):
             if self.notes().count(text) >= times:
                 return True
             await asyncio.sleep(0.01)

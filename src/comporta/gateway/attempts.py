@@ -84,7 +84,7 @@ class _Run:
                 await call.close_events()
                 self._note(place, error)
                 failed += 1
-                await self._wait(call, error, failed)
+                await self._wait(call, error, failed, place)
                 call.retries += 1
                 last = error
             except BaseException:
@@ -141,12 +141,12 @@ class _Run:
                 if credential.name == place[2] and isinstance(error, UpstreamCredential):
                     self._health.refuse_key(self._provider.name, credential.name, credential.secret)
 
-    async def _wait(self, call: Call, error: UpstreamError, failed: int) -> None:
+    async def _wait(self, call: Call, error: UpstreamError, failed: int, place: Place) -> None:
         """Wait before the next attempt. Raises `error` where there must be none."""
         step = then(error)
         if step in ("stop", "next"):
             raise error
-        if step == "key" and self._others():
+        if step == "key" and self._others(place):
             # Another key is no burden on the one that was refused: it is asked at once.
             return
         if isinstance(error, UpstreamCredential) or failed >= self._retry.attempts:
@@ -157,9 +157,11 @@ class _Run:
             raise error
         await self._sleep(pause_s)
 
-    def _others(self) -> bool:
+    def _others(self, place: Place) -> bool:
         return self._target.credential is None and any(
-            c.name not in self._given_up and not self._health.key_rests(self._provider.name, c.name, c.secret)
+            c.name != place[2]
+            and c.name not in self._given_up
+            and not self._health.key_rests(self._provider.name, c.name, c.secret)
             for c in self._provider.credentials.all()
         )
 

@@ -138,7 +138,7 @@ def texts_of(wire: str, input: Input) -> list[str]:
 
 def leave_out(wire: str, name: str, value: Any, dropped: list[str]) -> None:
     """Note a field that this wire has no place for. Raises Unsupported where the answer would be another without it."""
-    if name in _BINDING and value and (name, value) != ("best_of", 1):
+    if name in _BINDING and not (value in (None, False, "", []) or (name, value) == ("best_of", 1)):
         raise no_field(wire, name)
     if value is not None:
         dropped.append(name)

@@ -36,7 +36,7 @@ class SseDecoder:
     def feed(self, data: bytes) -> list[Event]:
         if self._error is not None:
             raise self._error
-        return self._read(self._frames.feed(data))
+        return self._read(self._frames.feed(data)) if data else []
 
     def end(self) -> list[Event]:
         if self._error is not None:

@@ -40,7 +40,7 @@ class Reading(Generic[Piece]):
     def feed(self, data: bytes) -> list[Event]:
         if self._error is not None:
             raise self._error
-        return self._read(self._cutter.feed(data))
+        return self._read(self._cutter.feed(data)) if data else []
 
     def end(self) -> list[Event]:
         if self._error is not None:
