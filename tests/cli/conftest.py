@@ -10,6 +10,7 @@ import pytest
 from msgspec import Struct
 
 from comporta.cli.main import main
+from comporta.testing.servers import short_folder
 from support.serving import Served
 
 _CONFIG = """
@@ -33,11 +34,12 @@ Type = Callable[..., Typed]
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    gate = Served(tmp_path_factory.mktemp("cli"), _CONFIG)
-    gate.start()
-    yield gate
-    assert gate.stop() == 0, gate.output
+def served() -> Iterator[Served]:
+    with short_folder() as folder:
+        gate = Served(folder, _CONFIG)
+        gate.start()
+        yield gate
+        assert gate.stop() == 0, gate.output
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from comporta.app.process import PARENT
+
 #: A child that ran for so long had a good start: the next failure is waited for from the beginning again.
 _SETTLED_S = 30.0
 _LONGEST_PAUSE_S = 10.0
@@ -32,10 +34,11 @@ class Child:
     async def keep(self) -> None:
         """Run it, and again whenever it ends by itself, until `stop`."""
         pause_s = 0.2
+        environment = {**self._environment, PARENT: str(os.getpid())}
         while not self._stopping.is_set():
             started_s = time.monotonic()
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self._module, env=dict(self._environment), stdin=asyncio.subprocess.DEVNULL,
+                sys.executable, "-m", self._module, env=environment, stdin=asyncio.subprocess.DEVNULL,
                 process_group=0,
             )  # fmt: skip
             code = await self._process.wait()

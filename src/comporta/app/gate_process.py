@@ -7,7 +7,7 @@ import os
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.server import Server
 
-from comporta.app.process import die_with_parent
+from comporta.app.process import PARENT, die_with_parent
 
 #: granian counts idle keep-alive connections against it, so it is a guard against floods and no limit on calls.
 _BACKPRESSURE = 16384
@@ -16,7 +16,7 @@ _DRAIN_S = 15
 
 def main() -> None:
     """Run until SIGTERM. Reads what `serve` put into the environment."""
-    die_with_parent()
+    die_with_parent(parent=int(os.environ[PARENT]))
     Server(
         "comporta.app.worker:create",
         address=os.environ["COMPORTA_HOST"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import procrastinate
 import procrastinate.exceptions
@@ -28,6 +29,8 @@ _LOCK = "SELECT pg_advisory_lock(hashtext('comporta_jobs_schema'))"
 
 #: How long a database that is away is left alone before it is tried again.
 _AWAY_PAUSE_S = 3.0
+#: How long jobs that run get to finish when the worker is told to end.
+_END_WITHIN_S = 6.0
 
 
 class Keep(Struct, frozen=True):
@@ -96,7 +99,24 @@ async def prepare_queue(dsn: str) -> None:
 
 
 async def run(dsn: str, keep: Keep) -> None:
-    """Work until SIGTERM; a database that is away is waited for."""
+    """Work until SIGTERM or SIGINT; a database that is away is waited for, and keeps nobody from ending."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    working = asyncio.create_task(_keep_working(dsn, keep))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not working.done():
+        working.cancel()
+        # A job that does not hear its cancelling is given to the next worker by the queue.
+        await asyncio.wait({working}, timeout=_END_WITHIN_S)
+        return
+    await working
+
+
+async def _keep_working(dsn: str, keep: Keep) -> None:
     while True:
         try:
             await _work(dsn, keep)
@@ -116,5 +136,5 @@ async def _work(dsn: str, keep: Keep) -> None:
         async with app.open_async():
             await app.run_worker_async(
                 fetch_job_polling_interval=60, abort_job_polling_interval=60, delete_jobs="successful",
-                shutdown_graceful_timeout=8,
+                shutdown_graceful_timeout=_END_WITHIN_S - 1, install_signal_handlers=False,
             )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from comporta.app.folder import Folder
 from comporta.app.jobs import Keep, run
 from comporta.app.loaded import Places, load_settings
-from comporta.app.process import die_with_parent
+from comporta.app.process import PARENT, die_with_parent
 from comporta.telemetry import logs
 
 _DAY_S = 86_400.0
@@ -17,7 +17,7 @@ _DAY_S = 86_400.0
 
 def main() -> None:
     """The process; reads what `serve` put into the environment."""
-    die_with_parent()
+    die_with_parent(parent=int(os.environ[PARENT]))
     environment = os.environ
     folder = Folder(Path(environment["COMPORTA_DATA"]))
     places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
@@ -28,7 +28,10 @@ def main() -> None:
         records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, settings.cache.max_size,
         settings.responses.keep / _DAY_S,
     )  # fmt: skip
-    asyncio.run(run(environment["COMPORTA_DATABASE_DSN"], keep))
+    asyncio.new_event_loop().run_until_complete(run(environment["COMPORTA_DATABASE_DSN"], keep))
+    # Connections that were being made to a database that has gone ignore their cancelling for a minute; all that
+    # counts is done by now, and nothing of ours may outlive the gate.
+    os._exit(0)
 
 
 if __name__ == "__main__":
