@@ -25,7 +25,9 @@ _ELSEWHERE = re.compile(r"[a-z]+:")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _PATH = re.compile(r"`((?:src|tests|docs|tools)/[\w./<>*-]+)`")
 #: Hosts of package registries, and places that are only on the machine where something was written.
-_NOWHERE = re.compile(r"py[p]i[.]org|python[h]osted|npm[j]s|registry\.\w+\.\w+|/work/|/home/\w|/tmp/|/root/", re.IGNORECASE)
+_NOWHERE = re.compile(
+    r"py[p]i[.]org|python[h]osted|npm[j]s|registry\.\w+\.\w+|/work/|/home/\w|/tmp/|/root/", re.IGNORECASE
+)
 
 
 def named(one: Block | Path) -> str:
