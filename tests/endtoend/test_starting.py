@@ -246,7 +246,7 @@ def test_a_reload_reaches_both_workers(pair: tuple[Served, str]) -> None:
     before = gate.config.read_text()
     gate.config.write_text(before.replace("routes:\n", "routes:\n  later: {model: scripted/echo}\n"))
     try:
-        assert until(lambda: statuses(gate, "admin", 12, "later") == [200] * 12, 60)
+        assert until(lambda: statuses(gate, "admin", 12, "later") == [200] * 12)
     finally:
         gate.config.write_text(before)
     assert until(lambda: statuses(gate, "admin", 12, "later") == [404] * 12)

@@ -82,6 +82,9 @@ class Gate:
         self.loaded = loaded
         #: What this process started on.
         self._begun = loaded
+        # Taken now: what changes while the gate opens must not pass for what was read.
+        self._seen = fingerprint(loaded.watched)
+        self._seen_request = fingerprint([folder.reload])
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.known: Known = self._build(loaded)
         self.health = Health(time.monotonic, _breaker(settings))
@@ -131,11 +134,11 @@ class Gate:
 
     def watch(self, places: Places) -> None:
         """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
-        watched = Watched(self.loaded, lambda: load_settings(places, os.environ), log, self._accept)
+        watched = Watched(self.loaded, lambda: load_settings(places, os.environ), log, self._accept, self._seen)
         watched.subscribe(self.take)
         reload = [self.folder.reload]
         self._run(watched.run())
-        self._run(watch(lambda: reload, watched.reload, log, fingerprint(reload)))
+        self._run(watch(lambda: reload, watched.reload, log, self._seen_request))
 
     async def close(self) -> None:
         """Ship what the spool holds (within a few seconds; the rest waits for the next start) and let go."""

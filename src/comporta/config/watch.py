@@ -112,6 +112,7 @@ class Watched(Generic[T]):
         load: Callable[[], Loaded[T]],
         log: Log,
         accept: Callable[[Loaded[T]], Awaitable[None]] | None = None,
+        seen: Fingerprint | None = None,
     ) -> None:
         """`accept` looks at a new configuration as a whole and raises ConfigError where it can't be put in force."""
         self._current = first
@@ -121,7 +122,7 @@ class Watched(Generic[T]):
         self._subscribers: list[Subscriber[T]] = []
         self._requested = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        self._seen = fingerprint(first.watched)
+        self._seen = fingerprint(first.watched) if seen is None else seen
         #: Why the newest files are not in force; None where they are.
         self.refusal: str | None = None
 
