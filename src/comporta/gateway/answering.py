@@ -27,6 +27,8 @@ _SSE = (
     ("cache-control", "no-cache"),
     ("x-accel-buffering", "no"),
 )
+#: Codes of errors after which a connection is of no more use.
+_LEAVING = ("draining", "stopped")
 
 
 class Answering:
@@ -55,18 +57,34 @@ class Answering:
         self._keep_alive_s = keep_alive_s
         #: Calls that are being answered now.
         self.in_flight = 0
+        self._running: set[asyncio.Task[Any] | None] = set()
+        self._cutting = False
 
     async def __call__(self, door: Door, scope: Any, proto: Any) -> None:
         """Answer one request; never raises but for a cancellation from outside."""
         request_id = request_id_of(scope.headers) or new_id()
         self.in_flight += 1
+        task = asyncio.current_task()
+        self._running.add(task)
         try:
             call = await self._call(door, scope.headers, proto, request_id)
-            await self._answer(door, call, proto)
+            await self._answer(door, call, proto, task)
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+            _refuse(door, proto, _stopped(), _named(door.name, request_id))
         except Exception as failure:
             _refuse(door, proto, _told(failure, request_id), _named(door.name, request_id))
         finally:
+            self._running.discard(task)
             self.in_flight -= 1
+
+    def cut(self) -> None:
+        """End every running call: a stream with an error frame, any other with 503, and each with its record."""
+        self._cutting = True
+        for task in self._running:
+            if task is not None:
+                task.cancel()
 
     async def _call(self, door: Door, headers: Mapping[str, str], proto: Any, request_id: str) -> Call:
         caller = self._authenticate(secret_of(headers))
@@ -74,8 +92,8 @@ class Answering:
         body = await read_body(proto, headers, self._max_body, self._body_timeout_s)
         return call_of(door.name, door.parse(body, headers), caller, headers, request_id)
 
-    async def _answer(self, door: Door, call: Call, proto: Any) -> None:
-        gone = asyncio.ensure_future(_watch(proto, asyncio.current_task()))
+    async def _answer(self, door: Door, call: Call, proto: Any, task: asyncio.Task[Any] | None) -> None:
+        gone = asyncio.ensure_future(_watch(proto, task))
         error: ComportaError | None = None
         try:
             events = await begun(await self._pipeline(call))
@@ -86,7 +104,7 @@ class Answering:
         except asyncio.CancelledError:
             # Only our own watcher's cancelling is a client that left; any other is the server going down.
             if not gone.done():
-                error = Unavailable("The gate was stopped.", code="stopped")
+                error = _stopped()
                 raise
             error = ClientGone("The client closed the connection.")
         except Exception as failure:
@@ -112,12 +130,18 @@ class Answering:
             await out.send(writer.end())
         except ClientGone as error:
             await _finish(call, error)
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+            await self._break_off(_stopped(), call, writer, out)
         except Exception as failure:
-            told = _told(failure, call.request_id)
-            await _finish(call, told)
-            await out.last_words(writer.error(told))
+            await self._break_off(_told(failure, call.request_id), call, writer, out)
         finally:
             out.close()
+
+    async def _break_off(self, error: ComportaError, call: Call, writer: Stream, out: Outgoing) -> None:
+        await _finish(call, error)
+        await out.last_words(writer.error(error))
 
 
 async def _finish(call: Call, error: ComportaError | None = None) -> None:
@@ -273,9 +297,21 @@ def _ascii(text: str) -> str:
 
 def _refuse(door: Door, proto: Any, error: ComportaError, head: Headers) -> None:
     """An error as the client's own envelope with a real status."""
+    proto.response_bytes(error.status, [_JSON, *head, *asking_again(error)], door.error(error))
+
+
+def asking_again(error: ComportaError) -> Headers:
+    """When to ask again; and on a new connection, which leads elsewhere, where this process is leaving."""
+    head = []
     if error.retry_after_s is not None:
         head.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
-    proto.response_bytes(error.status, [_JSON, *head], door.error(error))
+    if error.code in _LEAVING:
+        head.append(("connection", "close"))
+    return head
+
+
+def _stopped() -> ComportaError:
+    return Unavailable("The gate was stopped before this call came to its end.", code="stopped", retry_after_s=1)
 
 
 def _told(failure: Exception, request_id: str) -> ComportaError:

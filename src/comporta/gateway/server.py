@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from comporta.errors import BadRequest, ComportaError, NotFound, Unavailable
-from comporta.gateway.answering import Answering
+from comporta.gateway.answering import Answering, asking_again
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.listing import error as in_envelope
 from comporta.gateway.reading import request_id_of
@@ -156,5 +156,5 @@ def _query(text: str) -> dict[str, str]:
 
 
 def _send_error(scope: Any, proto: Any, error: ComportaError, request_id: str, more: Pairs = ()) -> None:
-    head = [("content-type", "application/json"), ("x-request-id", request_id), *more]
+    head = [("content-type", "application/json"), ("x-request-id", request_id), *asking_again(error), *more]
     proto.response_bytes(error.status, head, in_envelope(error, scope.headers))
