@@ -239,7 +239,7 @@ class Limit:
 class UpstreamEvents(_Events):
     """A streamed answer: bytes in, events out; closing it aborts the upstream request unless it was read to its end."""
 
-    __slots__ = ("_decoder", "_ended", "_finished", "_last", "_limit", "_ready", "_response", "_secret")
+    __slots__ = ("_decoder", "_ended", "_finished", "_last", "_limit", "_open", "_ready", "_response", "_secret")
 
     def __init__(
         self, response: Response, decoder: Decoder, limits: TimeLimits, started_s: float, call: Call, span: Span,
@@ -253,6 +253,8 @@ class UpstreamEvents(_Events):
         #: Events decoded and not yet asked for, the next one last.
         self._ready: list[Event] = []
         self._ended = False
+        #: Choices that have not come to their finish.
+        self._open = call.input.n
         self._finished = False
         self._last = False
 
@@ -273,8 +275,10 @@ class UpstreamEvents(_Events):
         if event.meaningful:
             self._limit.content()
             if not self._finished and event.deltas and event.deltas[-1].finish:
-                self._finished = True
-                self._limit.finishing()
+                self._open -= sum(delta.finish is not None for delta in event.deltas)
+                if self._open <= 0:
+                    self._finished = True
+                    self._limit.finishing()
         if event.last:
             self._last = True
         return event

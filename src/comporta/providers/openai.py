@@ -57,7 +57,7 @@ class OpenAI:
         if part == "responses":
             return openai_responses.ResponsesDecoder(self._title)
         if part == "completions":
-            return openai_completions.CompletionsDecoder(self._title)
+            return openai_completions.CompletionsDecoder(query, self._title)
         return openai_decode.ChatDecoder(query, self._title)
 
     def reply(self, query: Query, body: bytes) -> Any:

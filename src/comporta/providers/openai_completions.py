@@ -44,10 +44,12 @@ def body_of(query: Query, raw: JSON, options: JSON) -> JSON:
 class CompletionsDecoder(SseDecoder):
     """One streamed text completion."""
 
-    __slots__ = ("_finished", "_started")
+    __slots__ = ("_asked", "_finished", "_started")
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, query: Query, title: str) -> None:
         super().__init__(title)
+        #: So many texts for each prompt.
+        self._asked = query.input.n * max(1, len(query.input.messages))
         self._started: set[int] = set()
         self._finished: set[int] = set()
 
@@ -57,7 +59,7 @@ class CompletionsDecoder(SseDecoder):
 
     @property
     def complete(self) -> bool:
-        return bool(self._finished) and self._finished >= self._started
+        return len(self._finished) >= self._asked and self._finished >= self._started
 
     def event(self, frame: Frame) -> Event | None:
         chunk = _decode(frame.data)

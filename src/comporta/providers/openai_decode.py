@@ -127,7 +127,8 @@ class ChatDecoder(SseDecoder):
 
     @property
     def complete(self) -> bool:
-        return bool(self._finished) and self._finished >= self._started
+        # A choice that was asked for and never began is missing, whatever the others say.
+        return len(self._finished) >= self._query.input.n and self._finished >= self._started
 
     def event(self, frame: Frame) -> Event | None:
         chunk = decode(frame.data)

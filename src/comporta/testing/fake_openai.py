@@ -157,8 +157,10 @@ class FakeOpenAI(FakeUpstream):
         if not body.get("stream"):
             choices = [_text_choice(i, step.whole_text, finish) for i in range(body.get("n") or 1)]
             return Answer(body=msgspec.json.encode({**head, "choices": choices, **_usage(seen, step)}))
-        frames = [frame({**head, "choices": [_text_choice(0, token, None)]}) for token in step.tokens]
-        frames.append(frame({**head, "choices": [_text_choice(0, "", finish)]}))
+        frames = []
+        for choice in range(body.get("n") or 1):
+            frames += [frame({**head, "choices": [_text_choice(choice, token, None)]}) for token in step.tokens]
+            frames.append(frame({**head, "choices": [_text_choice(choice, "", finish)]}))
         if _asks_usage(body) and not step.omit_usage:
             frames.append(frame({**head, "choices": [], **_usage(seen, step)}))
         error = b"data: " + self.failure(seen, step) + b"\n\n"
