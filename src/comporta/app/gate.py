@@ -19,6 +19,7 @@ from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
 from comporta.app.ollama import ollamas
+from comporta.app.people import Heard, people_of
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
@@ -36,7 +37,7 @@ from comporta.gateway.fallback import GIVEN_S, Choose
 from comporta.gateway.fetching import fetch
 from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.reach import reach
-from comporta.gateway.transport import AiohttpTransport
+from comporta.gateway.transport import HttpTransport
 from comporta.keys.keys import Keys
 from comporta.pipeline import STAGES, Call, Stage, compose
 from comporta.providers.catalogue import Catalogue, cost_microusd
@@ -47,6 +48,7 @@ from comporta.routing.registered import RegisteredModel, RegisteredModels
 from comporta.routing.retry import Retry
 from comporta.store.changes import Changes
 from comporta.store.database import Database
+from comporta.store.people import TOPIC as ERASURE
 from comporta.types import JSON, Caller, Price, Reply, Target, Usage
 
 log = structlog.get_logger("comporta.gate")
@@ -76,9 +78,7 @@ class Gate:
         self.registered = RegisteredModels(self.database)
         self.catalogue = Catalogue.shipped()
         self._speakers = Speakers(folder.cache)
-        self.transport = AiohttpTransport(
-            proxy=settings.outgoing.proxy, ca_file=str(settings.outgoing.ca_file or "") or None
-        )
+        self.transport = _transport(settings)
         self.loaded = loaded
         #: What this process started on.
         self._begun = loaded
@@ -97,6 +97,8 @@ class Gate:
         self.metering = Metering(
             loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
         )
+        #: What is held of users: exported and erased.
+        self.people = people_of(self.database, folder.spool, self._drain, self.caching, lambda: self.loaded)
         self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
         self._changes = Changes(dsn)
         #: Credentials that records and logs are kept free of.
@@ -121,6 +123,7 @@ class Gate:
             (self.keys.topic, self.keys.load),
             (self.budgets.topic, self.budgets.load),
             (self.registered.topic, self.registered.load),
+            (ERASURE, Heard(self.database, self.caching, self.metering).load),
         ):
             self._changes.subscribe(topic, load)
         if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
@@ -344,6 +347,16 @@ class Gate:
         """One more key for a provider, until this gate closes. Raises NotFound for an unknown provider."""
         self.known.add_credential(provider, name, secret)
         self._keep_secret([secret])
+
+
+def _transport(settings: Settings) -> HttpTransport:
+    outgoing = settings.outgoing
+    return HttpTransport(
+        proxy=outgoing.proxy,
+        no_proxy=outgoing.no_proxy,
+        ca_file=str(outgoing.ca_file) if outgoing.ca_file else None,
+        keep_alive_s=outgoing.keep_alive,
+    )
 
 
 def _breaker(settings: Settings) -> BreakerLimits:

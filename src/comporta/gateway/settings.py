@@ -19,6 +19,13 @@ class ServerSection(Section):
     workers: int = Field(1, ge=1, le=64, description="Processes that answer calls; more than one needs Redis.")
     max_body: Size = Field(20 * 1024 * 1024, validate_default=True, description="Largest body of a request.")
     body_timeout: Duration = Field(60.0, validate_default=True, description="Time a client has to send its body.")
+    keep_alive: Duration = Field(
+        15.0, gt=0, validate_default=True, description="Silence in a stream after which a comment keeps it open."
+    )
+    drain: Duration = Field(
+        30.0, validate_default=True,
+        description="Time that running calls get to finish when the gate is stopped; then they are cut.",
+    )  # fmt: skip
     metrics_key: bool = Field(True, description="Whether `/metrics` wants a key.")
 
 
@@ -26,12 +33,14 @@ class OutgoingSection(Section):
     """How providers are reached."""
 
     proxy: str | None = Field(None, description="An HTTP proxy for requests to providers.")
+    no_proxy: list[str] = Field([], description="Hosts that are reached without it, and those below them.")
     ca_file: Path | None = Field(None, description="Certificate authorities of your own, as a PEM file.")
+    keep_alive: Duration = Field(30.0, validate_default=True, description="How long an idle connection is kept.")
 
     @field_validator("proxy")
     @classmethod
     def _address(cls, proxy: str | None) -> str | None:
-        if proxy is not None and not proxy.startswith(("http://", "https://")):
+        if proxy is not None and not proxy.startswith("http://"):
             raise ValueError("is not the address of an HTTP proxy; it looks like http://host:3128")
         return proxy
 

@@ -1,0 +1,278 @@
+"""One connection to a provider: an asyncio protocol around llhttp's parser, which carries one exchange at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+
+from comporta.errors import UpstreamCut, UpstreamError, UpstreamFault, UpstreamUnreachable
+
+#: So much of an answer waits in memory for its reader; then the provider has to wait.
+_MOST_WAITING = 256 * 1024
+_MOST_HEAD_BYTES = 64 * 1024
+#: How long and how much may follow an answer that said all it had to say, if its connection is to be kept.
+_DRAIN_S = 1.0
+_DRAIN_BYTES = 4096
+
+
+class Exchange:
+    """One request and its answer (`Response` of the transport). After its end nothing done to it touches the line."""
+
+    __slots__ = ("_ended", "_error", "_line", "_parts", "_paused", "_waiter", "_waiting_bytes", "headers", "status")
+
+    def __init__(self, line: Line) -> None:
+        self._line: Line | None = line
+        self._parts: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._paused = False
+        self._ended = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        #: 0 until the headers are here.
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    async def begin(self) -> None:
+        """Wait for the headers."""
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; raises UpstreamCut if it ends early, UpstreamFault above `limit` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        while data := await self.chunk():
+            size += len(data)
+            if size > limit:
+                self.abort()
+                raise UpstreamFault(f"The provider's answer is larger than {limit} bytes.", code="upstream_too_large")
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunk(self) -> bytes:
+        """The next bytes as they come; empty at the end. Raises UpstreamCut if the connection breaks."""
+        parts = self._parts
+        while not parts:
+            if self._ended:
+                self.finish()
+                return b""
+            if self._error is not None:
+                raise self._error
+            if self._paused:
+                self._go_on()
+            await self._wait()
+        self._waiting_bytes = 0
+        if len(parts) == 1:
+            return parts.popleft()
+        data = b"".join(parts)
+        parts.clear()
+        return data
+
+    def fail(self, error: UpstreamError) -> None:
+        """Make the waiting `read` or `chunk` raise `error` and close the connection (time limits)."""
+        self._parts.clear()
+        self._ended = False
+        self._error = error
+        self.abort()
+        self.wake()
+
+    def abort(self) -> None:
+        """Close the connection now unless the body came to its end. Safe to call again."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.leave(self._ended)
+
+    def finish(self) -> None:
+        """The answer is complete: the little that may follow is awaited in the background, to keep the connection."""
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._ended:
+            line.leave(True)
+        else:
+            line.drain()
+
+    # -- told by the line
+
+    def put(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > _MOST_WAITING and not self._paused and self._line is not None:
+            self._paused = True
+            self._line.pause()
+
+    def end(self) -> None:
+        self._ended = True
+
+    def broken(self, error: UpstreamError) -> None:
+        if self._error is None and not self._ended:
+            self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _go_on(self) -> None:
+        self._paused = False
+        if self._line is not None:
+            self._line.resume()
+
+    async def _wait(self) -> None:
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+
+class Line(asyncio.Protocol):
+    """The connection. `back` takes it when it is free for the next exchange, `lost` when it is closed.
+
+    An answer that nobody asked for closes it: what came before a request can't be the answer to it.
+    """
+
+    def __init__(self, back: Callable[[Line], None], lost: Callable[[Line], None]) -> None:
+        self._back = back
+        self._lost = lost
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._keep = True
+        self._until_close = False
+        self._draining: asyncio.TimerHandle | None = None
+        self._drained_bytes = 0
+        self.transport: Any = None
+        #: Whether it has carried an exchange before; one that is used may be closed by the other side at any time.
+        self.used = False
+        #: Whether any byte of the present answer has come.
+        self.answered = False
+        #: When it was put by, on the event loop's clock.
+        self.since_s = 0.0
+
+    @property
+    def open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    def exchange(self, request: bytes) -> Exchange:
+        """Send a request; its answer comes into the exchange."""
+        self.answered = False
+        self._exchange = exchange = Exchange(self)
+        self.transport.write(request)
+        return exchange
+
+    def leave(self, ended: bool) -> None:
+        """The exchange is over; the line is free if it came to its end, else closed."""
+        self._exchange = None
+        if ended and self._keep and self.open:
+            self.used = True
+            self._back(self)
+        elif self.transport is not None:
+            self.transport.abort()
+
+    def drain(self) -> None:
+        """Wait a moment for the end of an answer that has said all; then it is put by, else closed."""
+        self._drained_bytes = 0
+        self._draining = asyncio.get_running_loop().call_later(_DRAIN_S, self.leave, False)
+
+    def pause(self) -> None:
+        if self.open:
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.open:
+            self.transport.resume_reading()
+
+    # -- told by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self.transport.abort()
+            return
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            exchange.broken(UpstreamCut("The provider's answer is no proper HTTP.", code="bad_http"))
+            self._keep = False
+            self.transport.abort()
+        else:
+            exchange.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(self)
+        self._stop_draining()
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if self._until_close and exc is None:
+            exchange.end()
+            exchange.wake()
+        elif exchange.status:
+            exchange.broken(UpstreamCut("The provider's answer ended before its end."))
+        else:
+            exchange.broken(UpstreamUnreachable("The provider closed the connection.", code="reset"))
+
+    # -- told by the parser
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+        self._head_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            raise ValueError("the head is too long")
+        field, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers = self._headers
+        headers[field] = f"{headers[field]}, {text}" if field in headers else text
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        exchange = self._exchange
+        if status < 200 or exchange is None:
+            return
+        if exchange.status:
+            # A second answer to one request: whatever it is, the line can't be trusted any more.
+            raise ValueError("there are two answers")
+        headers = self._headers
+        self._until_close = (
+            "content-length" not in headers and "transfer-encoding" not in headers and status not in (204, 304)
+        )
+        exchange.headers, exchange.status = headers, status
+
+    def on_body(self, data: bytes) -> None:
+        if self._draining is None:
+            if self._exchange is not None:
+                self._exchange.put(data)
+            return
+        self._drained_bytes += len(data)
+        if self._drained_bytes > _DRAIN_BYTES:
+            self.leave(False)
+
+    def on_message_complete(self) -> None:
+        exchange = self._exchange
+        if exchange is None or not exchange.status:
+            return
+        self._keep = self._parser.should_keep_alive()
+        exchange.end()
+        if self._draining is not None:
+            self._stop_draining()
+            self.leave(True)
+
+    def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
