@@ -11,9 +11,10 @@ import pytest
 from comporta.cache.entry import Row
 from comporta.cache.far import Far
 from comporta.cache.policy import CachePolicy
-from comporta.cache.postgres import PostgresStore, erase, prune
+from comporta.cache.postgres import PostgresStore, prune
 from comporta.cache.redis import PREFIX, RedisStore
 from comporta.store.database import Database
+from comporta.store.people import People, digest_of
 from support.caching import PLAIN, STREAM, Bench, Upstream, call_for
 
 
@@ -91,7 +92,7 @@ async def test_the_newest_of_several_answers_counts_and_odd_names_lose_no_batch(
     _, far = workers.start()
     await far.store.put(
         [
-            Row(b"k" * 32, b"old", 0.0, 60.0, "te\0am", "r\ud800", "us\0er"),
+            Row(b"k" * 32, b"old", 0.0, 60.0, "te\0am", "r\ud800", b"u" * 32),
             Row(b"k" * 32, b"new", 0.0, 60.0, "te\0am", "r\ud800", None),
         ]
     )
@@ -136,13 +137,14 @@ async def test_the_sweep_takes_the_expired_and_then_the_oldest(database: Databas
     assert sorted(await store.get([n * 32 for n in (b"a", b"b", b"c")])) == [b"b" * 32, b"c" * 32]
 
 
-async def test_all_answers_given_to_a_user_can_be_erased(database: Database) -> None:
-    store = PostgresStore(database)
-    await store.put(
-        [Row(b"a" * 32, b"1", 0.0, 60.0, "t", "r", "ana"), Row(b"b" * 32, b"2", 0.0, 60.0, "t", "r", "rui")]
-    )
-    assert await erase(database, "ana") == 1
-    assert list(await store.get([b"a" * 32, b"b" * 32])) == [b"b" * 32]
+async def test_an_answer_to_a_user_who_was_erased_meanwhile_is_not_stored(database: Database) -> None:
+    store, ana = PostgresStore(database), digest_of("ana")
+    await People(database, ()).erase("ana", "admin")
+    rows = [Row(b"a" * 32, b"1", 0.0, 60.0, "t", "r", ana, time.time() - 5)]
+    rows.append(Row(b"b" * 32, b"2", 0.0, 60.0, "t", "r", digest_of("rui"), time.time() - 5))
+    rows.append(Row(b"c" * 32, b"3", 0.0, 60.0, "t", "r", ana, time.time() + 5))
+    await store.put(rows)
+    assert sorted(await store.get([row.key for row in rows])) == [b"b" * 32, b"c" * 32]
 
 
 async def test_a_locked_table_is_a_miss_in_time_and_found_again_afterwards(database: Database) -> None:

@@ -160,7 +160,7 @@ def test_every_operation_of_the_admin_api_is_told_and_no_other() -> None:
         raise errors.InvalidKey("Nobody is asked here.")
 
     nothing: Any = None
-    parts = AdminParts(nothing, nothing, nothing, nothing, tuple, tuple, tuple, nothing)
+    parts = AdminParts(nothing, nothing, nothing, nothing, tuple, tuple, tuple, nothing, nothing)
     paths: dict[str, Any] = admin_app(parts, nobody).openapi()["paths"]
     there = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     table = rows(section(page("reference/http-api.md"), "## Admin API"))

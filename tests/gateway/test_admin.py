@@ -31,6 +31,7 @@ from comporta.gateway.admin.parts import (
 from comporta.keys.keys import Keys
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
+from comporta.store.people import People
 from comporta.testing.servers import Postgres
 from comporta.types import Price
 
@@ -103,6 +104,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
     parts = AdminParts(
         keys=keys, budgets=Budgets(database), registered=registered, database=database,
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
+        people=People(database, ()),
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)

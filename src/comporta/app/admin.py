@@ -39,6 +39,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         models=views.models,
         providers=lambda: list(gate.known.providers),
         status=views.status,
+        people=gate.people,
     )
     mount = AsgiMount(admin_app(parts, authenticate))
     await mount.startup()

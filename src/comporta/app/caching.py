@@ -25,29 +25,30 @@ class Caching:
     def __init__(self, settings: Callable[[], Settings], database: Database) -> None:
         self._settings = settings
         store = _store(settings(), database)
-        self._far = None if store is None else Far(store)
+        #: The layer behind the memory; None where there is none.
+        self.far = None if store is None else Far(store)
         self._seen: Settings | None = None
         self._general: CachePolicy | None = None
         self._routes: dict[str, CachePolicy | None] = {}
-        self.exact = ExactCache(self._policy, Memory(0, 0), lambda: self._far)
+        self.exact = ExactCache(self._policy, Memory(0, 0), lambda: self.far)
         self._take(settings())
 
     async def run(self) -> None:
         """Write and refresh until cancelled, from the moment at which some route has a cache."""
-        if self._far is None:
+        if self.far is None:
             return
         while not self._is_on():  # noqa: ASYNC110 (a reload may come any time, and tells nobody)
             await asyncio.sleep(_LOOK_S)
-        await self._far.run()
+        await self.far.run()
 
     async def close(self) -> None:
         """Write what waits, within a short time."""
-        if self._far is not None:
-            await self._far.close()
+        if self.far is not None:
+            await self.far.close()
 
     def figures(self) -> dict[str, float]:
         """What is counted beside hits and misses."""
-        return figures(self._far)
+        return figures(self.far)
 
     def _policy(self, call: Call) -> CachePolicy | None:
         settings = self._settings()

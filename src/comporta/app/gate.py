@@ -123,7 +123,7 @@ class Gate:
             (self.keys.topic, self.keys.load),
             (self.budgets.topic, self.budgets.load),
             (self.registered.topic, self.registered.load),
-            (ERASURE, Heard(self.database, self.caching, self.metering).load),
+            (ERASURE, Heard(self.database, self.caching).load),
         ):
             self._changes.subscribe(topic, load)
         if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":

@@ -21,10 +21,12 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     usage: Usage | None = None
     #: What it cost the one who paid for it.
     cost_microusd: int | None = None
+    #: Whose call it was, by a hash. It stays the last field: `mark_of` says how that looks in an encoded one.
+    owner: bytes | None = None
 
 
 class Row(Struct, frozen=True, gc=False):
-    """An encoded entry on its way to a store. `user` is whose call it was, so that all of a user's can be erased."""
+    """An encoded entry on its way to a store. `owner` is the hash of the user whose call it was."""
 
     key: bytes
     body: bytes
@@ -32,7 +34,9 @@ class Row(Struct, frozen=True, gc=False):
     ttl_s: float
     tenant: str
     route: str
-    user: str | None = None
+    owner: bytes | None = None
+    #: When that call began: what was asked before an erasure is not stored after it.
+    begun_s: float = 0.0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -49,6 +53,11 @@ def decoded(body: bytes | memoryview) -> Entry | None:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def mark_of(owner: bytes) -> bytes:
+    """How an entry of that user's ends, when it is encoded: erasing then need not decode all there is."""
+    return b"\xc4" + bytes([len(owner)]) + owner
 
 
 def is_complete(events: Sequence[Event], choices: int) -> bool:

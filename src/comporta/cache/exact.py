@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
-from comporta.cache.entry import Entry, Row, decoded, encoded, is_complete, size_of
+from comporta.cache.entry import Entry, Row, decoded, encoded, is_complete, mark_of, size_of
 from comporta.cache.far import Far
 from comporta.cache.key import key_of
 from comporta.cache.memory import Memory
 from comporta.cache.policy import CachePolicy, Wish, wish_of
 from comporta.cache.sharing import Sharing
 from comporta.pipeline import Call, Next, replay
+from comporta.store.people import digest_of
 from comporta.types import Event
 
 Policy = Callable[[Call], CachePolicy | None]
@@ -34,6 +35,17 @@ class ExactCache:
         self._policy = policy
         self._far = far
         self._clock = clock
+        #: Users who were erased a short while ago, by their hash, and when: calls of before are not kept.
+        self._forgotten: Mapping[bytes, float] = {}
+
+    def forget(self, erased: Mapping[bytes, float]) -> None:
+        """Drop what was answered to these users: from memory, and of what is to be written to the layer behind."""
+        far = self._far()
+        for owner in [owner for owner, at_s in erased.items() if self._forgotten.get(owner) != at_s]:
+            self.memory.drop_ending(mark_of(owner))
+            if far is not None:
+                far.withdraw(owner)
+        self._forgotten = erased
 
     async def stage(self, call: Call, next: Next) -> AsyncIterator[Event]:
         if call.first_ns:
@@ -72,16 +84,23 @@ class ExactCache:
         if body is None:
             return None
         entry = decoded(body)
-        if entry is None or entry.stored_s <= now_s - policy.ttl_s:
+        if entry is None or entry.stored_s <= now_s - policy.ttl_s or self._is_forgotten(entry.owner, entry.stored_s):
             return None
         self.memory.put(key, body, entry.stored_s + policy.ttl_s)
         return entry if entry.stored_s > oldest_s else None
 
+    def _is_forgotten(self, owner: bytes | None, at_s: float) -> bool:
+        """Whether what is of then was answered to a user who was erased since."""
+        return bool(self._forgotten) and owner is not None and at_s <= self._forgotten.get(owner, 0.0)
+
     def _keep(self, key: bytes, call: Call, policy: CachePolicy, events: tuple[Event, ...]) -> None:
         """Keep a complete answer: here at once, and in the layer behind when its writer gets to it."""
         now_s = self._clock()
+        owner = None if call.user is None else digest_of(call.user)
+        if self._is_forgotten(owner, call.started_s):
+            return
         usage = next((e.usage for e in reversed(events) if e.usage is not None), call.usage)
-        body = encoded(Entry(now_s, events, usage, call.cost_microusd))
+        body = encoded(Entry(now_s, events, usage, call.cost_microusd, owner))
         if len(body) > policy.max_entry_bytes:
             return
         self.memory.put(key, body, now_s + policy.ttl_s)
@@ -89,7 +108,9 @@ class ExactCache:
         if far is not None:
             caller, target = call.caller, call.target
             tenant = caller.team if caller.team is not None else caller.key_id
-            far.offer(Row(key, body, now_s, policy.ttl_s, tenant, target.route if target else "", call.user))
+            far.offer(
+                Row(key, body, now_s, policy.ttl_s, tenant, target.route if target else "", owner, call.started_s)
+            )
 
 
 def _given_again(call: Call, entry: Entry) -> AsyncIterator[Event]:

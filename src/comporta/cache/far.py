@@ -39,6 +39,12 @@ class Store(Protocol):
     async def put(self, rows: Sequence[Row]) -> None:
         """Keep entries, in place of older ones with the same key. Raises whatever goes wrong."""
 
+    async def held(self, owner: bytes, after: str | None, limit: int) -> tuple[list[bytes], str | None]:
+        """Some of a user's encoded entries, and what to go on after. Raises whatever goes wrong."""
+
+    async def erase(self, owner: bytes, after: str | None) -> tuple[int, str | None]:
+        """Delete some of a user's entries: how many, and what to go on after. Raises whatever goes wrong."""
+
     async def refresh(self) -> None:
         """Learn what others stored, or whether the store is there at all; called about once a second."""
 
@@ -122,6 +128,12 @@ class Far:
         self._rows.append(row)
         self._rows_bytes += len(row.body)
         self._some.set()
+
+    def withdraw(self, owner: bytes) -> None:
+        """Forget what waits to be written and is this user's. No I/O."""
+        kept = [row for row in self._rows if row.owner != owner]
+        self._rows = deque(kept)
+        self._rows_bytes = sum(len(row.body) for row in kept)
 
     async def run(self) -> None:
         """Write what is offered, and learn what others wrote, until cancelled."""

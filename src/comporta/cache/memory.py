@@ -47,6 +47,17 @@ class Memory:
         if found is not None:
             self.bytes -= _size(key, found[0])
 
+    def ending(self, mark: bytes) -> list[bytes]:
+        """The entries whose encoded form ends so."""
+        return [body for body, _ in self._held.values() if body.endswith(mark)]
+
+    def drop_ending(self, mark: bytes) -> int:
+        """Drop those entries; how many there were."""
+        keys = [key for key, (body, _) in self._held.items() if body.endswith(mark)]
+        for key in keys:
+            self.drop(key)
+        return len(keys)
+
     def resize(self, max_bytes: int, max_entries: int) -> None:
         """Other bounds, from now on."""
         self._max_bytes, self._max_entries = max_bytes, max_entries

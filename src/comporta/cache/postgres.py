@@ -10,15 +10,19 @@ from typing import Any
 from comporta.cache.entry import Row
 from comporta.cache.filter import Filter
 from comporta.store.database import Connection, Database
+from comporta.store.people import hold_back
 
 GET = "select key, body from cache_entry where key = any(%(keys)s)"
 PUT = """
-insert into cache_entry (key, tenant, route, user_name, stored_at, expires_at, writer, body)
-select key, tenant, route, user_name, now(), now() + make_interval(secs => ttl_s), %(writer)s, body
-from unnest(%(keys)b::bytea[], %(tenants)b::text[], %(routes)b::text[], %(users)b::text[], %(ttls)b::float8[],
-            %(bodies)b::bytea[])
-     as entry (key, tenant, route, user_name, ttl_s, body)
-on conflict (key) do update set tenant = excluded.tenant, route = excluded.route, user_name = excluded.user_name,
+insert into cache_entry (key, tenant, route, user_sha256, stored_at, expires_at, writer, body)
+select key, tenant, route, user_sha256, now(), now() + make_interval(secs => ttl_s), %(writer)s, body
+from unnest(%(keys)b::bytea[], %(tenants)b::text[], %(routes)b::text[], %(owners)b::bytea[], %(begun)b::float8[],
+            %(ttls)b::float8[], %(bodies)b::bytea[])
+     as entry (key, tenant, route, user_sha256, begun_s, ttl_s, body)
+where not exists (
+    select from erasure where erasure.user_sha256 = entry.user_sha256 and erasure.at >= to_timestamp(entry.begun_s)
+)
+on conflict (key) do update set tenant = excluded.tenant, route = excluded.route, user_sha256 = excluded.user_sha256,
     stored_at = excluded.stored_at, expires_at = excluded.expires_at, writer = excluded.writer, body = excluded.body
 """
 COUNT = "select count(*) from cache_entry"
@@ -35,7 +39,10 @@ delete from cache_entry where key in (
     ) as counted where total > %(bytes)s
 )
 """
-ERASE = "delete from cache_entry where user_name = %(user)s"
+HELD = """
+select key, body from cache_entry where user_sha256 = %(owner)s and key > %(after)s order by key limit %(limit)s
+"""
+ERASE = "delete from cache_entry where user_sha256 = %(owner)s"
 
 #: Entries of other writers may become visible a little after the time they bear.
 _OVERLAP_S = 3.0
@@ -66,11 +73,22 @@ class PostgresStore:
     async def put(self, rows: Sequence[Row]) -> None:
         values = _columns({row.key: row for row in rows})
         async with self._database.connection() as connection:
+            await hold_back(connection)
             await connection.execute(PUT, {**values, "writer": self._writer})
         for known in (self._known, self._filling):
             if known is not None:
                 for row in rows:
                     known.add(row.key)
+
+    async def held(self, owner: bytes, after: str | None, limit: int) -> tuple[list[bytes], str | None]:
+        values = {"owner": owner, "after": bytes.fromhex(after or ""), "limit": limit}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(HELD, values)).fetchall()
+        return [body for _, body in rows], rows[-1][0].hex() if len(rows) == limit else None
+
+    async def erase(self, owner: bytes, after: str | None) -> tuple[int, str | None]:
+        async with self._database.connection() as connection:
+            return (await connection.execute(ERASE, {"owner": owner})).rowcount, None
 
     async def refresh(self) -> None:
         """Learn the keys that other writers stored since the last time, or all of them where that is due."""
@@ -118,7 +136,8 @@ def _columns(rows: Mapping[bytes, Row]) -> dict[str, list[Any]]:
         "keys": [row.key for row in every],
         "tenants": [_text(row.tenant) for row in every],
         "routes": [_text(row.route) for row in every],
-        "users": [None if row.user is None else _text(row.user) for row in every],
+        "owners": [row.owner for row in every],
+        "begun": [row.begun_s for row in every],
         "ttls": [row.ttl_s for row in every],
         "bodies": [row.body for row in every],
     }
@@ -134,9 +153,3 @@ async def prune(database: Database, max_bytes: int) -> int:
     async with database.connection() as connection:
         expired = (await connection.execute(EXPIRED)).rowcount
         return expired + (await connection.execute(SURPLUS, {"bytes": max_bytes})).rowcount
-
-
-async def erase(database: Database, user: str) -> int:
-    """Delete all answers that were given to a user. Returns how many; copies in memory live on until they expire."""
-    async with database.connection() as connection:
-        return (await connection.execute(ERASE, {"user": _text(user)})).rowcount

@@ -11,11 +11,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from comporta.cache.entry import Row
+from comporta.cache.entry import Row, mark_of
 
 PREFIX = b"comporta:cache:"
 _CONNECT_LIMIT_S = 1.0
 _ANSWER_LIMIT_S = 5.0
+_LOOKED_AT = 1000
 
 
 class RedisStore:
@@ -46,6 +47,26 @@ class RedisStore:
         for row in rows:
             pipe.set(PREFIX + row.key, row.body, ex=max(1, math.ceil(row.ttl_s)))
         await pipe.execute()
+
+    async def held(self, owner: bytes, after: str | None, limit: int) -> tuple[list[bytes], str | None]:
+        keys, following = await self._look(owner, after)
+        bodies: list[Any] = await self._redis.mget(keys) if keys else []
+        return [bytes(body) for body in bodies if body is not None], following
+
+    async def erase(self, owner: bytes, after: str | None) -> tuple[int, str | None]:
+        keys, following = await self._look(owner, after)
+        return (int(await self._redis.unlink(*keys)) if keys else 0), following
+
+    async def _look(self, owner: bytes, after: str | None) -> tuple[list[Any], str | None]:
+        """A user's keys among the next ones. Redis has no index of users: the ends of all are looked at."""
+        mark = mark_of(owner)
+        cursor, keys = await self._redis.scan(int(after or 0), match=PREFIX + b"*", count=_LOOKED_AT)
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.getrange(key, -len(mark), -1)
+        ends = await pipe.execute() if keys else []
+        theirs = [key for key, end in zip(keys, ends, strict=True) if end == mark]
+        return theirs, str(cursor) if cursor else None
 
     async def refresh(self) -> None:
         """Keep a connection warm: opening one in the middle of a call could take longer than a call would wait."""

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Entry] = {
     "key": Entry("comporta.cli.keys", "Make, list, rotate and revoke virtual keys."),
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
+    "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "version": Entry("comporta.cli.main", "Show the version."),
 }
 

@@ -40,7 +40,7 @@ _PLAIN = (
     "outcome_class", "status", "error_type", "error_message", "malformed_frames", "capture",
 )  # fmt: skip
 
-_SHOWN = sql.SQL(", ").join(map(sql.Identifier, (*_PLAIN, "id", "parent_id", "user_id", "estimated", *_TOKENS)))
+SHOWN = sql.SQL(", ").join(map(sql.Identifier, (*_PLAIN, "id", "parent_id", "user_id", "estimated", *_TOKENS)))
 LIST = sql.SQL("select {shown} from call where true {where} order by started_at desc, id desc limit %s")
 ONE = sql.SQL("select {shown}, prompt, reply from call where id = %s order by started_at desc limit 1")
 SPANS = sql.SQL(
@@ -132,12 +132,12 @@ async def list_calls(
     if not 1 <= limit <= MAX_LIMIT:
         raise BadRequest(f"A page holds 1 to {MAX_LIMIT} calls.", param="limit")
     where, values = _where(filters or {}, since, until, after)
-    query = LIST.format(shown=_SHOWN, where=sql.SQL("").join(where))
+    query = LIST.format(shown=SHOWN, where=sql.SQL("").join(where))
     async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         rows = await (await cursor.execute(query, [*values, limit + 1])).fetchall()
     more = len(rows) > limit
-    calls = [_row(row) for row in rows[:limit]]
+    calls = [call_row(row) for row in rows[:limit]]
     return CallPage(calls, _cursor(calls[-1]) if more else None)
 
 
@@ -149,11 +149,11 @@ async def one_call(database: Database, id: str) -> OneCall:
         raise NotFound("A call's id is a UUID.", param="id") from None
     async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        row = await (await cursor.execute(ONE.format(shown=_SHOWN), [call_id])).fetchone()
+        row = await (await cursor.execute(ONE.format(shown=SHOWN), [call_id])).fetchone()
         if row is None:
             raise NotFound(f"There is no call {call_id}: it was never made, is not shipped yet, or is past retention.")
         spans = await (await cursor.execute(SPANS, [row["started_at"], call_id])).fetchall()
-    return OneCall(_row(row), [SpanRow(**span) for span in spans], row["prompt"], row["reply"])
+    return OneCall(call_row(row), [SpanRow(**span) for span in spans], row["prompt"], row["reply"])
 
 
 def _where(
@@ -189,7 +189,7 @@ def _after(text: str) -> tuple[datetime.datetime, uuid.UUID]:
         raise BadRequest("`after` must be the `next` of an earlier page.", param="after") from None
 
 
-def _row(row: dict[str, Any]) -> CallRow:
+def call_row(row: dict[str, Any]) -> CallRow:
     usage = None
     if row["input_tokens"] is not None:
         usage = Usage(**{b: row[f"{b}_tokens"] for b in BUCKETS}, estimated=row["estimated"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import struct
 import time
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -156,15 +159,36 @@ class Quarantine:
         self.count += 1
         log.error("record_quarantined", reason=reason, bytes=len(payload), file=str(self.path))
         data = frame(msgspec.msgpack.encode((time.time(), reason, payload)))
-        try:
+        with contextlib.suppress(OSError), self._held():
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return
+            try:
+                if os.fstat(descriptor).st_size + len(data) <= _MAX_QUARANTINE_BYTES:
+                    os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
+
+    def drop(self, unwanted: Callable[[bytes], bool]) -> int:
+        """Remove for good what was put aside and is unwanted, by payload; how many went. Raises OSError."""
+        if not self.path.exists():
+            return 0
+        with self._held():
+            entries = self.entries()
+            kept = [entry for entry in entries if not unwanted(entry[2])]
+            if len(kept) < len(entries):
+                new = self.path.with_suffix(".new")
+                descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.writelines(frame(msgspec.msgpack.encode(entry)) for entry in kept)
+                new.replace(self.path)
+        return len(entries) - len(kept)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Every process writes to this one file: nobody adds to it while it is written anew."""
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(descriptor).st_size + len(data) <= _MAX_QUARANTINE_BYTES:
-                os.write(descriptor, data)
-        except OSError:
-            return
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
         finally:
             os.close(descriptor)
 

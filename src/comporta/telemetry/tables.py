@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import structs
 
 from comporta.store.database import Connection
+from comporta.store.people import HOLD_BACK
+from comporta.telemetry.anonymous import EMPTY_LATE
 from comporta.telemetry.record import CallRecord
 from comporta.types import Usage
 
@@ -151,7 +154,7 @@ INSERT = f"""
     ), minutes as ({_rollup("rollup_minute", "minute")}
     ), hours as ({_rollup("rollup_hour", "hour")}
     )
-    select count(*) from fresh
+    select count(*), exists(select from erasure where at >= (select min(started_at) from fresh)) from fresh
 """
 
 #: PostgreSQL's text can't hold the character NUL; an escaped backslash before `u0000` is no NUL.
@@ -161,7 +164,8 @@ _encode = msgspec.json.Encoder().encode
 
 async def insert(connection: Connection, records: Sequence[CallRecord]) -> int:
     """Put records in, their spans and rollups with them; how many were not there before."""
-    await connection.execute(INCOMING)
+    # Two statements at once can't be prepared.
+    await connection.execute(f"{INCOMING}; {HOLD_BACK}", prepare=False)
     async with connection.cursor() as cursor:
         async with cursor.copy(COPY) as copy:
             for start in range(0, len(records), _ROWS_AT_ONCE):
@@ -169,8 +173,10 @@ async def insert(connection: Connection, records: Sequence[CallRecord]) -> int:
                 # Sending alone does not let others in, and calls are answered in this process.
                 await asyncio.sleep(0)
         await cursor.execute(INSERT)
-        row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+        row: Any = await cursor.fetchone()
+    if row[1]:
+        await connection.execute(EMPTY_LATE)
+    return int(row[0])
 
 
 def _copy_row(record: CallRecord) -> bytes:

@@ -11,14 +11,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
-from comporta.gateway.admin import budgets, calls, keys, models, routes, status
+from comporta.gateway.admin import budgets, calls, keys, models, routes, status, users
 from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.page import render
 from comporta.gateway.admin.parts import AdminParts
 from comporta.gateway.admin.spending import spent_from
 from comporta.types import Caller
 
-_ABOUT = """Keys, budgets, routes, models and calls of this gate.
+_ABOUT = """Keys, budgets, routes, models, calls and users of this gate.
 
 Every request needs an administrator's key: `Authorization: Bearer cmp-…`. Failures come as
 `{"error": {"message", "type", "param", "code"}}` with a fitting status. What stands in the configuration file is
@@ -37,6 +37,7 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),
+        users.router(parts.people),
         status.router(parts.status),
     ):
         app.include_router(router)

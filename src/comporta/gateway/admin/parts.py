@@ -12,6 +12,7 @@ from comporta.budget.budgets import Budgets
 from comporta.keys.keys import Keys
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
+from comporta.store.people import People
 from comporta.types import JSON, Price
 
 #: Where an object was said: the configuration file, this API, the environment (a key found there), the catalogue.
@@ -103,3 +104,4 @@ class AdminParts:
     models: Callable[[], Sequence[ModelView]]
     providers: Callable[[], Collection[str]]
     status: Callable[[], Awaitable[Status]]
+    people: People

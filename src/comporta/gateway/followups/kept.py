@@ -16,13 +16,17 @@ from msgspec import Struct
 from comporta.errors import NotFound
 from comporta.gateway.followups.places import KEPT, Place
 from comporta.store.database import Database
+from comporta.store.people import digest_of, hold_back, stored_name
 from comporta.types import JSON, Caller, Target
 
 INSERT = """
 insert into kept_response (id, conversation, previous, key_id, team, asked, route, variant, provider, model, credential,
-    input, response)
-values (%(id)s, %(conversation)s, %(previous)s, %(key_id)s, %(team)s, %(asked)s, %(route)s, %(variant)s, %(provider)s,
-    %(model)s, %(credential)s, %(input)s, %(response)s)
+    input, response, user_id)
+select %(id)s, %(conversation)s, %(previous)s, %(key_id)s, %(team)s, %(asked)s, %(route)s, %(variant)s, %(provider)s,
+    %(model)s, %(credential)s, %(input)s, %(response)s, %(user)s::text
+where not exists (
+    select from erasure where user_sha256 = %(digest)s::bytea and at >= to_timestamp(%(started_s)s::float8)
+)
 on conflict do nothing
 returning id
 """
@@ -70,6 +74,9 @@ class Answer(Struct, frozen=True):
     conversation: str
     input: bytes
     response: bytes
+    #: Whose it is, as the client named them, and when they asked: a user who is erased meanwhile has nothing kept.
+    user: str | None = None
+    started_s: float = 0.0
 
 
 class Kept:
@@ -80,15 +87,21 @@ class Kept:
         self._keep_s = keep_s
 
     async def save(self, answer: Answer) -> bool:
-        """Keep a response; False where another one has its id. Raises Unavailable where the database is away."""
+        """Keep a response; False where another one has its id, or its user was erased meanwhile.
+
+        Raises Unavailable where the database is away.
+        """
         place, target = answer.place, answer.place.target
         values = {
             "id": answer.id, "conversation": answer.conversation, "previous": answer.previous, "key_id": place.key_id,
             "team": place.team, "asked": place.asked, "route": target.route, "variant": target.variant,
             "provider": target.provider, "model": target.model, "credential": target.credential,
-            "input": answer.input, "response": answer.response,
+            "input": answer.input, "response": answer.response, "started_s": answer.started_s,
+            "user": None if answer.user is None else stored_name(answer.user),
+            "digest": None if answer.user is None else digest_of(answer.user),
         }  # fmt: skip
         async with self._database.connection() as connection:
+            await hold_back(connection)
             return await (await connection.execute(INSERT, values)).fetchone() is not None
 
     async def conversation(self, id: str, caller: Caller) -> Conversation | None:

@@ -262,6 +262,8 @@ class Followed:
             conversation=earlier.root if earlier else response["id"],
             input=_encode(own_items(self._going.raw)),
             response=_encode(response),
+            user=self._call.user,
+            started_s=self._call.started_s,
         )
         if not await self._follow.save(row):
             self._state = "away"
