@@ -21,6 +21,8 @@ Then = Literal["again", "key", "next", "stop"]
 
 #: The code of a limit of ours towards a provider: it says nothing of the provider's health.
 OWN_LIMIT = "provider_limit"
+#: The time limits that silence runs into.
+_SILENT = frozenset({"first_token_timeout", "idle_timeout", "total_timeout", "timeout"})
 
 
 class Retry(Struct, frozen=True):
@@ -43,8 +45,8 @@ def then(error: ComportaError) -> Then:
         return "stop"
     if isinstance(error, UpstreamCredential | UpstreamLimited):
         return "key"
-    if isinstance(error, UpstreamTimeout) and error.code != "connect_timeout":
-        # A variant that stayed silent is not asked again in the same call.
+    if isinstance(error, UpstreamTimeout) and error.code in _SILENT:
+        # A variant that stayed silent is not asked again in the same call. One that says 408 did speak.
         return "next"
     return "again"
 
