@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from comporta.app.batch import batch
 from comporta.app.caching import Caching
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
+from comporta.app.health import breaker_limits, health_of
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
@@ -43,7 +43,6 @@ from comporta.pipeline import STAGES, Call, Stage, compose
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
-from comporta.routing.health import BreakerLimits, Health
 from comporta.routing.registered import RegisteredModel, RegisteredModels
 from comporta.routing.retry import Retry
 from comporta.store.changes import Changes
@@ -87,7 +86,7 @@ class Gate:
         self._seen_request = fingerprint([folder.reload])
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.known: Known = self._build(loaded)
-        self.health = Health(time.monotonic, _breaker(settings))
+        self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = self.caching.figures
@@ -134,6 +133,7 @@ class Gate:
         self._run(self.telemetry.run())
         self._run(self.metering.run())
         self._run(self.caching.run())
+        self._run(self.health.run())
 
     def watch(self, places: Places) -> None:
         """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
@@ -151,6 +151,7 @@ class Gate:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.caching.close()
         await self.metering.close()
+        await self.health.close()
         await self.telemetry.close()
         await self._speakers.close()
         await self.transport.close()
@@ -167,7 +168,7 @@ class Gate:
         self._swap(loaded)
         self.telemetry.take(loaded.value)
         self.metering.take(loaded)
-        self.health.limits = _breaker(loaded.value)
+        self.health.limits = breaker_limits(loaded.value)
 
     async def _rebuild_counters(self) -> None:
         """What was spent before stands in the ledger, and in what dead processes left in the spool."""
@@ -357,11 +358,6 @@ def _transport(settings: Settings) -> HttpTransport:
         ca_file=str(outgoing.ca_file) if outgoing.ca_file else None,
         keep_alive_s=outgoing.keep_alive,
     )
-
-
-def _breaker(settings: Settings) -> BreakerLimits:
-    b = settings.breaker
-    return BreakerLimits(b.failures, b.share, b.of, b.window, b.rest, b.longest_rest)
 
 
 def _call(door: Door, body: JSON, caller: Caller) -> Call:

@@ -71,36 +71,43 @@ class _Run:
         self._provider = provider
         self._target = target
         self._given_up: list[str] = []
+        #: Where this call waited before it asks again, and the probe that it goes as.
+        self._waited: Place | None = None
+        self._probe = ""
 
     async def ask(self, call: Call, next: Next) -> AsyncIterator[Event]:
         failed = 0
         last: UpstreamError | None = None
         while True:
-            place = self._place(last)
+            place = await self._place(last)
             call.target = structs.replace(self._target, credential=place[2])
             try:
                 events = await begun(await next(call))
             except UpstreamError as error:
-                await call.close_events()
                 self._note(place, error)
+                await call.close_events()
                 failed += 1
                 await self._wait(call, error, failed, place)
                 call.retries += 1
                 last = error
             except BaseException:
-                self._health.released(place)
+                self._health.released(place, self._probe)
                 raise
             else:
                 self._follow(call, place)
                 return events
 
-    def _place(self, last: UpstreamError | None) -> Place:
+    async def _place(self, last: UpstreamError | None) -> Place:
         """The next credential that may be asked. Raises the last failure, or Resting where none may."""
         provider, model = self._target.provider, self._target.model
         names = self._names()
         for name in names:
             place = (provider, model, name)
-            if self._health.admits(place):
+            if self._health.admits(place, place == self._waited):
+                return place
+            probe = await self._health.claim(place)
+            if probe is not None:
+                self._probe = probe
                 return place
         if last is not None:
             raise last
@@ -130,10 +137,11 @@ class _Run:
 
     def _note(self, place: Place, error: ComportaError) -> None:
         """What a failure says of the place and of the key."""
+        probe, self._probe = self._probe, ""
         if blames_upstream(error):
-            self._health.failed(place, error.retry_after_s)
+            self._health.failed(place, error.retry_after_s, probe)
         else:
-            self._health.released(place)
+            self._health.released(place, probe)
         if isinstance(error, UpstreamCredential | UpstreamLimited) and place[2] is not None:
             if len(self._provider.credentials.all()) > 1 or isinstance(error, UpstreamCredential):
                 self._given_up.append(place[2])
@@ -156,6 +164,7 @@ class _Run:
         if pause_s > min(left_s, max(self._retry.longest_s, 0.0)):
             raise error
         await self._sleep(pause_s)
+        self._waited = place if error.retry_after_s else None
 
     def _others(self, place: Place) -> bool:
         return self._target.credential is None and any(
@@ -166,6 +175,9 @@ class _Run:
         )
 
     def _follow(self, call: Call, place: Place) -> None:
+        if self._probe:
+            # It answers again: the others need not wait until this answer has ended.
+            self._health.succeeded(place, self._probe)
         call.at_end(lambda call: self._ended(place, call.error))
 
     def _ended(self, place: Place, error: ComportaError | None) -> None:

@@ -46,7 +46,9 @@ class BreakerSection(Section):
     of: int = Field(20, ge=1, description="… among at least so many calls …")
     window: Duration = Field(60.0, gt=0, validate_default=True, description="… within this time.")
     rest: Duration = Field(15.0, gt=0, validate_default=True, description="Rest before the first probe.")
-    longest_rest: Duration = Field(60.0, gt=0, validate_default=True, description="Rest after failed probes, at most.")
+    longest_rest: Duration = Field(
+        25.0, gt=0, validate_default=True, description="Rest after failed probes, at most; a recovery is seen so late."
+    )
 
 
 class RouteSection(Section):
