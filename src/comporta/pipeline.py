@@ -68,6 +68,7 @@ class Call:
         "door",
         "dropped",
         "end_ns",
+        "ended",
         "error",
         "facts",
         "first_ns",
@@ -149,6 +150,8 @@ class Call:
         self.span_depth = 0
         #: What stages tell each other and the record, by name.
         self.facts: dict[str, Any] = {}
+        #: Whether the endings have run.
+        self.ended = False
         self._endings: list[Callable[[Call], None]] = []
         self._open: list[AsyncIterator[Event]] = []
 
@@ -176,8 +179,15 @@ class Call:
         if error is not None and self.error is None:
             self.error = error
         self.end_ns = self.end_ns or time.perf_counter_ns()
+        failure: Exception | None = None
         while self._endings:
-            self._endings.pop()(self)
+            try:
+                self._endings.pop()(self)
+            except Exception as error:  # the others must run: a hold that is not settled would be lost money
+                failure = failure or error
+        self.ended = True
+        if failure is not None:
+            raise failure
 
     @property
     def latency_s(self) -> float:
@@ -223,33 +233,31 @@ def _layer(name: str, stage: Stage, inner: Next) -> Next:
 
 async def collect(events: AsyncIterator[Event]) -> Reply:
     """A plain reply: the events of an answer put together."""
-    first: Event | None = None
-    gathered: Gathered | None = None
-    async for event in events:
-        if first is None and gathered is None:
-            first = event
-            continue
-        if gathered is None:
-            gathered = Gathered()
-            if first is not None:
-                gathered.add(first)
+    together = [event async for event in events]
+    if len(together) == 1:
+        return reply_of(together[0])
+    gathered = Gathered()
+    for event in together:
         gathered.add(event)
-    if gathered is None:
-        gathered = Gathered()
-        if first is not None:
-            gathered.add(first)
-            reply = gathered.reply()
-            if first.whole and first.raw is not None:
-                return _with_raw(reply, first)
-            return reply
     return gathered.reply()
 
 
-def _with_raw(reply: Reply, event: Event) -> Reply:
-    return Reply(
-        id=reply.id, model=reply.model, choices=reply.choices, usage=reply.usage, vectors=reply.vectors,
-        wire=event.wire, raw=event.raw,
-    )  # fmt: skip
+def reply_of(event: Event) -> Reply:
+    """The reply that one event holds; of a whole one that nobody changed, with the text it came in."""
+    if event.whole and not any(map(_grows, event.deltas)):
+        choices = tuple([Choice(d.index, d.text, (), d.refusal, (), d.finish, d.stop_sequence) for d in event.deltas])
+    else:
+        gathered = Gathered()
+        gathered.add(event)
+        choices = gathered.reply().choices
+    if not event.whole or event.raw is None:
+        return Reply(event.id, event.model, choices, event.usage, event.vectors)
+    return Reply(event.id, event.model, choices, event.usage, event.vectors, event.wire, event.raw)
+
+
+def _grows(delta: Delta) -> bool:
+    """Whether a delta has parts that a choice holds in another form."""
+    return bool(delta.reasoning or delta.signature or delta.encrypted or delta.tools or delta.logprobs or delta.extra)
 
 
 class _Open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from comporta.app.doors import make_server
 from comporta.app.folder import Folder
 from comporta.app.gate import Gate
+from comporta.app.leaving import Leaving
 from comporta.app.loaded import Places, load_settings
 from comporta.app.process import die_with_parent
 from comporta.gateway.server import Server
@@ -21,12 +23,15 @@ class Worker:
     def __init__(self) -> None:
         self._gate: Gate | None = None
         self._server: Server | None = None
+        self._leaving: Leaving | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         die_with_parent()
         loop.run_until_complete(self._open())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._leaving is not None:
+            self._leaving.over()
         if self._gate is not None:
             loop.run_until_complete(self._gate.close())
 
@@ -44,6 +49,25 @@ class Worker:
         await self._gate.open()
         self._gate.watch(places)
         self._server = make_server(self._gate)
+        self._leaving = self._leaves(self._gate, self._server)
+        _rest_the_collector()
+
+    def _leaves(self, gate: Gate, server: Server) -> Leaving:
+        def drain() -> None:
+            gate.draining = True
+
+        leaving = Leaving(
+            server.answering, gate.loaded.value.server.drain, drain=drain, settle=gate.metering.close, close=gate.close
+        )
+        leaving.listen_to_signals(asyncio.get_running_loop())
+        return leaving
+
+
+def _rest_the_collector() -> None:
+    """What is loaded by now stays: the collector need not walk it again and again. Calls leave few cycles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def create() -> Worker:

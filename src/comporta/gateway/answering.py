@@ -62,18 +62,20 @@ class Answering:
 
     async def __call__(self, door: Door, scope: Any, proto: Any) -> None:
         """Answer one request; never raises but for a cancellation from outside."""
-        request_id = request_id_of(scope.headers) or new_id()
+        headers = scope.headers
+        request_id = request_id_of(headers)
         self.in_flight += 1
         task = asyncio.current_task()
         self._running.add(task)
         try:
-            call = await self._call(door, scope.headers, proto, request_id)
+            call = await self._call(door, headers, proto, request_id)
             await self._answer(door, call, proto, task)
         except asyncio.CancelledError:
             if not self._cutting:
                 raise
-            _refuse(door, proto, _stopped(), _named(door.name, request_id))
+            _refuse(door, proto, _stopped(), _named(door.name, request_id or new_id()))
         except Exception as failure:
+            request_id = request_id or new_id()
             _refuse(door, proto, _told(failure, request_id), _named(door.name, request_id))
         finally:
             self._running.discard(task)
@@ -86,14 +88,14 @@ class Answering:
             if task is not None:
                 task.cancel()
 
-    async def _call(self, door: Door, headers: Mapping[str, str], proto: Any, request_id: str) -> Call:
+    async def _call(self, door: Door, headers: Mapping[str, str], proto: Any, request_id: str | None) -> Call:
         caller = self._authenticate(secret_of(headers))
         self._admit()
         body = await read_body(proto, headers, self._max_body, self._body_timeout_s)
         return call_of(door.name, door.parse(body, headers), caller, headers, request_id)
 
     async def _answer(self, door: Door, call: Call, proto: Any, task: asyncio.Task[Any] | None) -> None:
-        gone = asyncio.ensure_future(_watch(proto, task))
+        gone = Gone(proto, task)
         error: ComportaError | None = None
         try:
             events = await begun(await self._pipeline(call))
@@ -103,7 +105,7 @@ class Answering:
                 await self._plain(door, call, proto, events)
         except asyncio.CancelledError:
             # Only our own watcher's cancelling is a client that left; any other is the server going down.
-            if not gone.done():
+            if not gone.left:
                 error = _stopped()
                 raise
             error = ClientGone("The client closed the connection.")
@@ -146,6 +148,8 @@ class Answering:
 
 async def _finish(call: Call, error: ComportaError | None = None) -> None:
     """Close the layers and run the endings: the record is written before the answer's last byte goes out."""
+    if call.ended:
+        return
     try:
         await call.close_events()
     finally:
@@ -223,11 +227,39 @@ async def _comment(transport: Any) -> None:
         return
 
 
-async def _watch(proto: Any, task: asyncio.Task[Any] | None) -> None:
-    """Cancel the call when its client leaves (WIRE 8)."""
-    await proto.client_disconnect()
-    if task is not None:
-        task.cancel()
+class Gone:
+    """Cancels a call when its client leaves (WIRE 8), from a moment after it began: most are over by then.
+
+    granian tells of a client that left earlier at once, so that nothing is missed meanwhile.
+    """
+
+    __slots__ = ("_proto", "_task", "_timer", "_watch", "left")
+
+    _AFTER_S = 0.05
+
+    def __init__(self, proto: Any, task: asyncio.Task[Any] | None) -> None:
+        self._proto = proto
+        self._task = task
+        self._watch: asyncio.Future[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(self._AFTER_S, self._begin)
+        #: Whether it was the client's leaving that cancelled the call.
+        self.left = False
+
+    def cancel(self) -> None:
+        """Watch no longer. What holds granian's end of the connection must let go of it."""
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._proto = self._task = None
+
+    def _begin(self) -> None:
+        self._watch = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        await self._proto.client_disconnect()
+        if self._task is not None:
+            self.left = True
+            self._task.cancel()
 
 
 def call_of(
@@ -292,6 +324,8 @@ def _cost(call: Call) -> Headers:
 
 def _ascii(text: str) -> str:
     """A header value: what is not printable ASCII is replaced, so that no name can smuggle in a header."""
+    if text.isascii() and text.isprintable() and len(text) <= 256:
+        return text
     return "".join(c if " " <= c <= "~" else "?" for c in text[:256])
 
 

@@ -106,13 +106,16 @@ def _is_json(response: Response) -> bool:
 
 
 async def _whole(response: Response, left_s: float) -> bytes:
+    timer = asyncio.get_running_loop().call_later(max(left_s, 0.0), _not_whole, response)
     try:
-        async with asyncio.timeout(left_s):
-            return await response.read(MAX_REPLY_BYTES)
-    except TimeoutError:
-        raise UpstreamTimeout("The answer was not whole within the total time limit.", code="total_timeout") from None
+        return await response.read(MAX_REPLY_BYTES)
     finally:
+        timer.cancel()
         response.abort()
+
+
+def _not_whole(response: Response) -> None:
+    response.fail(UpstreamTimeout("The answer was not whole within the total time limit.", code="total_timeout"))
 
 
 async def _fault(wire: Wire, response: Response) -> ComportaError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -109,8 +110,12 @@ _TYPES = {field.name: field.type for field in structs.fields(Input)}
 
 def limits_of(route: Timeouts | None, provider: Timeouts, facts: ModelFacts, asked: Input) -> TimeLimits:
     """The time limits of one attempt: the route's word, else the provider's, else the defaults."""
+    return _limits(route, provider, "reasoning" in facts.capabilities or asked.reasoning_effort is not None)
+
+
+@functools.lru_cache(1024)
+def _limits(route: Timeouts | None, provider: Timeouts, thinks: bool) -> TimeLimits:
     standard = TimeLimits()
-    thinks = "reasoning" in facts.capabilities or asked.reasoning_effort is not None
     first_s = _THINKING_FIRST_TOKEN_S if thinks else standard.first_token_s
     route = route or Timeouts()
     return TimeLimits(

@@ -24,6 +24,8 @@ from comporta.providers.carry import to_json
 from comporta.providers.statuses import decoded
 from comporta.types import JSON
 
+_MOST_PLACES = 1024
+
 
 class OpenAI:
     """OpenAI's protocol. `responses` and `completions` say that the endpoint has those natively."""
@@ -34,6 +36,8 @@ class OpenAI:
         self, title: str = "The provider", *, responses: bool = False, completions: bool = False
     ) -> None:  # fmt: skip
         self._title = title
+        #: Address and headers by what they follow from; the endpoint is kept, so that its identity stays its own.
+        self._places: dict[tuple[int, str, str], tuple[Endpoint, str, dict[str, str]]] = {}
         self._responses = responses
         self._completions = completions
 
@@ -50,7 +54,17 @@ class OpenAI:
             body = openai_responses.body_of(query, raw)
         else:
             body = openai_completions.body_of(query, raw, options)
-        return Request(address(endpoint, part, query.model), to_json(body), headers_of(endpoint), dropped=dropped)
+        _, url, headers = self._places.get((id(endpoint), part, query.model)) or self._place(
+            endpoint, part, query.model
+        )
+        return Request(url, to_json(body), headers, dropped=dropped)
+
+    def _place(self, endpoint: Endpoint, part: str, model: str) -> tuple[Endpoint, str, dict[str, str]]:
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        place = endpoint, address(endpoint, part, model), headers_of(endpoint)
+        self._places[id(endpoint), part, model] = place
+        return place
 
     def decoder(self, query: Query) -> Decoder:
         part = self._part(query)

@@ -24,11 +24,11 @@ KNOWN_FINISHES: Final = frozenset({"stop", "length", "tool_calls", "content_filt
 
 def _count(counts: Any, *names: str) -> int:
     """The first of the counts that is there; anything but a positive number counts as none."""
-    if not isinstance(counts, dict):
+    if type(counts) is not dict:
         return 0
     for name in names:
         value = counts.get(name)
-        if isinstance(value, int | float) and value > 0:
+        if (type(value) is int or type(value) is float) and value > 0:
             return int(value)
     return 0
 
@@ -53,6 +53,9 @@ def usage_of(counts: Any) -> Usage | None:
     completion = _count(counts, "completion_tokens", "output_tokens")
     if not prompt and not completion:
         return None
+    if len(counts) <= 3 and counts.get("total_tokens") == prompt + completion:
+        # Nothing else is counted: so it is with most servers.
+        return Usage(input=prompt, output=completion)
     inside = counts.get("prompt_tokens_details") or counts.get("input_tokens_details")
     outside = counts.get("completion_tokens_details") or counts.get("output_tokens_details")
     reasoning = _count(outside, "reasoning_tokens") or _count(counts, "reasoning_tokens")
