@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference bench clean
+.PHONY: serve test install check reference bench bench-table clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -24,9 +24,14 @@ check: $(VENV)/.installed-test
 reference: $(VENV)/.installed
 	$(BIN)/python tools/reference.py
 
-# QUICK=1: under four minutes. PROFILE=1: what each stage of a call costs.
+# QUICK=1: under four minutes. ONLY=comporta,bare,keys: these gateways and parts. PROFILE=1: what each stage of a call
+# costs.
 bench: $(VENV)/.installed
-	@PYTHONPATH=bench $(BIN)/python -m $(if $(PROFILE),gauge.profile,gauge $(if $(QUICK),--quick))
+	@PYTHONPATH=bench $(BIN)/python -m $(if $(PROFILE),gauge.profile,gauge $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)))
+
+# The last bench's figures as the README shows them.
+bench-table: $(VENV)/.installed
+	@PYTHONPATH=bench $(BIN)/python -m gauge.markdown $(FILE)
 
 clean:
 	rm -rf $(VENV) build dist

