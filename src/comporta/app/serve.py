@@ -32,8 +32,11 @@ from comporta.store.embedded import EmbeddedPostgres
 from comporta.store.migrate import migrate
 from comporta.telemetry import metrics
 
-#: How long running calls get to finish after SIGTERM before their process is killed.
-DRAIN_S = 20.0
+#: What the gate gets beyond `server.drain` before it is killed: it cuts what runs, ships records and ends by itself.
+_SLACK_S = 15.0
+_JOBS_S = 10.0
+#: The same Ctrl-C may reach us twice, straight and from whoever started us.
+_SAME_SIGNAL_S = 0.1
 _START_LIMIT_S = 60.0
 
 
@@ -53,6 +56,8 @@ class Plan(Struct, frozen=True):
     host: str
     port: int
     workers: int
+    #: How long running calls get to finish.
+    drain_s: float = 30.0
 
     @property
     def url(self) -> str:
@@ -61,7 +66,11 @@ class Plan(Struct, frozen=True):
 
 
 def serve(options: Options, tell: Callable[[str], None]) -> int:
-    """Run until SIGINT or SIGTERM. Returns the exit code: 0 for a clean end, 1 for a failure told through `tell`."""
+    """Run until SIGINT or SIGTERM; a second one ends it at once.
+
+    Returns the exit code: 0 for a clean end, 1 for a failure told through `tell`, 128 and the signal's number where
+    running calls were not waited for.
+    """
     folder = Folder(options.data)
     try:
         places = Places(options.config, folder)
@@ -73,16 +82,17 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         folder.make()
         with folder.held():
             address = listening_address(plan)
-            asyncio.run(_serve(folder, places, settings, plan, address, tell))
+            return asyncio.run(_serve(folder, places, settings, plan, address, tell))
     except ComportaError as error:
         tell(error.message)
         return 2 if isinstance(error, ConfigError) else 1
-    return 0
 
 
 def _plan(options: Options, loaded: Loaded[Settings]) -> Plan:
     server = loaded.value.server
-    plan = Plan(options.host or server.host, options.port or server.port, options.workers or server.workers)
+    plan = Plan(
+        options.host or server.host, options.port or server.port, options.workers or server.workers, server.drain
+    )
     demand_redis(loaded, plan.workers)
     return plan
 
@@ -109,11 +119,11 @@ def listening_address(plan: Plan) -> str:
 
 async def _serve(
     folder: Folder, places: Places, settings: Settings, plan: Plan, address: str, tell: Callable[[str], None]
-) -> None:
-    stop = asyncio.Event()
+) -> int:
+    stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.ask, number)
     loop.add_signal_handler(signal.SIGHUP, folder.ask_reload)
     async with database(folder, settings, tell) as dsn:
         admin_key = await prepare(folder, dsn)
@@ -123,6 +133,26 @@ async def _serve(
             await _run_children(folder, plan, environment, admin_key, stop, tell)
         finally:
             folder.run.unlink(missing_ok=True)
+    return stop.code
+
+
+class Stop:
+    """What the operator's signals ask for: the first to leave in good order, the next to leave at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.code = 0
+        self._first = (0, 0.0)
+
+    def ask(self, number: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if not self.asked.is_set():
+            self._first = (number, now_s)
+            self.asked.set()
+        elif not self.hurry.is_set() and (number != self._first[0] or now_s - self._first[1] > _SAME_SIGNAL_S):
+            self.code = 128 + number
+            self.hurry.set()
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +200,7 @@ async def prepare(folder: Folder, dsn: str) -> str:
 
 
 async def _run_children(
-    folder: Folder, plan: Plan, environment: Mapping[str, str], admin_key: str, stop: asyncio.Event,
+    folder: Folder, plan: Plan, environment: Mapping[str, str], admin_key: str, stop: Stop,
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     metrics.clear(folder.metrics)
@@ -178,15 +208,15 @@ async def _run_children(
     jobs = Child("job worker", "comporta.app.jobs_process", environment, tell)
     keeping = [asyncio.create_task(gate.keep())]
     try:
-        if await _ready(plan.url, stop):
+        if await _ready(plan.url, stop.asked):
             tell(banner(plan.url, admin_key, folder))
             # Only now: beside the gate it would make the first answer wait, on a machine with few cores.
             keeping.append(asyncio.create_task(jobs.keep()))
-        await stop.wait()
-        tell("Stopping …")
+        await stop.asked.wait()
+        tell(f"Stopping: calls that run get {plan.drain_s:g} s to finish; a second Ctrl-C or SIGTERM ends them now.")
     finally:
-        await gate.stop(DRAIN_S)
-        await jobs.stop(10)
+        await gate.stop(plan.drain_s + _SLACK_S, stop.hurry)
+        await jobs.stop(_JOBS_S, stop.hurry)
         for task in keeping:
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
@@ -201,6 +231,7 @@ def _environment(folder: Folder, places: Places, plan: Plan, address: str, dsn: 
         "COMPORTA_HOST": address,
         "COMPORTA_PORT": str(plan.port),
         "COMPORTA_WORKERS": str(plan.workers),
+        "COMPORTA_DRAIN": str(plan.drain_s),
         "COMPORTA_DATABASE_DSN": dsn,
     }
 

@@ -62,7 +62,7 @@ class Server:
         mounts: Mapping[str, Mount],
         deletions: Mapping[str, PageOf] | None = None,
     ) -> None:
-        self._answering = answering
+        self.answering = answering
         self._doors = {door.path: door for door in doors}
         self._pages = {path: page for path, page in pages.items() if path == "/" or not path.endswith("/")}
         self._below = {path: page for path, page in pages.items() if path not in self._pages}
@@ -75,7 +75,7 @@ class Server:
             return
         door = self._doors.get(scope.path)
         if door is not None and scope.method == "POST":
-            await self._answering(door, scope, proto)
+            await self.answering(door, scope, proto)
         else:
             await self._other(scope, proto, door)
 
