@@ -222,7 +222,8 @@ async def test_wire_17_a_refused_key_rests_for_all_and_another_secret_under_its_
     for _ in range(2):
         assert workers.next.key_rests("openai", "default", "old")
         assert not workers.next.key_rests("openai", "default", "new")
-        assert [(one.key, one.state) for one in workers.next.resting()] == [(("key", "openai", "default"), "told")]
+        (one,) = workers.next.ailing()
+        assert (one.provider, one.model, one.credential, one.state) == ("openai", None, "default", "refused")
     workers.clock.now_s += 301
     for _ in range(2):
         assert not workers.next.key_rests("openai", "default", "old")
@@ -231,12 +232,16 @@ async def test_wire_17_a_refused_key_rests_for_all_and_another_secret_under_its_
 async def test_what_rests_is_shown_with_its_state(make: Make) -> None:
     workers = make()
     await workers.fail(5)
-    shown = [workers.next.resting() for _ in range(2)]
-    assert [[(one.key, one.state, round(one.left_s)) for one in seen] for seen in shown] == [[(HERE, "open", 15)]] * 2
+    for _ in range(2):
+        (one,) = workers.next.ailing()
+        assert (one.provider, one.model, one.credential) == HERE
+        assert (one.state, round(one.left_s)) == ("open", 15)
     workers.clock.now_s += 15
     assert await workers.go()
     await workers.settle()
-    assert [one.state for _ in range(2) for one in workers.next.resting()] == ["probed", "probed"]
+    assert [one.state for _ in range(2) for one in workers.next.ailing()] == ["probed", "probed"]
+    await workers.fail(1, wait_s=30)
+    assert "asked" in [one.state for one in workers.next.ailing()]
 
 
 async def test_new_limits_hold_at_once(make: Make) -> None:

@@ -15,6 +15,7 @@ from comporta.errors import Unavailable
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import (
     AdminParts,
+    BreakersStatus,
     DatabaseStatus,
     ModelView,
     ProviderStatus,
@@ -97,6 +98,7 @@ class Views:
             database=await self._database(),
             spool=SpoolStatus(waiting_bytes=spool.bytes + spool.others_bytes, limit_bytes=spool.max_bytes),
             providers=tuple(self._providers()),
+            breakers=BreakersStatus(gate.health.kept, tuple(gate.health.ailing())),
         )
 
     async def _database(self) -> DatabaseStatus:

@@ -88,8 +88,8 @@ class Breakers(Protocol):
         """All that is left alone."""
 
     @property
-    def shared(self) -> bool:
-        """Whether what one worker finds holds for all at this moment."""
+    def shared(self) -> bool | None:
+        """Whether what one worker finds holds for all at this moment; None where there is nobody to share with."""
 
     async def run(self) -> None:
         """What must go on beside the calls, until cancelled."""
@@ -176,8 +176,8 @@ class LocalBreakers:
         self._rests: dict[Key, float] = {}
 
     @property
-    def shared(self) -> bool:
-        return False
+    def shared(self) -> bool | None:
+        return None
 
     def admits(self, place: Place, waited: bool = False) -> bool:
         breaker = self._breakers.get(place)

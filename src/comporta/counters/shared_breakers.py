@@ -105,7 +105,7 @@ class SharedBreakers(LocalBreakers):
         self._probes: dict[str, _Probe] = {}
 
     @property
-    def shared(self) -> bool:
+    def shared(self) -> bool | None:
         return self._joined
 
     # ---- what calls ask and tell ----

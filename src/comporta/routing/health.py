@@ -8,14 +8,29 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
+from typing import Literal
+
+from msgspec import Struct
 
 from comporta.counters.breakers import BreakerLimits, Breakers, Key, LocalBreakers, Place, Resting
 
-__all__ = ["KEY_RESTS_S", "BreakerLimits", "Health", "Place", "Resting"]
+__all__ = ["KEY_RESTS_S", "Ailing", "BreakerLimits", "Health", "Place"]
 
 #: A key that its provider refused is left alone for so long (WIRE 17); another secret under its name is tried at once.
 KEY_RESTS_S = 300.0
 _KEY = "key"
+
+
+class Ailing(Struct, frozen=True):
+    """What is left alone: a breaker that is `open` or `probed`, a provider that `asked` to wait, or a `refused` key."""
+
+    provider: str
+    #: None for a key, which rests for all models.
+    model: str | None
+    credential: str | None
+    state: Literal["open", "probed", "asked", "refused"]
+    #: How long yet; 0 where the next call may be its probe.
+    left_s: float
 
 
 class Health:
@@ -50,11 +65,6 @@ class Health:
     def limits(self, limits: BreakerLimits) -> None:
         self._breakers.limits = limits
 
-    @property
-    def shared(self) -> bool:
-        """Whether what one worker finds holds for all at this moment."""
-        return self._breakers.shared
-
     def rests_s(self, place: Place) -> float:
         """How long a place rests yet; 0 where it, or its probe, can be asked."""
         return self._breakers.left_s(place)
@@ -66,9 +76,15 @@ class Health:
     def key_rests(self, provider: str, name: str, secret: str) -> bool:
         return self._breakers.any_rests and self._breakers.rests(_key(provider, name, secret))
 
-    def resting(self) -> list[Resting]:
-        """What is left alone now: a place, or `key`, provider and the key's name."""
-        return [_shown(one) for one in self._breakers.resting()]
+    @property
+    def kept(self) -> Literal["memory", "redis", "redis_away"]:
+        """Where breakers are kept at this moment."""
+        shared = self._breakers.shared
+        return "memory" if shared is None else "redis" if shared else "redis_away"
+
+    def ailing(self) -> list[Ailing]:
+        """What is left alone now, as far as this worker knows."""
+        return [_ailing(one) for one in self._breakers.resting()]
 
     async def run(self) -> None:
         """Keep up with the other workers, until cancelled."""
@@ -83,5 +99,9 @@ def _key(provider: str, name: str, secret: str) -> Key:
     return _KEY, provider, name, blake2b(secret.encode(), digest_size=8, person=b"comporta-rests").hexdigest()
 
 
-def _shown(one: Resting) -> Resting:
-    return Resting(one.key[:3], one.state, one.left_s) if len(one.key) > 3 else one
+def _ailing(one: Resting) -> Ailing:
+    if len(one.key) > 3:
+        _, provider, credential, _ = one.key
+        return Ailing(provider or "", None, credential, "refused", one.left_s)
+    provider, model, credential = one.key
+    return Ailing(provider or "", model, credential, "asked" if one.state == "told" else one.state, one.left_s)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from comporta.budget.budgets import Budgets
 from comporta.keys.keys import Keys
+from comporta.routing.health import Ailing
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
 from comporta.store.people import People
@@ -81,6 +82,13 @@ class ProviderStatus(Struct, frozen=True):
     models: int
 
 
+class BreakersStatus(Struct, frozen=True):
+    """What is left alone after failures, as the worker that answers knows it."""
+
+    kept: Literal["memory", "redis", "redis_away"] = "memory"
+    resting: tuple[Ailing, ...] = ()
+
+
 class Status(Struct, frozen=True):
     version: str
     started_at_s: float
@@ -89,6 +97,7 @@ class Status(Struct, frozen=True):
     database: DatabaseStatus
     spool: SpoolStatus
     providers: tuple[ProviderStatus, ...]
+    breakers: BreakersStatus = BreakersStatus()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Literal
 
 from fastapi import APIRouter
 
@@ -38,6 +39,26 @@ class ProviderOut(Out):
     models: int
 
 
+class RestingOut(Out):
+    """Left alone: an `open` breaker, one that is being `probed`, a provider that `asked` to wait, a `refused` key.
+
+    `model` is null for a key, which rests for all models; `left_s` is 0 where the next call may be the probe.
+    """
+
+    provider: str
+    model: str | None
+    credential: str | None
+    state: Literal["open", "probed", "asked", "refused"]
+    left_s: float
+
+
+class BreakersOut(Out):
+    """What is left alone after failures; `kept`: `redis_away` where each worker finds out for itself meanwhile."""
+
+    kept: Literal["memory", "redis", "redis_away"]
+    resting: list[RestingOut]
+
+
 class StatusOut(Out):
     """The gate, seen from the worker that answered."""
 
@@ -48,11 +69,12 @@ class StatusOut(Out):
     database: DatabaseOut
     spool: SpoolOut
     providers: list[ProviderOut]
+    breakers: BreakersOut
 
 
 def router(ask: Callable[[], Awaitable[Status]]) -> APIRouter:
     async def status() -> StatusOut:
-        """Version, workers, database, spool and providers."""
+        """Version, workers, database, spool, providers, and what rests after failures."""
         found = await ask()
         started_at = moment(found.started_at_s)
         assert started_at is not None, "a gate that answers has started"
@@ -60,6 +82,7 @@ def router(ask: Callable[[], Awaitable[Status]]) -> APIRouter:
             version=found.version, started_at=started_at, workers=found.workers, in_flight=found.in_flight,
             database=DatabaseOut.model_validate(found.database), spool=SpoolOut.model_validate(found.spool),
             providers=[ProviderOut.model_validate(one) for one in found.providers],
+            breakers=BreakersOut.model_validate(found.breakers),
         )  # fmt: skip
 
     made = APIRouter(prefix="/admin/status", tags=["status"])
