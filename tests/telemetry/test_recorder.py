@@ -138,6 +138,7 @@ async def test_a_fault_of_ours_is_internal_and_its_text_is_not_kept(recorder: Re
 async def test_a_cancelled_call_is_billed_by_estimate_and_its_door_says_why(recorder: Recorder) -> None:
     async def hang(call: Call) -> AsyncIterator[Event]:
         call.target = TARGET
+        call.open_span("request")
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -157,6 +158,28 @@ async def test_a_cancelled_call_is_billed_by_estimate_and_its_door_says_why(reco
 
 
 @pytest.mark.parametrize(("taken", "outcome"), [(2, "client_closed"), (3, "ok")])
+@pytest.mark.parametrize("failed", [0, 1])
+async def test_a_call_left_while_no_request_was_under_way_costs_nothing(recorder: Recorder, failed: int) -> None:
+    """WIRE 8: in a back-off, or while it waits for a limit towards the provider, nothing is produced."""
+
+    async def backs_off(call: Call) -> AsyncIterator[Event]:
+        call.target = TARGET
+        for _ in range(failed):
+            call.close_span(call.open_span("request"), UpstreamFault("x"))
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    call = new_call("x" * 40)
+    task = asyncio.ensure_future(compose([("record", recorder.stage)], backs_off)(call))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    call.end(ClientGone("The client closed the connection."))
+    (record,) = recorded(recorder)
+    assert (record.outcome, record.usage, record.cost_microusd) == ("client_closed", None, None)
+
+
 async def test_an_answer_left_before_its_end_is_the_client_s_doing(
     recorder: Recorder, taken: int, outcome: str
 ) -> None:

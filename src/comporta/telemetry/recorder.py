@@ -32,6 +32,9 @@ _FOLD_EVENTS = 256
 _BYTES_PER_TOKEN = 4
 #: Endings that the provider is not to blame for: it is paid for what it had to read, even where it wrote nothing.
 _LEFT = (ClientGone, asyncio.CancelledError, GeneratorExit)
+#: The span of a request to a provider, and what it is closed with where its call was left.
+REQUEST = "request"
+_STOPPED = frozenset({"CancelledError", "GeneratorExit", ClientGone.code})
 
 
 def no_price(call: Call) -> int | None:
@@ -236,7 +239,7 @@ class Watched:
         call = self._call
         if call.target is None or call.kind == "count" or is_hit(call.cache):
             return False
-        return error is None or self._text_bytes > 0 or isinstance(error, _LEFT)
+        return error is None or self._text_bytes > 0 or (isinstance(error, _LEFT) and _under_way(call))
 
     def _estimate(self) -> Usage:
         asked = size_of(self._call.input)
@@ -248,6 +251,12 @@ class Watched:
         if is_hit(self._call.cache):
             return 0
         return self._recorder.price(self._call) if self._call.usage is not None else None
+
+
+def _under_way(call: Call) -> bool:
+    """Whether the last request to a provider was not over yet: of one that failed nothing is billed."""
+    last = next((span for span in reversed(call.spans) if span.name == REQUEST), None)
+    return last is not None and (last.error is None or last.error in _STOPPED)
 
 
 def _told(error: Exception) -> ComportaError:
