@@ -157,7 +157,6 @@ async def test_a_cancelled_call_is_billed_by_estimate_and_its_door_says_why(reco
     assert recorder.in_flight == 0
 
 
-@pytest.mark.parametrize(("taken", "outcome"), [(2, "client_closed"), (3, "ok")])
 @pytest.mark.parametrize("failed", [0, 1])
 async def test_a_call_left_while_no_request_was_under_way_costs_nothing(recorder: Recorder, failed: int) -> None:
     """WIRE 8: in a back-off, or while it waits for a limit towards the provider, nothing is produced."""
@@ -180,6 +179,7 @@ async def test_a_call_left_while_no_request_was_under_way_costs_nothing(recorder
     assert (record.outcome, record.usage, record.cost_microusd) == ("client_closed", None, None)
 
 
+@pytest.mark.parametrize(("taken", "outcome"), [(2, "client_closed"), (3, "ok")])
 async def test_an_answer_left_before_its_end_is_the_client_s_doing(
     recorder: Recorder, taken: int, outcome: str
 ) -> None:
