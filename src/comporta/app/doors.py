@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from comporta import __version__
 from comporta.app.gate import Gate
 from comporta.errors import Forbidden
+from comporta.gateway.admin.page import render
 from comporta.gateway.answering import Answering, refuse_when
 from comporta.gateway.asgi import AsgiMount
 from comporta.gateway.doors import listing
@@ -19,6 +21,7 @@ from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
+from comporta.gateway.openapi.document import document
 from comporta.gateway.reading import secret_of
 from comporta.gateway.server import Asked, Page, Server
 from comporta.routing.choose import permitted
@@ -37,19 +40,24 @@ def make_server(gate: Gate) -> Server:
         admit=pages.admit,
         max_body=gate.loaded.value.server.max_body,
         body_timeout_s=gate.loaded.value.server.body_timeout,
+        keep_alive_s=gate.loaded.value.server.keep_alive,
     )
+    doors = (
+        OpenAIChat(),
+        OpenAICompletions(),
+        OpenAIResponses(),
+        OpenAIEmbeddings(),
+        AnthropicMessages(),
+        AnthropicCountTokens(),
+    )
+    reference = Reference(lambda: document(doors, __version__))
     return Server(
         answering=answering,
-        doors=(
-            OpenAIChat(),
-            OpenAICompletions(),
-            OpenAIResponses(),
-            OpenAIEmbeddings(),
-            AnthropicMessages(),
-            AnthropicCountTokens(),
-        ),
+        doors=doors,
         pages={
             "/": pages.root,
+            "/docs": reference.page,
+            "/openapi.json": reference.document,
             "/v1/models": pages.models,
             "/v1/models/": pages.model,
             "/v1/responses/": responses.show,
@@ -85,6 +93,29 @@ class Lazy:
         await self._mount(scope, proto)
 
 
+class Reference:
+    """The data plane's own page, made when it is first asked for: it takes as long as a thousand calls."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+        self._made: tuple[bytes, bytes] | None = None
+
+    async def document(self, asked: Asked) -> Page:
+        return Page((await self._both())[0])
+
+    async def page(self, asked: Asked) -> Page:
+        return Page((await self._both())[1], "text/html; charset=utf-8")
+
+    async def _both(self) -> tuple[bytes, bytes]:
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._written)
+        return self._made
+
+    def _written(self) -> tuple[bytes, bytes]:
+        made = self._make()
+        return msgspec.json.encode(made), render(made, "/openapi.json").encode()
+
+
 class Pages:
     """The small GETs."""
 
@@ -96,7 +127,10 @@ class Pages:
         return self._gate.keys.authenticate(secret, time.time())
 
     async def root(self, asked: Asked) -> Page:
-        return Page(b'{"name":"comporta","docs":"/admin/docs","models":"/v1/models","health":"/health/ready"}')
+        return Page(
+            b'{"name":"comporta","docs":"/docs","openapi":"/openapi.json","admin":"/admin/docs",'
+            b'"models":"/v1/models","health":"/health/ready"}'
+        )
 
     async def live(self, asked: Asked) -> Page:
         return Page(b'{"status":"live"}')

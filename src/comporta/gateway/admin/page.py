@@ -1,4 +1,4 @@
-"""The reference page of the admin API: one HTML file from the OpenAPI document, without scripts or outside parts."""
+"""The reference page of an API: one HTML file from its OpenAPI document, without scripts or outside parts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ table { border-collapse: collapse; width: 100%; } td, th { text-align: left; pad
 """
 
 
-def render(document: JSON) -> str:
-    """The whole page."""
+def render(document: JSON, source: str = "/admin/openapi.json") -> str:
+    """The whole page; `source` is where the document itself can be read."""
     title = escape(document["info"]["title"])
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
     about = "".join(f"<p>{_text(p)}</p>" for p in document["info"].get("description", "").split("\n\n"))
     version = escape(document["info"]["version"])
-    top = f"<h1>{title} {version}</h1>{about}<p><a href='/admin/openapi.json'>openapi.json</a></p>"
+    top = f"<h1>{title} {version}</h1>{about}<p><a href='{source}'>openapi.json</a></p>"
     return f"{head}{top}{''.join(_sections(document))}</html>"
 
 

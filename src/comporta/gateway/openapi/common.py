@@ -1,0 +1,102 @@
+"""What the wires' bodies have in common: bounded values, open kinds, errors, the caller's notes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+#: Marks a union of kinds as open: whatever else a provider's own wire knows is passed on to it. The value is the field
+#: that tells the kinds apart.
+OPEN = "x-open"
+#: Marks the kind that is meant where the field that tells kinds apart is left out.
+USUAL = "x-usual"
+#: Marks fields of which none is required alone: at least one must be there, and not null.
+ONE = "x-one"
+
+NUL_FREE = r"^[^\x00]+$"
+
+
+Needed = Meta(extra_json_schema={ONE: True})
+Open = Meta(extra_json_schema={OPEN: "type"})
+
+
+class Shape(Struct, kw_only=True):
+    """A JSON object on the page; more fields than it names are let through."""
+
+
+Object = dict[str, Any]
+Word = Annotated[str, Meta(min_length=1, pattern=NUL_FREE)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Twice = Annotated[float, Meta(ge=0, le=2)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Choices = Annotated[int, Meta(ge=1, le=128)]
+LogprobCount = Annotated[int, Meta(ge=0, le=20)]
+TopK = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+Stops = str | list[str]
+
+Model = Annotated[
+    Word,
+    Meta(
+        description="A route, a registered model, `provider/model`, or the bare name of a model that exactly one "
+        "provider offers.",
+        examples=["support", "openai/gpt-4o-mini"],
+    ),
+]
+Streamed = Annotated[bool | None, Meta(description="Whether the answer comes as server-sent events.")]
+CacheControl = Annotated[
+    Object | None, Meta(description="Anthropic's mark for its prompt cache; kept.", examples=[{"type": "ephemeral"}])
+]
+User = Annotated[Word | None, Meta(description="Who asks on whose behalf; a choice may stick to it.")]
+
+
+class Metadata(Shape):
+    """Notes of the caller's own."""
+
+    session_id: Annotated[Word | None, Meta(description="The session, where `x-comporta-session` names none.")] = None
+
+
+class StreamOptions(Shape):
+    """How to stream; only with `stream: true`."""
+
+    include_usage: Annotated[bool | None, Meta(description="Whether a last chunk tells the usage and the cost.")] = None
+
+
+class Schema(Shape):
+    """A named JSON schema that the answer must follow."""
+
+    name: Word
+    schema: Object | None = None
+    strict: bool | None = None
+    description: str | None = None
+
+
+class OpenAIErrorBody(Shape):
+    """What went wrong. `code` is stable; `param` names the field at fault; absent is null."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(Shape):
+    """A failure in OpenAI's envelope."""
+
+    error: OpenAIErrorBody
+
+
+class AnthropicErrorBody(Shape):
+    """What went wrong; the type follows from the status."""
+
+    type: str
+    message: str
+
+
+class AnthropicError(Shape):
+    """A failure in Anthropic's envelope."""
+
+    type: Literal["error"]
+    error: AnthropicErrorBody

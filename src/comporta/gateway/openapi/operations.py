@@ -1,0 +1,190 @@
+"""Every operation of the data plane: the doors' by the names of the doors, the small pages' by their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from comporta.gateway.doors.base import Door
+from comporta.gateway.openapi import anthropic, chat, embeddings, pages, responses, said
+from comporta.gateway.openapi.examples import BODIES
+from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW, Summary
+
+Envelope = Literal["OpenAI", "Anthropic"]
+JSON = dict[str, Any]
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One method of one path. `answers` are the forms of a 200; none: text of `content_type`."""
+
+    method: Literal["get", "post", "delete"]
+    path: str
+    id: str
+    tag: str
+    summary: str
+    about: str = ""
+    body: Any = None
+    example: JSON | None = None
+    answers: tuple[Any, ...] = ()
+    content_type: str = "application/json"
+    #: What a frame of a stream holds, where the answer can be one.
+    frames: str | None = None
+    envelopes: tuple[Envelope, ...] = ("OpenAI",)
+    refusals: tuple[str, ...] = said.OF_PAGES
+    sent: tuple[str, ...] = said.ID
+    parameters: tuple[JSON, ...] = ()
+    told: tuple[str, ...] = said.ID
+    key: Literal["none", "any", "maybe"] = "any"
+
+
+class _Posted(Struct, frozen=True):
+    """What the page says of a door; the rest follows from the door itself."""
+
+    tag: str
+    summary: str
+    about: str
+    body: Any
+    answer: Any
+    frames: str | None = None
+
+
+_OPENAI = "OpenAI's wire"
+_ANTHROPIC = "Anthropic's wire"
+_CHUNKS = "`data:` frames, each a {} as JSON; `data: [DONE]` ends it. A failure after the first content is a frame "
+_CHUNKS += "with an `error`, then `[DONE]`. Lines that begin with `:` are comments."
+
+_DOORS: dict[str, _Posted] = {
+    "openai.chat": _Posted(
+        _OPENAI, "Chat", "OpenAI's chat completions, at any provider.",
+        chat.ChatRequest, chat.ChatCompletion, _CHUNKS.format("`ChatChunk`"),
+    ),
+    "openai.completions": _Posted(
+        _OPENAI, "Go on with a text", "OpenAI's text completions, at any provider.",
+        chat.CompletionRequest, chat.Completion, _CHUNKS.format("`Completion`"),
+    ),
+    "openai.responses": _Posted(
+        _OPENAI, "Make a response", "OpenAI's Responses, at any provider.",
+        responses.ResponseRequest, responses.Response,
+        "Named events from `response.created` to `response.completed`, `response.incomplete` or `response.failed`.",
+    ),
+    "openai.embeddings": _Posted(
+        _OPENAI, "Turn texts into vectors", "OpenAI's embeddings, at any provider that has some.",
+        embeddings.EmbeddingRequest, embeddings.EmbeddingList,
+    ),
+    "anthropic.messages": _Posted(
+        _ANTHROPIC, "Chat", "Anthropic's messages, at any provider.",
+        anthropic.MessageRequest, anthropic.AnthropicMessage,
+        "Named events from `message_start` to `message_stop`; a failure after the first content is an event `error`.",
+    ),
+    "anthropic.count_tokens": _Posted(
+        _ANTHROPIC, "Count tokens", "Anthropic's counts of tokens; estimated where the provider has none.",
+        anthropic.CountRequest, anthropic.TokenCount,
+    ),
+}  # fmt: skip
+
+
+def operations(doors: Iterable[Door]) -> Iterator[Operation]:
+    """All of them. Raises KeyError for a door that nobody has described yet."""
+    for door in doors:
+        yield _posted(door)
+    yield from _PAGES
+
+
+def _posted(door: Door) -> Operation:
+    row = _DOORS[door.name]
+    foreign = door.name.startswith("anthropic.")
+    return Operation(
+        method="post", path=door.path, id=door.name.replace(".", "_"), tag=row.tag, summary=row.summary,
+        about=row.about, body=row.body, example=BODIES[door.name], answers=(row.answer,), frames=row.frames,
+        envelopes=("Anthropic",) if foreign else ("OpenAI",), refusals=said.OF_CALLS,
+        sent=said.ANTHROPIC if foreign else said.CALL, told=said.ANSWERED,
+    )  # fmt: skip
+
+
+# ---- the small pages ------------------------------------------------------------------------------------------------
+
+
+def _at(name: str, about: str) -> JSON:
+    return {"name": name, "in": "path", "required": True, "description": about, "schema": {"type": "string"}}
+
+
+def _asked(name: str, about: str, schema: JSON) -> JSON:
+    return {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
+
+
+_BOTH: tuple[Envelope, ...] = ("OpenAI", "Anthropic")
+_LISTED = (*said.ID, "anthropic-version")
+_KEPT = ("400", "401", "404", "429", *said.OF_PROVIDERS, *said.OF_PAGES)
+_RESPONSE = _at("id", "The response's id.")
+_FIGURES = (
+    _asked("window", "How far back: `1h`, `24h`, `7d` …, at most 400 days.", {
+        "type": "string", "pattern": "^[0-9]{1,5}(m|h|d)$", "default": DEFAULT_WINDOW,
+    }),
+    _asked("group_by", "Figures for each of these, too.", {"type": "string", "enum": list(COLUMNS)}),
+    *(_asked(name, f"Only calls of this {name}.", {"type": "string"}) for name in COLUMNS),
+)  # fmt: skip
+
+_PAGES = (
+    Operation(
+        method="get", path="/v1/models", id="list_models", tag="Models", summary="List models", envelopes=_BOTH,
+        about="The names that the key may use; in Anthropic's form for clients that send `anthropic-version`.",
+        answers=(pages.OpenAIModels, pages.AnthropicModels), refusals=("400", "401", *said.OF_PAGES), sent=_LISTED,
+    ),
+    Operation(
+        method="get", path="/v1/models/{id}", id="show_model", tag="Models", summary="Show a model", envelopes=_BOTH,
+        answers=(pages.OpenAIModel, pages.AnthropicModel), refusals=("400", "401", "404", *said.OF_PAGES),
+        sent=_LISTED, parameters=(_at("id", "Its name; slashes may stand as they are."),),
+    ),
+    Operation(
+        method="get", path="/v1/responses/{id}", id="show_response", tag=_OPENAI, summary="Show a response",
+        about="As it is kept here, or as its provider shows it. For the key that asked, and keys of its team.",
+        answers=(responses.Response,), refusals=_KEPT, parameters=(_RESPONSE,),
+    ),
+    Operation(
+        method="delete", path="/v1/responses/{id}", id="delete_response", tag=_OPENAI, summary="Delete a response",
+        about="Here or at its provider. What was asked in between of a conversation can't be followed up any more.",
+        answers=(responses.DeletedResponse,), refusals=_KEPT, parameters=(_RESPONSE,),
+    ),
+    Operation(
+        method="get", path="/v1/responses/{id}/input_items", id="list_input_items", tag=_OPENAI,
+        summary="List what was sent for a response", answers=(responses.InputItems,), refusals=_KEPT,
+        parameters=(
+            _RESPONSE,
+            _asked("order", "The latest first, unless asked otherwise.", {"type": "string", "enum": ["asc", "desc"]}),
+            _asked("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+            _asked("after", "The id of the item before the first one.", {"type": "string"}),
+        ),
+    ),
+    Operation(
+        method="get", path="/", id="root", tag="State", summary="Show where everything is", answers=(pages.Root,),
+        key="none",
+    ),
+    Operation(
+        method="get", path="/health/live", id="live", tag="State", summary="Tell whether the process answers",
+        answers=(pages.Live,), key="none",
+    ),
+    Operation(
+        method="get", path="/health/ready", id="ready", tag="State", summary="Tell whether calls are taken",
+        answers=(pages.Ready,), key="none",
+    ),
+    Operation(
+        method="get", path="/metrics", id="metrics", tag="State", summary="Show the counts for Prometheus",
+        about="Without a key where `server.metrics_key` is false.", content_type="text/plain",
+        refusals=("400", "401", *said.OF_PAGES), key="maybe",
+    ),
+    Operation(
+        method="get", path="/metrics/llm", id="figures", tag="State", summary="Show the figures of a window",
+        about="A key that is no administrator's sees its own calls only.", answers=(Summary,), parameters=_FIGURES,
+        refusals=("400", "401", "403", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/openapi.json", id="openapi", tag="State", summary="Show this document", key="none",
+        answers=(dict[str, Any],),
+    ),
+    Operation(
+        method="get", path="/docs", id="docs", tag="State", summary="Show this document to people", key="none",
+        content_type="text/html",
+    ),
+)  # fmt: skip

@@ -1,0 +1,70 @@
+"""The small pages' answers on the page: models, health, where everything is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from comporta.gateway.openapi.common import Shape
+
+
+class OpenAIModel(Shape):
+    """A route or a model that the key may ask for."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class OpenAIModels(Shape):
+    """Every name that the key may put into `model`."""
+
+    object: Literal["list"]
+    data: list[OpenAIModel]
+
+
+class AnthropicModel(Shape):
+    """The same in Anthropic's form."""
+
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+
+
+class AnthropicModels(Shape):
+    """The same in Anthropic's form, for clients that send `anthropic-version`."""
+
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class Root(Shape):
+    """Where everything is."""
+
+    name: Literal["comporta"]
+    docs: str
+    openapi: str
+    admin: str
+    models: str
+    health: str
+
+
+class Live(Shape):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(Shape):
+    """It takes calls; a database that is away is told, and is no reason to ask elsewhere."""
+
+    status: Literal["ready"]
+    database: str
+    spool_bytes: Annotated[int, Meta(description="Records that wait to be shipped.")]
