@@ -28,10 +28,12 @@ def people_of(
         [
             Responses(database),
             Answers(caching.exact.memory, lambda: caching.far),
-            Calls(database, drain),
-            Waiting(database, spool, drain),
+            # Before the calls: what is shipped while this goes on is then found at least once.
+            Waiting(database, spool),
+            Calls(database),
             Limited(loaded),
         ],
+        drain,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -152,16 +152,24 @@ async def erased_since(database: Database, seconds: float) -> dict[bytes, float]
 
 
 class People:
-    """Exports and erases by going through the holdings, in their order; each request does a part."""
+    """Exports and erases by going through the holdings, in their order; each request does a part.
 
-    def __init__(self, database: Database, holdings: Sequence[Holding]) -> None:
+    `settle` is awaited before either begins: it brings into the database what this process has not written yet.
+    """
+
+    def __init__(
+        self, database: Database, holdings: Sequence[Holding], settle: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         self._database = database
+        self._settle = settle
         self._holdings = {holding.kind: holding for holding in holdings}
 
     async def export(self, user: str, after: str | None = None) -> Exported:
         """A page of what is held of a user. Raises BadRequest for an `after` that is not ours, Unavailable."""
         person = person_of(user)
         kind, inner = self._read(after)
+        if after is None and self._settle is not None:
+            await self._settle()
         for holding in self._from(kind):
             page = await holding.page(person, inner, _PAGE_ROWS)
             rows = [{"kind": holding.kind, **row} for row in page.rows]
@@ -180,6 +188,9 @@ class People:
         """
         person = person_of(user)
         kind, inner = self._read(after)
+        if after is None and self._settle is not None:
+            # What it brings in is then counted; what comes later is made anonymous when it comes.
+            await self._settle()
         id = await self._begin(person, by)
         removed: dict[str, int] = {}
         left: list[str] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +38,16 @@ KNOWN = "select id::text from call where id = any(%(ids)s::uuid[])"
 
 _FIRST = (datetime.datetime(1, 1, 1, tzinfo=datetime.UTC), uuid.UUID(int=0))
 
-Drain = Callable[[], Awaitable[object]]
-
 
 class Calls:
-    """The tables `call` and `span`. `drain` ships what this process's spool holds."""
+    """The tables `call` and `span`."""
 
     kind = "calls"
 
-    def __init__(self, database: Database, drain: Drain) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._drain = drain
 
     async def page(self, person: Person, after: str | None, limit: int) -> Page:
-        if after is None:
-            await self._drain()
         at, id = _FIRST if after is None else _read(after)
         async with self._database.reading() as connection:
             cursor = connection.cursor(row_factory=dict_row)
@@ -63,8 +58,6 @@ class Calls:
         return Page(rows, last)
 
     async def erase(self, person: Person, after: str | None) -> Removed:
-        if after is None:
-            await self._drain()
         async with self._database.connection() as connection:
             cursor = await connection.execute(EMPTY, {"user": person.name, "limit": _BATCH})
         return Removed(cursor.rowcount, "more" if cursor.rowcount == _BATCH else None)
@@ -88,14 +81,12 @@ class Waiting:
 
     kind = "waiting"
 
-    def __init__(self, database: Database, root: Path, drain: Drain) -> None:
+    def __init__(self, database: Database, root: Path) -> None:
         self._database = database
         self._root = root
-        self._drain = drain
 
     async def page(self, person: Person, after: str | None, limit: int) -> Page:
         """All at once: a record waits for half a second while the database is there, and without it nobody asks."""
-        await self._drain()
         found = {record.id: record async for record in self._spooled(person)}
         for payload in self._put_aside(person):
             record = _record(payload)
@@ -108,7 +99,6 @@ class Waiting:
         return Page([{"record": _readable(record)} for record in found.values()])
 
     async def erase(self, person: Person, after: str | None) -> Removed:
-        await self._drain()
         gone = await asyncio.to_thread(Quarantine(self._root).drop, lambda payload: _is_of(payload, person))
         waiting = len([record async for record in self._spooled(person)])
         left = (f"{waiting} records in spools are made anonymous when they are shipped.",) if waiting else ()

@@ -67,7 +67,8 @@ class _On:
 
     async def export(self, body: About) -> ExportOut:
         """Everything, page by page: calls with content and spans, cached answers, kept responses."""
-        return ExportOut.model_validate(await self._people.export(body.user, body.after))
+        page = await self._people.export(body.user, body.after)
+        return ExportOut(data=page.rows, next=page.next)
 
     async def erase(self, body: About, by: By) -> ErasedOut:
         """Remove the person and all content; figures stay, so that totals stay right. Asking again does no harm.
