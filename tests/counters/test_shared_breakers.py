@@ -147,7 +147,7 @@ async def test_found_by_one_it_holds_for_all_within_a_second(redis_url: str) -> 
     first, second = SharedBreakers(redis_url), SharedBreakers(redis_url)
     tasks = [asyncio.create_task(one.run()) for one in (first, second)]
     try:
-        assert await until(lambda: first.shared and second.shared)
+        assert await until(lambda: first.shared is True and second.shared is True)
         started_s = time.monotonic()
         first.rest(("key", "openai", "dead", "0"), 300)
         first.failed(HERE, 5.0)
@@ -159,6 +159,18 @@ async def test_found_by_one_it_holds_for_all_within_a_second(redis_url: str) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
         await first.close()
         await second.close()
+
+
+async def test_a_worker_that_starts_knows_before_its_first_call_what_the_others_know(redis_url: str) -> None:
+    old, new = SharedBreakers(redis_url), SharedBreakers(redis_url)
+    for _ in range(5):
+        old.failed(HERE)
+    old.rest(("key", "openai", "dead", "0"), 300)
+    await old.flushed()
+    await new.open()
+    assert not new.admits(HERE) and new.rests(("key", "openai", "dead", "0"))
+    await old.close()
+    await new.close()
 
 
 async def test_without_redis_a_worker_decides_by_itself_and_at_once() -> None:

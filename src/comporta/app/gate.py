@@ -130,6 +130,7 @@ class Gate:
             self._run(self._speakers.warm())
         self._run(self._changes.run())
         await self._rebuild_counters()
+        await self.health.open()
         self._run(self.telemetry.run())
         self._run(self.metering.run())
         self._run(self.caching.run())

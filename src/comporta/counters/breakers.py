@@ -91,6 +91,9 @@ class Breakers(Protocol):
     def shared(self) -> bool | None:
         """Whether what one worker finds holds for all at this moment; None where there is nobody to share with."""
 
+    async def open(self) -> None:
+        """Learn what others know before the first call comes; without them, go on."""
+
     async def run(self) -> None:
         """What must go on beside the calls, until cancelled."""
 
@@ -246,6 +249,9 @@ class LocalBreakers:
             if not b.closed
         ]
         return found + [Resting(key, "told", until - now_s) for key, until in self._rests.items() if until > now_s]
+
+    async def open(self) -> None:
+        return
 
     async def run(self) -> None:
         return

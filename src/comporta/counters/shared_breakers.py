@@ -219,6 +219,10 @@ class SharedBreakers(LocalBreakers):
 
     # ---- the way to Redis ----
 
+    async def open(self) -> None:
+        self.look()
+        await self.flushed()
+
     async def run(self) -> None:
         """Look for news, tell of good calls where that matters, and renew the claims of probes."""
         while True:

@@ -86,6 +86,10 @@ class Health:
         """What is left alone now, as far as this worker knows."""
         return [_ailing(one) for one in self._breakers.resting()]
 
+    async def open(self) -> None:
+        """Learn what the other workers know, before the first call comes."""
+        await self._breakers.open()
+
     async def run(self) -> None:
         """Keep up with the other workers, until cancelled."""
         await self._breakers.run()
