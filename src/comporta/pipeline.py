@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from comporta.errors import ComportaError
 from comporta.types import JSON, Caller, Choice, Delta, Event, Input, Kind, Reasoning, Reply, Target, ToolCall, Usage
@@ -41,7 +41,7 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-class Span(Struct):
+class Span(Struct, gc=False):
     """What one stage or attempt did, and when. Times are `time.perf_counter_ns` values, made absolute when recorded."""
 
     name: str
@@ -52,108 +52,60 @@ class Span(Struct):
     attributes: JSON | None = None
 
 
-class Call:
+class Call(Struct, kw_only=True, eq=False):
     """One call on its way through the stages: who asks what, where it goes, and what is known of it so far.
 
     Mutable on purpose: it is the one value that lives as long as the call. What it holds (`input`, `target`) is frozen.
     """
 
-    __slots__ = (
-        "_endings",
-        "_open",
-        "cache",
-        "caller",
-        "cost_microusd",
-        "depth",
-        "door",
-        "dropped",
-        "end_ns",
-        "ended",
-        "error",
-        "facts",
-        "first_ns",
-        "headers",
-        "id",
-        "include_usage",
-        "input",
-        "kind",
-        "model",
-        "parent_id",
-        "reply_id",
-        "reply_model",
-        "request_id",
-        "retries",
-        "session",
-        "span_depth",
-        "spans",
-        "start_ns",
-        "started_s",
-        "stream",
-        "tags",
-        "target",
-        "trace_id",
-        "usage",
-        "user",
-    )  # fmt: skip
+    kind: Kind
+    input: Input
+    #: The name the client asked for: a route, a registered model, `provider/model`, or a bare model name.
+    model: str
+    caller: Caller
+    stream: bool = False
+    door: str = "python"
+    id: str = field(default_factory=new_id)
+    #: The client's own, else the call's id.
+    request_id: str = ""
+    trace_id: str = ""
+    parent_id: str | None = None
+    depth: int = 0
+    session: str | None = None
+    user: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    #: The few client headers that providers may need (`anthropic-version`, `anthropic-beta` …), lower case.
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Whether the client asked for usage in its stream (WIRE 7).
+    include_usage: bool = False
+    target: Target | None = None
+    usage: Usage | None = None
+    cost_microusd: int | None = None
+    reply_id: str | None = None
+    reply_model: str | None = None
+    cache: str = "bypass"
+    retries: int = 0
+    #: Sampling hints that the wire could not carry; reported in a header (WIRE 20).
+    dropped: tuple[str, ...] = ()
+    error: ComportaError | None = None
+    started_s: float = field(default_factory=time.time)
+    start_ns: int = field(default_factory=time.perf_counter_ns)
+    first_ns: int = 0
+    end_ns: int = 0
+    spans: list[Span] = field(default_factory=list)
+    span_depth: int = 0
+    #: What stages tell each other and the record, by name.
+    facts: dict[str, Any] = field(default_factory=dict)
+    #: Whether the endings have run.
+    ended: bool = False
+    _endings: list[Callable[[Call], None]] = field(default_factory=list)
+    _open: list[AsyncIterator[Event]] = field(default_factory=list)
 
-    def __init__(
-        self,
-        *,
-        kind: Kind,
-        input: Input,
-        model: str,
-        caller: Caller,
-        stream: bool = False,
-        door: str = "python",
-        request_id: str | None = None,
-        session: str | None = None,
-        user: str | None = None,
-        tags: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
-        include_usage: bool = False,
-        parent: Call | None = None,
-    ) -> None:
-        self.id = new_id()
-        self.request_id = request_id or self.id
-        self.trace_id: str = parent.trace_id if parent else self.id.replace("-", "")
-        self.parent_id = parent.id if parent else None
-        self.depth: int = parent.depth + 1 if parent else 0
-        self.kind = kind
-        self.input = input
-        #: The name the client asked for: a route, a registered model, `provider/model`, or a bare model name.
-        self.model = model
-        self.stream = stream
-        self.caller = caller
-        self.door = door
-        self.session = session
-        self.user = user
-        self.tags = tags or {}
-        #: The few client headers that providers may need (`anthropic-version`, `anthropic-beta` …), lower case.
-        self.headers = headers or {}
-        #: Whether the client asked for usage in its stream (WIRE 7).
-        self.include_usage = include_usage
-        self.target: Target | None = None
-        self.usage: Usage | None = None
-        self.cost_microusd: int | None = None
-        self.reply_id: str | None = None
-        self.reply_model: str | None = None
-        self.cache = "bypass"
-        self.retries = 0
-        #: Sampling hints that the wire could not carry; reported in a header (WIRE 20).
-        self.dropped: tuple[str, ...] = ()
-        self.error: ComportaError | None = None
-        self.started_s = time.time()
-        self.start_ns = time.perf_counter_ns()
-        self.first_ns = 0
-        self.end_ns = 0
-        self.spans: list[Span] = []
-        self.span_depth = 0
-        #: What stages tell each other and the record, by name.
-        self.facts: dict[str, Any] = {}
-        #: Whether the endings have run.
-        self.ended = False
-        self._endings: list[Callable[[Call], None]] = []
-        self._open: list[AsyncIterator[Event]] = []
+    def __post_init__(self) -> None:
+        if not self.request_id:
+            self.request_id = self.id
+        if not self.trace_id:
+            self.trace_id = self.id.replace("-", "")
 
     def at_end(self, ending: Callable[[Call], None]) -> None:
         """Register what must happen when the call ends, however it ends; last in, first out.
@@ -208,24 +160,57 @@ class Call:
             span.error = error.code if isinstance(error, ComportaError) else type(error).__name__
 
 
+class Only:
+    """A stage that concerns some calls alone: to the others it costs one look, and no span."""
+
+    __slots__ = ("applies", "stage")
+
+    def __init__(self, applies: Callable[[Call], bool], stage: Stage) -> None:
+        self.applies = applies
+        self.stage = stage
+
+    async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
+        return await (self.stage(call, next) if self.applies(call) else next(call))
+
+
 def compose(stages: Sequence[tuple[str, Stage]], last: Next) -> Next:
     """Put stages around `last`, the first one outermost."""
     step = last
     for name, stage in reversed(stages):
-        step = _layer(name, stage, step)
+        step = (
+            _look_first(stage.applies, _layer(name, stage.stage, step), step)
+            if isinstance(stage, Only)
+            else _layer(name, stage, step)
+        )
     return step
 
 
+def _look_first(applies: Callable[[Call], bool], layer: Next, inner: Next) -> Next:
+    def either(call: Call) -> Awaitable[AsyncIterator[Event]]:
+        return layer(call) if applies(call) else inner(call)
+
+    return either
+
+
 def _layer(name: str, stage: Stage, inner: Next) -> Next:
+    clock = time.perf_counter_ns
+
     async def layer(call: Call) -> AsyncIterator[Event]:
-        span = call.open_span(name)
+        # What `open_span`, `close_span` and `hold` do, without the calls: each layer of each call passes here.
+        depth = call.span_depth
+        span = Span(name, clock(), depth)
+        call.spans.append(span)
+        call.span_depth = depth + 1
         try:
             events = await stage(call, inner)
         except BaseException as error:
             call.close_span(span, error)
             raise
-        call.close_span(span)
-        call.hold(events)
+        span.end_ns = clock()
+        call.span_depth = depth
+        held = call._open
+        if not held or held[-1] is not events:
+            held.append(events)
         return events
 
     return layer

@@ -39,7 +39,7 @@ from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.reach import reach
 from comporta.gateway.transport import HttpTransport
 from comporta.keys.keys import Keys
-from comporta.pipeline import STAGES, Call, Stage, compose
+from comporta.pipeline import STAGES, Call, Only, Stage, compose
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
@@ -217,7 +217,7 @@ class Gate:
             "record": self.telemetry.recorder.stage,
             "limit": self.metering.admission.limit,
             "spend": self.metering.admission.spend,
-            "follow": self.followups.follow.stage,
+            "follow": Only(self.followups.follow.applies, self.followups.follow.stage),
             "choose": Choose(
                 lambda: self.known,
                 lambda route: self.known.total_s(route),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -266,7 +267,6 @@ def call_of(
     door: str, parsed: Parsed, caller: Caller, headers: Mapping[str, str], request_id: str | None = None
 ) -> Call:
     """The call that a parsed body, its caller and its headers make up."""
-    tags = dict(caller.tags)
     return Call(
         kind=parsed.kind,
         input=parsed.input,
@@ -274,10 +274,10 @@ def call_of(
         caller=caller,
         stream=parsed.stream,
         door=door,
-        request_id=request_id,
+        request_id=request_id or "",
         session=_clipped(headers.get("x-comporta-session")) or _clipped(parsed.session),
         user=_clipped(parsed.user) or _clipped(headers.get("x-comporta-user")),
-        tags=tags,
+        tags=dict(caller.tags),
         headers=passed_headers(headers),
         include_usage=parsed.include_usage,
     )
@@ -301,18 +301,26 @@ def _head(call: Call) -> Headers:
     head = [*_named(call.door, call.request_id), ("x-comporta-call", call.id)]
     target = call.target
     if target is not None:
-        head.append(("x-comporta-route", _ascii(target.route)))
-        head.append(("x-comporta-variant", _ascii(target.variant)))
-        head.append(("x-comporta-model", _ascii(target.model)))
-        head.append(("x-comporta-provider", target.provider))
+        head.extend(_of_target(target.route, target.variant, target.model, target.provider))
     head.append(("x-comporta-retries", str(call.retries)))
     head.append(("x-comporta-cache", call.cache))
-    if "last_resort" in call.facts:
+    facts = call.facts
+    if "last_resort" in facts:
         head.append(("x-comporta-last-resort", "true"))
-    head.extend(call.facts.get("headers", ()))
+    head.extend(facts.get("headers", ()))
     if call.dropped:
         head.append(("x-comporta-dropped", ", ".join(call.dropped)))
     return head
+
+
+@functools.lru_cache(1024)
+def _of_target(route: str, variant: str, model: str, provider: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("x-comporta-route", _ascii(route)),
+        ("x-comporta-variant", _ascii(variant)),
+        ("x-comporta-model", _ascii(model)),
+        ("x-comporta-provider", provider),
+    )
 
 
 def _cost(call: Call) -> Headers:

@@ -51,8 +51,9 @@ class Attempt:
 
     async def __call__(self, call: Call) -> AsyncIterator[Event]:
         reached = self._reach(call)
-        if call.target is not None:
-            call.target = structs.replace(call.target, credential=reached.credential)
+        target = call.target
+        if target is not None and target.credential != reached.credential:
+            call.target = structs.replace(target, credential=reached.credential)
         span = call.open_span("request")
         span.attributes = {"provider": reached.endpoint.provider, "credential": reached.credential}
         try:

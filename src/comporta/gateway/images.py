@@ -14,7 +14,7 @@ from comporta.config.section import Section
 from comporta.config.values import Size
 from comporta.errors import BadRequest
 from comporta.gateway.pictures import FORMATS, Checked, ImagesPolicy, checked, decoded
-from comporta.pipeline import Call, Next, Stage
+from comporta.pipeline import Call, Next, Only, Stage
 from comporta.routing.settings import RouteImagesSection
 from comporta.types import Event, Image, Message, Part, ToolResult
 
@@ -65,11 +65,10 @@ def images_stage(policy_of: Callable[[Call], ImagesPolicy], fetch: Fetch, needs_
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="images")
 
     async def images(call: Call, inner: Next) -> AsyncIterator[Event]:
-        if has_images(call.input.messages):
-            await _check(call, policy_of(call), fetch if needs_data(call) else None, threads)
+        await _check(call, policy_of(call), fetch if needs_data(call) else None, threads)
         return await inner(call)
 
-    return images
+    return Only(lambda call: has_images(call.input.messages), images)
 
 
 def has_images(messages: tuple[Message, ...]) -> bool:

@@ -77,10 +77,14 @@ class Follow:
         self.around = around
         self._away_until_s = 0.0
 
+    @staticmethod
+    def applies(call: Call) -> bool:
+        asked = call.input
+        return asked.wire == WIRE and asked.raw is not None and call.kind == "chat"
+
     async def stage(self, call: Call, next: Next) -> AsyncIterator[Event]:
         raw = call.input.raw
-        if call.input.wire != WIRE or raw is None or call.kind != "chat":
-            return await next(call)
+        assert raw is not None, "it applies to calls whose body nobody changed"
         span = call.spans[-1] if call.spans else None
         call.facts[ASKED] = raw
         earlier = await self._led(call, raw)
