@@ -23,10 +23,13 @@ from comporta.gateway.toll import Toll
 from comporta.keys.keys import Keys
 from comporta.keys.limits import Limits
 from comporta.pipeline import Call, Next
+from comporta.routing.choose import Route
 from comporta.store.database import Database
 from comporta.types import Price, Target, Usage
 
 PriceOf = Callable[[Target, str, Usage], Price | None]
+#: In a call's facts: what it may cost at each target, and the input of which that was said.
+_FORESEEN = "foreseen"
 _SCOPES: tuple[Scope, ...] = ("key", "team", "environment", "feature")
 
 
@@ -46,6 +49,7 @@ class Metering:
         self._known = known
         self._price_of = price_of
         self._budgets = budgets
+        self._routes: dict[str, tuple[Route, Sequence[Target]]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
         self.admission = Admission(self.counters, lambda: self._limits, keys.row, self.purses, self._foresee)
@@ -54,6 +58,7 @@ class Metering:
     def take(self, loaded: Loaded[Settings]) -> None:
         """What of a new configuration can change while running."""
         settings = loaded.value
+        self._routes.clear()
         self._limits = Limits(settings.limits)
         self._unpriced = settings.spending.unpriced == "allow"
         self._budgets.declare([_budget(section, at, loaded) for at, section in enumerate(settings.budgets)])
@@ -71,6 +76,20 @@ class Metering:
         await self.counters.close()
 
     def _cost_of(self, call: Call, target: Target) -> int | None:
+        """The most that a call may cost at a target; found once for a call whose input is still the same."""
+        known = call.facts.get(_FORESEEN)
+        if known is not None and known[0] is call.input:
+            for other, cost in known[1]:
+                if (
+                    (other.params is target.params or other.params == target.params)
+                    and other.model == target.model
+                    and other.provider == target.provider
+                ):
+                    most: int | None = cost
+                    return most
+        return self._most_of(call, target)
+
+    def _most_of(self, call: Call, target: Target) -> int | None:
         provider = self._known().providers.get(target.provider)
         if provider is None:
             return 0
@@ -82,18 +101,28 @@ class Metering:
 
     def _foresee(self, call: Call) -> int | None:
         """The dearest of the variants that may be chosen; one without a price is dealt with when it is chosen."""
-        costs = [self._cost_of(call, target) for target in self._targets(call.model)]
-        return max((cost for cost in costs if cost is not None), default=None)
+        costs = [(target, self._most_of(call, target)) for target in self._targets(call.model)]
+        call.facts[_FORESEEN] = (call.input, costs)
+        return max([cost for _, cost in costs if cost is not None], default=None)
 
     def _targets(self, name: str) -> Sequence[Target]:
         known = self._known()
         route = known.route(name)
         if route is not None:
-            return [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
+            return self._targets_of(route, name in known.routes)
         provider, slash, model = name.partition("/")
         if slash and known.provider(provider):
             return [Target(name, name, provider, model)]
         return [Target(name, name, offering, name) for offering in known.offering(name)[:1]]
+
+    def _targets_of(self, route: Route, configured: bool) -> Sequence[Target]:
+        found = self._routes.get(route.name)
+        if found is not None and found[0] is route:
+            return found[1]
+        targets = [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
+        if configured:
+            self._routes[route.name] = (route, targets)
+        return targets
 
 
 def counters_of(settings: Settings) -> Counters:

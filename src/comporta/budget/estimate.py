@@ -7,7 +7,6 @@ from comporta.types import (
     File,
     Image,
     Input,
-    Message,
     Part,
     Price,
     Reasoning,
@@ -28,7 +27,12 @@ _MILLION = 1_000_000
 
 def input_tokens(given: Input) -> int:
     """An upper bound: no token is shorter than a byte."""
-    size = sum([_message(message) for message in given.messages])
+    size = 0
+    for message in given.messages:
+        size += _FRAME_TOKENS
+        for part in message.parts:
+            # Nearly all of them, so they are looked for first.
+            size += _bytes(part.text) if part.__class__ is Text else _part(part)
     for text in given.texts:
         size += _bytes(text) if isinstance(text, str) else len(text)
     for tool in given.tools:
@@ -36,10 +40,6 @@ def input_tokens(given: Input) -> int:
     if given.response_format is not None:
         size += len(str(given.response_format.schema))
     return size
-
-
-def _message(message: Message) -> int:
-    return _FRAME_TOKENS + sum([_part(part) for part in message.parts])
 
 
 def _part(part: Part) -> int:
@@ -72,8 +72,14 @@ def output_tokens(given: Input, params: dict[str, object], most: int | None) -> 
 
 def worst_microusd(price: Price, tokens_in: int, tokens_out: int) -> int | None:
     """At the dearest rate that may hold for each side; None where a side that is used has no price."""
-    rates_in = [rate for rate in (price.input, price.cached, price.cache_write) if rate is not None]
-    rates_out = [rate for rate in (price.output, price.reasoning) if rate is not None]
-    if (tokens_in and price.input is None) or (tokens_out and price.output is None):
+    rate_in, rate_out = price.input, price.output
+    if (tokens_in and rate_in is None) or (tokens_out and rate_out is None):
         return None
-    return -(-(tokens_in * max(rates_in, default=0) + tokens_out * max(rates_out, default=0)) // _MILLION)
+    # Plain comparisons: this is asked for every call under a budget.
+    rate_in, rate_out = rate_in or 0, rate_out or 0
+    for rate in (price.cached, price.cache_write):
+        if rate is not None and rate > rate_in:
+            rate_in = rate
+    if price.reasoning is not None and price.reasoning > rate_out:
+        rate_out = price.reasoning
+    return -(-(tokens_in * rate_in + tokens_out * rate_out) // _MILLION)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from msgspec import Struct
@@ -19,6 +20,8 @@ from comporta.types import Caller
 
 log = structlog.get_logger("comporta.budget")
 
+#: Callers are remembered up to so many: keys come and go.
+_REMEMBERED = 16_384
 #: The ledger is asked so often whether it knows of more: what a worker that died had spent, for one.
 LEVEL_EVERY_S = 30.0
 
@@ -28,6 +31,15 @@ class Purse(Struct, frozen=True, gc=False):
 
     budget: Budget
     key: str
+    begin_s: float
+    end_s: float
+
+
+class _Carried(Struct, frozen=True, gc=False):
+    """The purses of one caller while none of their periods ends."""
+
+    caller: Caller
+    purses: list[Purse]
     begin_s: float
     end_s: float
 
@@ -53,28 +65,41 @@ class Purses:
         self._seen: Mapping[str, Budget] | None = None
         self._of: dict[tuple[str, str | None], list[Budget]] = {}
         self._open: dict[str, Purse] = {}
+        self._carried: dict[str, _Carried] = {}
 
     def of(self, caller: Caller) -> list[Purse]:
         """The purses of a caller's budgets now; all of them must have room."""
         held = self._budgets.all
         if held is not self._seen:
             self._index(held)
-        of = self._of
-        if not of:
+        if not self._of:
             return []
+        now_s = self._clock()
+        carried = self._carried.get(caller.key_id)
+        if carried is not None and carried.caller is caller and carried.begin_s <= now_s < carried.end_s:
+            return carried.purses
+        purses = self._purses_of(caller, now_s)
+        begin_s, end_s = max((p.begin_s for p in purses), default=0.0), min((p.end_s for p in purses), default=math.inf)
+        if len(self._carried) >= _REMEMBERED:
+            del self._carried[next(iter(self._carried))]
+        self._carried[caller.key_id] = _Carried(caller, purses, begin_s, end_s)
+        return purses
+
+    def _purses_of(self, caller: Caller, now_s: float) -> list[Purse]:
+        of = self._of
         found = [
             *of.get(("all", None), ()), *of.get(("key", caller.key_id), ()), *of.get(("team", caller.team), ()),
             *of.get(("environment", caller.environment), ()), *of.get(("feature", caller.feature), ()),
         ]  # fmt: skip
         if caller.name != caller.key_id:
             found += of.get(("key", caller.name), ())
-        now_s = self._clock()
         return [self._purse(budget, now_s) for budget in found]
 
     def _index(self, held: Mapping[str, Budget]) -> None:
         self._seen = held
         self._of = {}
         self._open = {}
+        self._carried = {}
         for budget in held.values():
             self._of.setdefault((budget.scope, budget.value), []).append(budget)
 
@@ -88,7 +113,7 @@ class Purses:
             purse = self._open[budget.id] = Purse(budget, key, begin_s, end_s)
         return purse
 
-    async def learn(self, purses: list[Purse]) -> None:
+    async def learn(self, purses: Sequence[Purse]) -> None:
         """Make known what the counters don't know yet; many calls may ask for it at once, the ledger is asked once."""
         async with self._lock:
             unknown = [purse for purse in purses if await self._counters.money(purse.key) is None]

@@ -21,8 +21,8 @@ class _Minute:
         self.total = 0
         self.first = self.last = now_s
 
-    def slide(self, now_s: int) -> int:
-        """Let go what is too old; the second to count in, which never lies before the last one counted in."""
+    def slide(self, now_s: int) -> None:
+        """Let go what is too old. Nothing is ever counted in a second before the last one counted in."""
         edge = now_s - WINDOW_S
         if self.last <= edge:
             self.counts.clear()
@@ -32,7 +32,14 @@ class _Minute:
             for second in range(self.first, edge + 1):
                 self.total -= self.counts.pop(second, 0)
             self.first = edge + 1
-        return max(now_s, self.last)
+
+    def take_back(self, amount: int, second: int) -> None:
+        """What was counted last is not."""
+        self.total -= amount
+        self.counts[second] -= amount
+        if not self.counts[second]:
+            del self.counts[second]
+            self.last = max(self.counts, default=self.first)
 
     def wait_s(self, too_much: int, now_s: float) -> float:
         """Seconds until so much has gone."""
@@ -60,6 +67,8 @@ class Memory:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        #: The second that was counted in last.
+        self._second = 0
         self._minutes: dict[str, _Minute] = {}
         self._holders: dict[str, set[str]] = {}
         self._purses: dict[str, _Purse] = {}
@@ -73,26 +82,65 @@ class Memory:
         if asked.drop:
             self._drop(asked.id, asked.drop)
         second = int(now_s)
-        minutes = []
-        for index, window in enumerate(asked.windows):
-            minute = self._minutes.get(window.key)
-            if minute is None:
-                minute = self._minutes[window.key] = _Minute(second)
-            second = max(second, minute.slide(int(now_s)))
-            too_much = minute.total + _amount(window) - window.limit
-            if too_much > 0:
-                return Taken("window", index, minute.wait_s(too_much, now_s), levels=self._levels(asked, now_s))
-            minutes.append(minute)
+        if second > self._second:
+            self._second = second
+        else:
+            # A clock that was set back: nothing is counted before what was counted already.
+            second = self._second
+        # Counted as they are looked at, and taken back where one of the others refuses: that is rare.
+        levels: list[Level] = []
+        for window in asked.windows:
+            level = self._count(window, second, now_s)
+            if level is None:
+                return self._refused("window", len(levels), asked, second, now_s)
+            levels.append(level)
         for index, lease in enumerate(asked.leases):
             holders = self._holders.get(lease.key)
             if holders and len(holders) >= lease.limit and asked.id not in holders:
-                return Taken("lease", index, levels=self._levels(asked, now_s))
-        held = True
+                return self._refused("lease", index, asked, second, now_s)
+        held = False
         if asked.money:
-            refused, index, held = self._check_money(asked)
-            if refused is not None:
-                return Taken(refused, index, levels=self._levels(asked, now_s))
-        return self._count(asked, minutes, second, held, now_s)
+            refusal, index, held = self._check_money(asked)
+            if refusal is not None:
+                return self._refused(refusal, index, asked, second, now_s)
+            if held:
+                self._hold(asked)
+        for lease in asked.leases:
+            holders = self._holders.get(lease.key)
+            if holders is None:
+                holders = self._holders[lease.key] = set()
+            holders.add(asked.id)
+        return Taken(None, 0, 0.0, second, held, tuple(levels))
+
+    def _count(self, window: Window, second: int, now_s: float) -> Level | None:
+        """Count it; None where there is no room."""
+        minute = self._minutes.get(window.key)
+        if minute is None:
+            minute = self._minutes[window.key] = _Minute(second)
+        elif minute.first <= second - WINDOW_S:
+            minute.slide(second)
+        amount, limit = window.amount, window.limit
+        if amount > limit:
+            amount = limit
+        total = minute.total + amount
+        if total > limit:
+            return None
+        minute.total = total
+        minute.last = second
+        counts = minute.counts
+        counts[second] = counts.get(second, 0) + amount
+        return Level(total, second + WINDOW_S - now_s if total else 0.0)
+
+    def _refused(self, kind: Refusal, index: int, asked: Take, second: int, now_s: float) -> Taken:
+        """Take back what was counted before the refusal."""
+        for window in asked.windows[:index] if kind == "window" else asked.windows:
+            self._minutes[window.key].take_back(min(window.amount, window.limit), second)
+        wait_s = 0.0
+        if kind == "window":
+            window = asked.windows[index]
+            minute = self._minutes[window.key]
+            wait_s = minute.wait_s(minute.total + min(window.amount, window.limit) - window.limit, now_s)
+        return Taken(kind, index, wait_s, levels=self._levels(asked, second, now_s))
 
     def _check_money(self, asked: Take) -> tuple[Refusal | None, int, bool]:
         fits = True
@@ -107,40 +155,30 @@ class Memory:
                 fits = False
         return None, 0, fits
 
-    def _count(self, asked: Take, minutes: list[_Minute], second: int, held: bool, now_s: float) -> Taken:
-        levels = []
-        for window, minute in zip(asked.windows, minutes, strict=True):
-            amount = _amount(window)
-            minute.total += amount
-            minute.counts[second] = minute.counts.get(second, 0) + amount
-            minute.last = second
-            levels.append(Level(minute.total, second + WINDOW_S - now_s if minute.total else 0.0))
-        for lease in asked.leases:
-            self._holders.setdefault(lease.key, set()).add(asked.id)
-        if held:
-            for money in asked.money:
-                purse = self._purses[money.key]
-                purse.held += money.amount_microusd - purse.holds.get(asked.id, 0)
-                purse.holds[asked.id] = money.amount_microusd
-        return Taken(second=second, held=held and bool(asked.money), levels=tuple(levels))
+    def _hold(self, asked: Take) -> None:
+        for money in asked.money:
+            purse = self._purses[money.key]
+            purse.held += money.amount_microusd - purse.holds.get(asked.id, 0)
+            purse.holds[asked.id] = money.amount_microusd
 
-    def _levels(self, asked: Take, now_s: float) -> tuple[Level, ...]:
+    def _levels(self, asked: Take, second: int, now_s: float) -> tuple[Level, ...]:
         levels = []
         for window in asked.windows:
             minute = self._minutes.get(window.key)
             if minute is not None:
-                minute.slide(int(now_s))
+                minute.slide(second)
             full = minute is not None and minute.total > 0
             levels.append(Level(minute.total, minute.last + WINDOW_S - now_s) if minute and full else Level(0, 0.0))
         return tuple(levels)
 
     def give(self, given: Give) -> None:
-        for key, second, delta in _corrections(given):
-            minute = self._minutes.get(key)
-            if minute is not None and second in minute.counts:
-                minute.counts[second] += delta
-                minute.total += delta
-        self._drop(given.id, given.leases)
+        for correction in given.corrections:
+            minute = self._minutes.get(correction.key)
+            if minute is not None and correction.second in minute.counts:
+                minute.counts[correction.second] += correction.delta
+                minute.total += correction.delta
+        if given.leases:
+            self._drop(given.id, given.leases)
         for key, spent in given.money:
             purse = self._purses.get(key)
             if purse is not None:
@@ -152,8 +190,6 @@ class Memory:
             holders = self._holders.get(key)
             if holders is not None:
                 holders.discard(holder)
-                if not holders:
-                    del self._holders[key]
 
     async def level(self, spent: tuple[Spent, ...]) -> None:
         for one in spent:
@@ -177,16 +213,10 @@ class Memory:
         now_s = self._clock()
         for key in [k for k, minute in self._minutes.items() if minute.last <= now_s - WINDOW_S]:
             del self._minutes[key]
+        for key in [k for k, holders in self._holders.items() if not holders]:
+            del self._holders[key]
         for key in [k for k, purse in self._purses.items() if purse.end_s + KEPT_AFTER_S < now_s]:
             del self._purses[key]
 
     async def close(self) -> None:
         return
-
-
-def _amount(window: Window) -> int:
-    return min(window.amount, window.limit)
-
-
-def _corrections(given: Give) -> list[tuple[str, int, int]]:
-    return [(c.key, c.second, c.delta) for c in given.corrections]

@@ -11,13 +11,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from msgspec import Struct
-
 from comporta.budget.estimate import input_tokens
 from comporta.budget.purses import Purse, Purses
-from comporta.counters.base import Correction, Counters, Give, Lease, Money, Take, Taken, Window
+from comporta.counters.base import WINDOW_S, Correction, Counters, Give, Level, Money, Take, Taken, Window
+from comporta.counters.memory import Memory
 from comporta.errors import BudgetExceeded, ComportaError, RateLimited
-from comporta.keys.limits import Limit, Limits
+from comporta.gateway.rules import NOTHING, Asked, Callers, Rule
+from comporta.keys.limits import Limits
 from comporta.keys.rows import KeyRow
 from comporta.pipeline import Call, Next
 from comporta.telemetry.record import is_hit
@@ -31,73 +31,49 @@ HEADERS = "headers"
 _LOOK_S = (0.02, 0.25)
 #: What a place among concurrent calls is worth waiting for, as far as anybody can tell.
 _SOON_S = 1.0
+_SECONDS = tuple([f"{seconds}s" for seconds in range(WINDOW_S + 1)])
 _WORDS = {"requests": "requests a minute", "tokens": "tokens a minute", "concurrent": "calls at the same time"}
-
-
-class Rule(Struct, frozen=True, gc=False):
-    """One figure that a call must keep to, in words."""
-
-    per: str
-    name: str
-    kind: str
-    limit: int
-    wait_s: float
-
-
-class Asked:
-    """Windows and leases as they are gathered, each with the rule behind it."""
-
-    __slots__ = ("estimate", "lease_rules", "leases", "rules", "tokens", "windows")
-
-    def __init__(self, estimate: Callable[[], int]) -> None:
-        self.estimate = estimate
-        self.tokens = 0
-        self.windows: list[Window] = []
-        self.rules: list[Rule] = []
-        self.leases: list[Lease] = []
-        self.lease_rules: list[Rule] = []
-
-    def add(self, per: str, name: str, limit: Limit) -> None:
-        key = f"{per}:{name}"
-        if limit.requests_per_minute is not None:
-            self.windows.append(Window(f"{key}:r", limit.requests_per_minute))
-            self.rules.append(Rule(per, name, "requests", limit.requests_per_minute, limit.wait_s))
-        if limit.tokens_per_minute is not None:
-            self.tokens = self.tokens or max(self.estimate(), 1)
-            self.windows.append(Window(f"{key}:t", limit.tokens_per_minute, self.tokens))
-            self.rules.append(Rule(per, name, "tokens", limit.tokens_per_minute, limit.wait_s))
-        if limit.concurrent is not None:
-            self.leases.append(Lease(f"{key}:c", limit.concurrent))
-            self.lease_rules.append(Rule(per, name, "concurrent", limit.concurrent, limit.wait_s))
 
 
 class Admitted:
     """What a call holds: of the caller's limits, of those towards the provider, and of its budgets."""
 
-    __slots__ = ("counted", "held_microusd", "leases", "purses", "refused", "towards", "towards_leases")
+    __slots__ = (
+        "counted", "held_microusd", "leases", "purses", "refused", "second", "towards", "towards_leases",
+        "towards_second",
+    )  # fmt: skip
 
-    def __init__(self, purses: list[Purse]) -> None:
+    def __init__(self, purses: Sequence[Purse]) -> None:
         self.purses = purses
         self.held_microusd = 0
         #: The refusal of money, told by the stage `spend`.
         self.refused: Taken | None = None
         self.leases: tuple[str, ...] = ()
-        #: Token windows: key, second, and how many were counted.
-        self.counted: list[tuple[str, int, int]] = []
-        self.towards: list[tuple[str, int, int]] = []
+        #: Token windows, and the second in which they were counted.
+        self.counted: tuple[Window, ...] = ()
+        self.second = 0
+        self.towards: tuple[Window, ...] = ()
+        self.towards_second = 0
         self.towards_leases: tuple[str, ...] = ()
 
     def give(self, call: Call) -> Give:
         """All of it back, at what the call came to."""
-        usage = call.usage
-        tokens = 0 if usage is None or is_hit(call.cache) else usage.total
+        corrections: tuple[Correction, ...] = ()
+        if self.counted or self.towards:
+            usage = call.usage
+            tokens = 0 if usage is None or is_hit(call.cache) else usage.total
+            corrections = (
+                *corrected(self.counted, self.second, tokens),
+                *corrected(self.towards, self.towards_second, tokens),
+            )
         cost = call.cost_microusd or 0
-        return Give(
-            call.id,
-            tuple([Correction(key, second, tokens - n) for key, second, n in (*self.counted, *self.towards)]),
-            (*self.leases, *self.towards_leases),
-            tuple([(purse.key, cost) for purse in self.purses]),
-        )
+        leases = self.leases + self.towards_leases
+        return Give(call.id, corrections, leases, tuple([(purse.key, cost) for purse in self.purses]))
+
+
+def corrected(windows: Sequence[Window], second: int, tokens: int) -> list[Correction]:
+    """What was counted in them turned out to be `tokens`."""
+    return [Correction(w.key, second, tokens - min(w.amount, w.limit)) for w in windows]
 
 
 def admitted(call: Call) -> Admitted | None:
@@ -105,16 +81,12 @@ def admitted(call: Call) -> Admitted | None:
     return call.facts.get(_FACT)
 
 
-def admit(call: Call, counters: Counters, purses: list[Purse]) -> Admitted:
+def admit(call: Call, counters: Counters, purses: Sequence[Purse]) -> Admitted:
     """Begin to hold: from now on the call gives back at its end."""
     held = Admitted(purses)
     call.facts[_FACT] = held
     call.at_end(lambda call: counters.give(held.give(call)))
     return held
-
-
-def token_counts(windows: Sequence[Window], second: int) -> list[tuple[str, int, int]]:
-    return [(w.key, second, min(w.amount, w.limit)) for w in windows if w.key.endswith(":t")]
 
 
 class Admission:
@@ -129,30 +101,37 @@ class Admission:
         foresee: Callable[[Call], int | None],
     ) -> None:
         self._counters = counters
+        # Nothing to wait for there, so no coroutine either.
+        self._memory = counters if isinstance(counters, Memory) else None
         self._limits = limits
         self._key_row = key_row
         self._purses = purses
         self._foresee = foresee
+        self._callers = Callers()
 
     async def limit(self, call: Call, next: Next) -> AsyncIterator[Event]:
         """The stage `limit`. Raises RateLimited."""
-        asked = self._asked(call)
-        purses = self._purses.of(call.caller) if call.kind != "count" else []
-        if not asked.windows and not asked.leases and not purses:
+        ready = self._callers.of(call, self._limits(), self._key_row(call.caller.key_id))
+        purses: Sequence[Purse] = self._purses.of(call.caller) if call.kind != "count" else ()
+        if ready is NOTHING and not purses:
             return await next(call)
+        asked = ready.asked(tokens_of(call) if ready.tokens else 0)
         held = admit(call, self._counters, purses)
         amount = (self._foresee(call) or 0) if purses else 0
-        take = Take(call.id, tuple(asked.windows), tuple(asked.leases), money_of(purses, amount), whole=False)
-        taken = await taking(self._counters, self._purses, take, asked, purses)
-        call.facts[HEADERS] = headers(asked.rules, taken)
-        if taken.refused == "money":
-            held.refused = taken
-        elif taken.refused is not None:
-            raise _limited(_rule(asked, taken), taken.wait_s)
-        else:
-            held.counted = token_counts(asked.windows, taken.second)
-            held.leases = tuple([lease.key for lease in asked.leases])
+        take = Take(call.id, asked.windows, ready.leases, money_of(purses, amount), False)
+        memory = self._memory
+        taken = memory.take_now(take) if memory is not None else await self._counters.take(take)
+        if taken.refused is not None:
+            taken = await taking(self._counters, self._purses, take, asked, purses, taken)
+        call.facts[HEADERS] = headers(ready.rules, taken, ready.several)
+        if taken.refused is None:
+            held.counted, held.second = asked.tokens, taken.second
+            held.leases = ready.lease_keys
             held.held_microusd = amount if taken.held else 0
+        elif taken.refused == "money":
+            held.refused = taken
+        else:
+            raise _limited(_rule(asked, taken), taken.wait_s)
         return await next(call)
 
     async def spend(self, call: Call, next: Next) -> AsyncIterator[Event]:
@@ -161,22 +140,6 @@ class Admission:
         if held is not None and held.refused is not None:
             raise used_up(held.purses[held.refused.index])
         return await next(call)
-
-    def _asked(self, call: Call) -> Asked:
-        limits, caller = self._limits(), call.caller
-        asked = Asked(lambda: tokens_of(call))
-        key_limit = limits.of_key(caller.key_id, caller.name, self._key_row(caller.key_id))
-        if key_limit is not None:
-            asked.add("key", caller.key_id, key_limit)
-        if limits.pers:
-            if caller.team is not None and (limit := limits.of("team", caller.team)):
-                asked.add("team", caller.team, limit)
-            if call.user is not None and (limit := limits.of("user", call.user)):
-                # Two teams' users of one name are two users.
-                asked.add("user", f"{caller.team or caller.key_id}/{call.user}", limit)
-            if limit := limits.of("route", call.model):
-                asked.add("route", call.model, limit)
-        return asked
 
 
 def sized(call: Call) -> int:
@@ -194,15 +157,14 @@ def tokens_of(call: Call) -> int:
     return -(-sized(call) // 4) + (asked.max_tokens or 0) * max(asked.n, 1)
 
 
-def money_of(purses: list[Purse], amount: int) -> tuple[Money, ...]:
+def money_of(purses: Sequence[Purse], amount: int) -> tuple[Money, ...]:
     return tuple([Money(p.key, p.budget.limit_microusd, amount, p.end_s) for p in purses])
 
 
-async def taking(counters: Counters, known: Purses, take: Take, asked: Asked, purses: list[Purse]) -> Taken:
-    """Take, after waiting for room where the limit that has none says so, and for the ledger where it must be asked."""
-    taken = await counters.take(take)
-    if taken.refused is None:
-        return taken
+async def taking(
+    counters: Counters, known: Purses, take: Take, asked: Asked, purses: Sequence[Purse], taken: Taken
+) -> Taken:
+    """After a first answer: take after waiting for room where the limit that has none says so, and for the ledger."""
     clock = asyncio.get_running_loop().time
     begun_s, look_s = clock(), _LOOK_S[0]
     while True:
@@ -221,7 +183,8 @@ async def taking(counters: Counters, known: Purses, take: Take, asked: Asked, pu
 
 
 def _rule(asked: Asked, taken: Taken) -> Rule:
-    return (asked.rules if taken.refused == "window" else asked.lease_rules)[taken.index]
+    ready = asked.ready
+    return (ready.rules if taken.refused == "window" else ready.lease_rules)[taken.index]
 
 
 def refusal_of(asked: Asked, taken: Taken) -> tuple[str, float]:
@@ -245,18 +208,22 @@ def used_up(purse: Purse) -> BudgetExceeded:
     return BudgetExceeded(f"The budget '{budget.name}' has no room for this call in this {budget.period} (UTC).")
 
 
-def headers(rules: Sequence[Rule], taken: Taken) -> list[tuple[str, str]]:
+def headers(rules: Sequence[Rule], taken: Taken, several: bool) -> list[tuple[str, str]]:
     """`x-ratelimit-…` of the limit that has least left, of either kind (WIRE 15)."""
-    least: dict[str, tuple[int, int, float]] = {}
-    for rule, level in zip(rules, taken.levels, strict=False):
-        left = (rule.limit - level.total, rule.limit, level.reset_s)
-        if rule.kind not in least or left < least[rule.kind]:
-            least[rule.kind] = left
+    if several:
+        least: dict[str, tuple[tuple[int, int, float], Rule, Level]] = {}
+        for rule, level in zip(rules, taken.levels, strict=False):
+            left = (rule.limit - level.total, rule.limit, level.reset_s)
+            if rule.kind not in least or left < least[rule.kind][0]:
+                least[rule.kind] = (left, rule, level)
+        tightest = [(rule, level) for _, rule, level in least.values()]
+    else:
+        tightest = [*zip(rules, taken.levels, strict=False)]
     found: list[tuple[str, str]] = []
-    for kind, (remaining, limit, reset_s) in least.items():
-        found += [
-            (f"x-ratelimit-limit-{kind}", str(limit)),
-            (f"x-ratelimit-remaining-{kind}", str(max(remaining, 0))),
-            (f"x-ratelimit-reset-{kind}", f"{math.ceil(reset_s)}s"),
-        ]
+    for rule, level in tightest:
+        remaining = rule.limit - level.total
+        found.append(rule.shown)
+        found.append((rule.remaining, str(remaining if remaining > 0 else 0)))
+        seconds = math.ceil(level.reset_s)
+        found.append((rule.reset, _SECONDS[seconds] if 0 <= seconds <= WINDOW_S else f"{seconds}s"))
     return found

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from comporta.budget.purses import Purses
-from comporta.counters.base import Correction, Counters, Give, Take
+from comporta.counters.base import Counters, Give, Take
 from comporta.errors import BudgetExceeded, UpstreamLimited
 from comporta.gateway.admission import (
     Admitted,
-    Asked,
     admit,
     admitted,
+    corrected,
     money_of,
     refusal_of,
     taking,
-    token_counts,
     tokens_of,
     used_up,
 )
+from comporta.gateway.rules import NOTHING, Asked, Targets
 from comporta.keys.limits import Limits
-from comporta.keys.settings import Per
 from comporta.pipeline import Call, Next
 from comporta.routing.retry import OWN_LIMIT
 from comporta.types import Event, Target
-
-_TOWARDS: tuple[Per, ...] = ("provider", "model", "credential")
 
 
 class Toll:
@@ -49,6 +46,7 @@ class Toll:
         self._purses = purses
         self._cost_of = cost_of
         self._unpriced = unpriced
+        self._targets = Targets()
 
     async def __call__(self, call: Call) -> AsyncIterator[Event]:
         target, limits, held = call.target, self._limits(), admitted(call)
@@ -56,9 +54,11 @@ class Toll:
             return await self._next(call)
         amount = self._amount(call, target) if held is not None and held.purses else 0
         covered = held is None or amount <= held.held_microusd
-        if covered and limits.pers.isdisjoint(_TOWARDS):
+        if covered and not limits.towards:
             return await self._next(call)
-        await self._pass(call, held or admit(call, self._counters, []), _towards(call, target, limits), amount)
+        ready = self._targets.of(target, limits) if limits.towards else NOTHING
+        asked = ready.asked(tokens_of(call) if ready.tokens else 0)
+        await self._pass(call, held or admit(call, self._counters, ()), asked, amount)
         return await self._next(call)
 
     def _amount(self, call: Call, target: Target) -> int:
@@ -75,30 +75,21 @@ class Toll:
     async def _pass(self, call: Call, held: Admitted, asked: Asked, amount: int) -> None:
         """Take what this request needs in place of what the one before it held."""
         amount = max(amount, held.held_microusd)
-        purses = held.purses if amount > held.held_microusd else []
+        purses = held.purses if amount > held.held_microusd else ()
         if held.towards:
             # The request before this one came to nothing.
-            self._counters.give(Give("", tuple(Correction(key, second, -n) for key, second, n in held.towards)))
-            held.towards = []
+            self._counters.give(Give("", tuple(corrected(held.towards, held.towards_second, 0))))
+            held.towards = ()
         drop, held.towards_leases = held.towards_leases, ()
-        take = Take(call.id, tuple(asked.windows), tuple(asked.leases), money_of(purses, amount), drop=drop)
-        taken = await taking(self._counters, self._purses, take, asked, purses)
+        take = Take(call.id, asked.windows, asked.ready.leases, money_of(purses, amount), drop=drop)
+        taken = await self._counters.take(take)
+        if taken.refused is not None:
+            taken = await taking(self._counters, self._purses, take, asked, purses, taken)
         if taken.refused == "money":
             raise used_up(purses[taken.index])
         if taken.refused is not None:
             message, wait_s = refusal_of(asked, taken)
             raise UpstreamLimited(message, code=OWN_LIMIT, retry_after_s=wait_s)
         held.held_microusd = amount
-        held.towards = token_counts(asked.windows, taken.second)
-        held.towards_leases = tuple([lease.key for lease in asked.leases])
-
-
-def _towards(call: Call, target: Target, limits: Limits) -> Asked:
-    asked = Asked(lambda: tokens_of(call))
-    names: dict[Per, str] = {"provider": target.provider, "model": f"{target.provider}/{target.model}"}
-    if target.credential is not None:
-        names["credential"] = f"{target.provider}/{target.credential}"
-    for per, name in names.items():
-        if per in limits.pers and (limit := limits.of(per, name)):
-            asked.add(per, name, limit)
-    return asked
+        held.towards, held.towards_second = asked.tokens, taken.second
+        held.towards_leases = asked.ready.lease_keys

@@ -9,8 +9,8 @@ from msgspec import Struct, structs
 from comporta.keys.rows import KeyRow
 from comporta.keys.settings import LimitSection, Per
 
-#: Names are remembered up to so many; users come and go.
-_REMEMBERED = 50_000
+#: What is limited in being asked.
+_TOWARDS = frozenset({"provider", "model", "credential"})
 
 
 class Limit(Struct, frozen=True):
@@ -35,26 +35,29 @@ class Limits:
             else:
                 place = (section.per, section.name)
                 self._named[place] = _tighter(self._named.get(place), limit)
-        self._found: dict[tuple[Per, str], Limit | None] = {}
+        for place, limit in self._named.items():
+            self._named[place] = _nearer(limit, self._all.get(place[0])) or limit
+        pers = frozenset(self._all) | {per for per, _ in self._named}
         #: What is limited at all: the rest need not be looked up.
-        self.pers = frozenset(self._all) | {per for per, _ in self._named}
+        self.keys = "key" in pers
+        self.users = "user" in pers
+        self.routes = "route" in pers
+        self.towards = not pers.isdisjoint(_TOWARDS)
 
     def of(self, per: Per, name: str) -> Limit | None:
         """What holds for one of them."""
-        place = (per, name)
-        if place in self._found:
-            return self._found[place]
-        if len(self._found) >= _REMEMBERED:
-            self._found.clear()
-        found = self._found[place] = _nearer(self._named.get(place), self._all.get(per))
-        return found
+        return self._named.get((per, name)) or self._all.get(per)
 
     def of_key(self, key_id: str, name: str, row: KeyRow | None) -> Limit | None:
         """What holds for a key: by its own row, by its id or name, or for all keys."""
-        said = _nearer(self._named.get(("key", key_id)), self.of("key", name)) if "key" in self.pers else None
+        said = self._said_of_key(key_id, name) if self.keys else None
         if row is None or not (row.requests_per_minute or row.tokens_per_minute or row.concurrent):
             return said
         return _nearer(Limit(row.requests_per_minute, row.tokens_per_minute, row.concurrent), said)
+
+    def _said_of_key(self, key_id: str, name: str) -> Limit | None:
+        by_id = self._named.get(("key", key_id))
+        return self.of("key", name) if by_id is None else _nearer(by_id, self.of("key", name))
 
 
 def _read(section: LimitSection) -> Limit:
