@@ -380,7 +380,7 @@ def test_programs_that_the_servers_user_cannot_reach_are_copied(
     (closed / places.PACKAGE).symlink_to(places._package())
     (closed / f"{places.PACKAGE}.libs").symlink_to(places._package().with_name(f"{places.PACKAGE}.libs"))
     closed.chmod(0o700)
-    monkeypatch.setattr(places, "_package", lambda: closed / places.PACKAGE)
+    monkeypatch.setattr(places, "_package", lambda install: closed / places.PACKAGE)
     monkeypatch.setattr(places, "SYSTEM_HOME", folder / "system")
     said: list[str] = []
     server = EmbeddedPostgres(data, said.append, settings=FAST)

@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, Entry] = {
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
+    "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
+    "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),
+    "upgrade": Entry("comporta.cli.backup", "Bring the database to this version: PostgreSQL's files, then our tables."),
     "version": Entry("comporta.cli.main", "Show the version."),
 }
 

