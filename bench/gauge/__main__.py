@@ -36,6 +36,7 @@ from gauge.rounds import FULL, QUICK, Plan, Rounds, Tell
 OUT = BENCH / "out" / "gate.json"
 PART_OUT = BENCH / "out" / "gate.part.json"
 PARTS = ("memory", "workers", "keys")
+_LONGEST_REASON = 400
 _INSTALLS: dict[str, Callable[[], None]] = {"litellm": LITELLM.install, "tensorzero": TENSORZERO.install}
 
 
@@ -117,7 +118,7 @@ class _Run:
             self._install(name)
             self._running[name] = STARTS[name](self._folder, self._running["direct"].port)
         except (RuntimeError, OSError) as error:
-            self._left_out[name] = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            self._left_out[name] = _reason(error)
             self._console.print(f"Left out: {name}, since {error}", highlight=False, markup=False)
 
     def _install(self, name: str) -> None:
@@ -162,7 +163,7 @@ class _Run:
             try:
                 await part()
             except (RuntimeError, OSError, psycopg.Error) as error:
-                rounds.measured.left_out[name] = " ".join(str(error).split()).rstrip(".")
+                rounds.measured.left_out[name] = _reason(error)
 
     @contextlib.contextmanager
     def _progress(self, total: int) -> Iterator[Tell]:
@@ -178,6 +179,12 @@ class _Run:
             yield tell
             progress.update(steps, completed=total, description="measured")
             progress.refresh()
+
+
+def _reason(error: Exception) -> str:
+    """In a line: how it begins, and how it ends."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return said if len(said) <= _LONGEST_REASON else f"{said[:100]} … {said[100 - _LONGEST_REASON :]}"
 
 
 def _machine() -> str:

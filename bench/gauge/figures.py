@@ -28,11 +28,12 @@ Rounds = Mapping[str, Sequence[float]]
 
 
 def ratio(rounds: Rounds, one: str, other: str) -> float | None:
-    """How many times `other` `one` is: the median of the rounds' own ratios, None where a round lacks either."""
-    pairs = list(zip(rounds.get(one, ()), rounds.get(other, ()), strict=False))
-    if not pairs or any(not b for _, b in pairs):
-        return None
-    return median(a / b for a, b in pairs)
+    """How many times `other` `one` is: the median of the rounds' own ratios; None where no round has both.
+
+    A round in which the other one stood still is left out: that was the machine's doing.
+    """
+    pairs = [(a, b) for a, b in zip(rounds.get(one, ()), rounds.get(other, ()), strict=False) if b]
+    return median(a / b for a, b in pairs) if pairs else None
 
 
 def added(rounds: Rounds, base: str) -> dict[str, float]:

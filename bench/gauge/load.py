@@ -18,6 +18,8 @@ from gauge.words import Ask, Check
 
 #: What comes before the window is answered and checked, and not counted.
 WARM_S = 0.3
+#: A window for a slow gateway may be so long in any case.
+_LONGEST_S = 6.0
 #: A call that takes longer is wrong; what is still under way at the end of a window is waited for so long.
 PATIENCE_S = 30.0
 
@@ -119,7 +121,7 @@ class Load:
     async def saturate(self, connections: int, seconds: float, around: Callable[[], None] = lambda: None) -> Counted:
         """Good calls within a window, every connection always busy. `around` is called at its start and end.
 
-        The window is up to four times as long where a gateway gives few answers in it.
+        The window is longer where a gateway gives few answers in it.
         """
         good_calls = 0
         stopping = False
@@ -154,7 +156,8 @@ class Load:
             before, started_s = good_calls, perf_counter()
             await asyncio.sleep(seconds)
             # A slow gateway answers all connections at once, now and then: a short window would count by the dozen.
-            while good_calls - before < 4 * connections and perf_counter() - started_s < 4 * seconds:  # noqa: ASYNC110
+            longest_s = max(4 * seconds, _LONGEST_S)
+            while good_calls - before < 2 * connections and perf_counter() - started_s < longest_s:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             counted = Counted(good_calls - before, perf_counter() - started_s)
             around()

@@ -30,6 +30,8 @@ class Measured(Struct):
     #: The share of the gateway's and of the load's core that was used, by whomever, while plain calls were counted.
     busy: Series = field(default_factory=dict)
     load_busy: Series = field(default_factory=dict)
+    #: Cores that were meanwhile taken by what is not of the bench.
+    others_busy: Series = field(default_factory=dict)
     streams: Series = field(default_factory=dict)
     streams_17: Series = field(default_factory=dict)
     streams_paced: Series = field(default_factory=dict)
@@ -92,6 +94,7 @@ def figures(measured: Measured) -> Figures:
         "postgres_cpu_us": medians(measured.postgres_cpu_us),
         "core_busy": medians(measured.busy),
         "load_core_busy": medians(measured.load_busy),
+        "others_busy": medians(measured.others_busy),
         "rps_one_core": medians(measured.rps_one_core),
         "rps_finish": medians(measured.rps_finish),
         "rps_ratio": _ratios(measured.rps),

@@ -58,8 +58,9 @@ class Parts:
         with ExitStack() as stack:
             redis = await asyncio.to_thread(Redis, self._folder)
             stack.callback(redis.process.stop)
-            one = Setup("one worker, Redis", workers=1, redis=str(redis.path))
-            two = Setup("two workers, Redis", workers=2, redis=str(redis.path))
+            # Each in a database of its own, or one would find the other's answers and count its calls.
+            one = Setup("one worker, Redis", workers=1, redis=f"{redis.path}?db=1")
+            two = Setup("two workers, Redis", workers=2, redis=f"{redis.path}?db=2")
             self._measured.workers = await self._pair(one, two)
 
     async def keys(self) -> None:
@@ -77,6 +78,8 @@ class Parts:
                 gates.append(await asyncio.to_thread(start, self._folder, self._direct.port, setup))
                 stack.callback(gates[-1].process.stop)
             for number in range(self._plan.pair_rounds):
+                if number and self._rounds.is_late(1.0):
+                    break
                 for gate in gates if number % 2 else reversed(gates):
                     await self._look(pair, gate, f"{gate.name} · {number + 1}/{self._plan.pair_rounds}")
             for gate in gates:

@@ -102,12 +102,12 @@ def _with_spread(series: Series, by: Mapping[str, float], name: str) -> str:
 def _cost(flat: Figures, names: Sequence[str]) -> Table:
     table = _table(
         "What it takes", "CPU µs\nper call", "PostgreSQL's\nµs per call", "CPU µs per\n31-event stream",
-        "its core\nbusy", "load's core\nbusy", "RSS\nMB", "wrong\nanswers",
+        "its core\nbusy", "load's core\nbusy", "taken by\nothers", "RSS\nMB", "wrong\nanswers",
     )  # fmt: skip
     for name in names:
         if name not in flat["rps"]:
             continue
-        shares = [f"{flat[m][name]:.0%}" for m in ("core_busy", "load_core_busy")]
+        shares = [f"{flat[m][name]:.0%}" for m in ("core_busy", "load_core_busy", "others_busy")]
         cpu = [_cell(flat, m, name, 0) for m in ("cpu_us", "postgres_cpu_us", "stream_cpu_us")]
         _row(table, name, [*cpu, *shares, _cell(flat, "rss_mb", name, 0), _cell(flat, "wrong", name, 0)])
     return table
@@ -196,8 +196,17 @@ def notes(said: Mapping[str, str], left_out: Mapping[str, str]) -> list[str]:
     return lines + [f"Left out: {name}, since {reason}." for name, reason in left_out.items()]
 
 
+#: Cores that others may take without its being told.
+_OTHERS = 0.1
+
+
 def _faults(measured: Measured) -> list[str]:
     lines = []
+    others = max((value for values in measured.others_busy.values() for value in values), default=0.0)
+    if others > _OTHERS:
+        lines.append(
+            f"Something else took up to {others:.2f} of the two cores meanwhile: measure again on a quiet machine."
+        )
     if measured.answered:
         lines.append(
             f"Comporta answered {measured.answered:,} calls, {measured.recorded:,} records are in PostgreSQL, and the "

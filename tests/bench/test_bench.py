@@ -49,10 +49,11 @@ def test_a_ratio_is_the_median_of_the_rounds_own_ratios_and_not_the_ratio_of_med
     assert gauge("figures").ratio(rounds, "a", "b") == 2.0
 
 
-def test_there_is_no_ratio_against_what_was_not_measured_or_stood_still() -> None:
+def test_there_is_no_ratio_against_what_was_not_measured_and_rounds_in_which_it_stood_still_are_left_out() -> None:
     ratio = gauge("figures").ratio
     assert ratio({"a": [1.0]}, "a", "b") is None
-    assert ratio({"a": [1.0, 2.0], "b": [1.0, 0.0]}, "a", "b") is None
+    assert ratio({"a": [1.0, 2.0], "b": [0.0, 0.0]}, "a", "b") is None
+    assert ratio({"a": [1.0, 2.0], "b": [1.0, 0.0]}, "a", "b") == 1.0
 
 
 def test_what_is_added_is_the_median_of_the_differences_within_each_round() -> None:
@@ -162,7 +163,8 @@ def test_a_gateway_that_could_not_be_had_has_a_row_that_says_so_and_no_figures()
     direct = {"direct": [10.0]}
     measured = measured_in.Measured(
         rps=direct, streams=direct, streams_17=direct, one_p50_ms=direct, one_p99_ms=direct, cpu_us=direct,
-        stream_cpu_us=direct, busy=direct, load_busy=direct, wrong={"direct": 0}, left_out={"litellm": "pip could not"},
+        stream_cpu_us=direct, busy=direct, load_busy=direct, others_busy=direct,
+        wrong={"direct": 0}, left_out={"litellm": "pip could not"},
     )  # fmt: skip
     assert set(measured_in.figures(measured)["rps"]) == {"direct"}
     about = table.About("a machine", "2026-11-21", "a short run", {}, measured.left_out)
@@ -312,6 +314,7 @@ class Lost:
     """A gateway whose process has gone."""
 
     name = "lost"
+    rss_mb = 1.0
 
     @property
     def process(self) -> Lost:
@@ -322,6 +325,20 @@ class Lost:
 
     def cpu_s(self) -> tuple[float, float]:
         raise ConnectionRefusedError
+
+
+async def test_on_a_slow_machine_rounds_are_left_out_but_never_the_first() -> None:
+    rounds = gauge("rounds")
+    seen: list[int] = []
+    run = rounds.Rounds(rounds.Plan(3, 0, 0, 0, 0, 0, 0, 0, 0, limit_s=0.001), Lost(), [], lambda text: None)
+
+    async def one(gateway: object, number: int) -> None:
+        seen.append(number)
+        await asyncio.sleep(0.002)
+
+    run._try = one
+    await run.run()
+    assert seen == [0]
 
 
 async def test_a_rival_that_breaks_down_is_left_out_with_its_last_word() -> None:
@@ -373,3 +390,4 @@ async def test_a_run_against_the_mock_and_a_gate_gives_every_figure_and_right_bo
     assert written["exact_hits_per_s"]["comporta"] > 0
     assert written["rps_one_core"]["comporta"] > 0
     assert written["postgres_cpu_us"]["comporta"] > 0
+    assert set(written["others_busy"]) == {"direct", "comporta"}
