@@ -47,7 +47,10 @@ class BreakerSection(Section):
     window: Duration = Field(60.0, gt=0, validate_default=True, description="… within this time.")
     rest: Duration = Field(15.0, gt=0, validate_default=True, description="Rest before the first probe.")
     longest_rest: Duration = Field(
-        25.0, gt=0, validate_default=True, description="Rest after failed probes, at most; a recovery is seen so late."
+        25.0,
+        gt=0,
+        validate_default=True,
+        description="Rest after failed probes, at most: a recovery may go unseen for so long.",
     )
 
 
