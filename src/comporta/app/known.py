@@ -86,6 +86,11 @@ class Known:
         model = self._registered().get(name)
         return None if model is None else route_of(model)
 
+    @property
+    def registered(self) -> Mapping[str, RegisteredModel]:
+        """The models registered while running; another mapping after each change."""
+        return self._registered()
+
     def provider(self, name: str) -> bool:
         return name in self.providers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from comporta.app.known import Known
 from comporta.app.settings import Settings
@@ -23,13 +23,14 @@ from comporta.gateway.toll import Toll
 from comporta.keys.keys import Keys
 from comporta.keys.limits import Limits
 from comporta.pipeline import Call, Next
-from comporta.routing.choose import Route
+from comporta.providers.catalogue import ModelFacts
+from comporta.routing.registered import RegisteredModel
 from comporta.store.database import Database
-from comporta.types import Price, Target, Usage
+from comporta.types import JSON, Price, Target, Usage
 
 PriceOf = Callable[[Target, str, Usage], Price | None]
-#: In a call's facts: what it may cost at each target, and the input of which that was said.
-_FORESEEN = "foreseen"
+#: Prices are remembered of so many models.
+_REMEMBERED = 4096
 _SCOPES: tuple[Scope, ...] = ("key", "team", "environment", "feature")
 
 
@@ -49,7 +50,11 @@ class Metering:
         self._known = known
         self._price_of = price_of
         self._budgets = budgets
-        self._routes: dict[str, tuple[Route, Sequence[Target]]] = {}
+        self._seen: Known | None = None
+        self._registered: Mapping[str, RegisteredModel] | None = None
+        self._tariffs: dict[tuple[str, str, str], Tariff] = {}
+        #: The targets of the routes that the configuration has.
+        self._routes: dict[str, Sequence[Target]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
         self.admission = Admission(self.counters, lambda: self._limits, keys.row, self.purses, self._foresee)
@@ -58,7 +63,6 @@ class Metering:
     def take(self, loaded: Loaded[Settings]) -> None:
         """What of a new configuration can change while running."""
         settings = loaded.value
-        self._routes.clear()
         self._limits = Limits(settings.limits)
         self._unpriced = settings.spending.unpriced == "allow"
         self._budgets.declare([_budget(section, at, loaded) for at, section in enumerate(settings.budgets)])
@@ -76,53 +80,75 @@ class Metering:
         await self.counters.close()
 
     def _cost_of(self, call: Call, target: Target) -> int | None:
-        """The most that a call may cost at a target; found once for a call whose input is still the same."""
-        known = call.facts.get(_FORESEEN)
-        if known is not None and known[0] is call.input:
-            for other, cost in known[1]:
-                if (
-                    (other.params is target.params or other.params == target.params)
-                    and other.model == target.model
-                    and other.provider == target.provider
-                ):
-                    most: int | None = cost
-                    return most
-        return self._most_of(call, target)
-
-    def _most_of(self, call: Call, target: Target) -> int | None:
-        provider = self._known().providers.get(target.provider)
-        if provider is None:
-            return 0
-        tokens_in, tokens_out = sized(call), 0
-        if call.kind == "chat":
-            tokens_out = output_tokens(call.input, target.params, provider.facts(target.model).max_output)
-        price = self._price_of(target, call.model, Usage(input=tokens_in, output=tokens_out))
-        return None if price is None else worst_microusd(price, tokens_in, tokens_out)
+        """The most that a call may cost at a target."""
+        return self._tariff(target, call.model).most_microusd(call, target.params)
 
     def _foresee(self, call: Call) -> int | None:
         """The dearest of the variants that may be chosen; one without a price is dealt with when it is chosen."""
-        costs = [(target, self._most_of(call, target)) for target in self._targets(call.model)]
-        call.facts[_FORESEEN] = (call.input, costs)
-        return max([cost for _, cost in costs if cost is not None], default=None)
+        most: int | None = None
+        for target in self._targets(call.model):
+            cost = self._tariff(target, call.model).most_microusd(call, target.params)
+            if cost is not None and (most is None or cost > most):
+                most = cost
+        return most
+
+    def _tariff(self, target: Target, asked: str) -> Tariff:
+        """What a model costs, remembered until the configuration or a registered model changes."""
+        known = self._known()
+        if known is not self._seen or known.registered is not self._registered:
+            self._seen, self._registered = known, known.registered
+            self._tariffs.clear()
+            self._routes.clear()
+        place = (target.provider, target.model, asked)
+        tariff = self._tariffs.get(place)
+        if tariff is None:
+            if len(self._tariffs) >= _REMEMBERED:
+                # Behind `provider/model` stands whatever a client writes.
+                self._tariffs.clear()
+            provider = known.providers.get(target.provider)
+            facts = None if provider is None else provider.facts(target.model)
+            tariff = self._tariffs[place] = Tariff(facts, lambda usage: self._price_of(target, asked, usage))
+        return tariff
 
     def _targets(self, name: str) -> Sequence[Target]:
+        targets = self._routes.get(name)
+        if targets is not None and self._known() is self._seen:
+            return targets
         known = self._known()
         route = known.route(name)
         if route is not None:
-            return self._targets_of(route, name in known.routes)
+            targets = [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
+            self._tariff(targets[0], name)
+            if name in known.routes:
+                self._routes[name] = targets
+            return targets
         provider, slash, model = name.partition("/")
         if slash and known.provider(provider):
             return [Target(name, name, provider, model)]
         return [Target(name, name, offering, name) for offering in known.offering(name)[:1]]
 
-    def _targets_of(self, route: Route, configured: bool) -> Sequence[Target]:
-        found = self._routes.get(route.name)
-        if found is not None and found[0] is route:
-            return found[1]
-        targets = [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
-        if configured:
-            self._routes[route.name] = (route, targets)
-        return targets
+
+class Tariff:
+    """What calls to one model may cost at most."""
+
+    __slots__ = ("_by_size", "_facts", "_price", "_price_of")
+
+    def __init__(self, facts: ModelFacts | None, price_of: Callable[[Usage], Price | None]) -> None:
+        self._facts = facts
+        self._price_of = price_of
+        #: Whether long calls have another price, so that it can't be told before.
+        self._by_size = facts is not None and facts.long_above is not None
+        self._price = None if self._by_size else price_of(Usage())
+
+    def most_microusd(self, call: Call, params: JSON) -> int | None:
+        """None where a price is missing."""
+        facts = self._facts
+        if facts is None:
+            return 0
+        tokens_in = sized(call)
+        tokens_out = output_tokens(call.input, params, facts.max_output) if call.kind == "chat" else 0
+        price = self._price_of(Usage(input=tokens_in, output=tokens_out)) if self._by_size else self._price
+        return None if price is None else worst_microusd(price, tokens_in, tokens_out)
 
 
 def counters_of(settings: Settings) -> Counters:
