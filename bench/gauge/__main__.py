@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gauge import table
+from gauge.demands import FEWEST_CALLS
 from gauge.figures import is_growing
 from gauge.gateway import Gateway, mock
 from gauge.gateways import STARTS
@@ -198,7 +199,7 @@ def _today() -> str:
 
 
 def _is_wrong(measured: Measured) -> bool:
-    grows = len(measured.memory) >= 3 and is_growing(measured.memory)
+    grows = measured.memory_calls >= FEWEST_CALLS and is_growing(measured.memory)
     failed = {OURS, *PARTS, "books"} & set(measured.left_out)
     return any(measured.wrong.values()) or bool(measured.faults) or bool(failed) or grows
 

@@ -39,8 +39,10 @@ class Measured(Struct):
     one_p99_ms: Series = field(default_factory=dict)
     half_p99_ms: Series = field(default_factory=dict)
     exact_hits: Series = field(default_factory=dict)
+    hit_cpu_us: Series = field(default_factory=dict)
     rps_one_core: Series = field(default_factory=dict)
     rps_finish: Series = field(default_factory=dict)
+    finish_cpu_us: Series = field(default_factory=dict)
     rss_mb: dict[str, float] = field(default_factory=dict)
     #: Wrong answers by gateway, and the first one of each.
     wrong: dict[str, int] = field(default_factory=dict)
@@ -89,6 +91,8 @@ def figures(measured: Measured) -> Figures:
         "streams_17": medians(measured.streams_17),
         "streams_paced": medians(measured.streams_paced),
         "exact_hits_per_s": medians(measured.exact_hits),
+        "hit_cpu_us": medians(measured.hit_cpu_us),
+        "finish_cpu_us": medians(measured.finish_cpu_us),
         "cpu_us": medians(measured.cpu_us),
         "stream_cpu_us": medians(measured.stream_cpu_us),
         "postgres_cpu_us": medians(measured.postgres_cpu_us),

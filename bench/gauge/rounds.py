@@ -142,6 +142,7 @@ class Rounds:
         plan, found, name = self._plan, self.measured, gate.name
         hits = await self.saturate(gate, PLAIN, plan.plain_s, f"{where} · exact hits", hit=True)
         add(found.exact_hits, name, hits.counted.per_s)
+        add(found.hit_cpu_us, name, hits.cpu_us)
         gate.place_postgres(GATEWAY_CORE)
         try:
             alone = await self.saturate(gate, PLAIN, plan.plain_s, f"{where} · PostgreSQL on the same core")
@@ -151,6 +152,7 @@ class Rounds:
         if CAN_FINISH:
             finish = await self.saturate(gate, FINISH, plan.plain_s, f"{where} · plain, on_client_gone: finish")
             add(found.rps_finish, name, finish.counted.per_s)
+            add(found.finish_cpu_us, name, finish.cpu_us)
 
     async def one(self, gateway: Gateway, where: str) -> list[float]:
         """Latencies in seconds on one connection."""

@@ -116,7 +116,9 @@ def _cost(flat: Figures, names: Sequence[str]) -> Table:
 _OURS = (
     ("rps_one_core", "calls/s with PostgreSQL on the same core, too", 0),
     ("rps_finish", "calls/s with on_client_gone: finish", 0),
+    ("finish_cpu_us", "… CPU µs per call", 0),
     ("exact_hits_per_s", "exact hits/s", 0),
+    ("hit_cpu_us", "… CPU µs per hit", 0),
     ("memory_calls", "calls in a row, while memory was watched", 0),
     ("sustained_rps", "calls/s over all of these, until the last record was in PostgreSQL", 0),
     ("workers_cpu_ratio", "two workers with Redis: CPU per call, × one worker's", 2),

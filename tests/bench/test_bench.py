@@ -219,6 +219,12 @@ def test_each_demand_is_short_by_itself(measure: str, name: str, value: float) -
     assert [verdict.word for verdict in gauge("demands").verdicts(figures)].count("short") == 1
 
 
+def test_a_short_run_does_not_judge_memory() -> None:
+    figures = {**MET, "memory_calls": {"comporta": 10_000}, "rss_growth": {"comporta": 0.2}}
+    words = [verdict.word for verdict in gauge("demands").verdicts(figures)]
+    assert (words.count("not measured"), words.count("short")) == (2, 0)
+
+
 def test_what_was_not_measured_neither_passes_nor_is_short() -> None:
     assert {verdict.word for verdict in gauge("demands").verdicts({})} == {"not measured"}
 
