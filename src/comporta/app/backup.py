@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from comporta.app.folder import Folder
 from comporta.app.settings import Settings
-from comporta.errors import ComportaError, ConfigError
+from comporta.counters.forgetting import forget_spent
+from comporta.errors import ComportaError, ConfigError, Unavailable
 from comporta.store import dumping, places
 from comporta.store.database import Database
 from comporta.store.dumping import Progress
@@ -77,8 +78,11 @@ def restore(folder: Folder, settings: Settings, file: Path, tell: Tell, progress
             f" that uses it, and type: {command}"
         )
     folder.make()
-    with _held(folder, "A restore replaces its whole database"), _started(folder, tell) as dsn:
-        return _replace(dsn, file, tell, progress)
+    with _held(folder, "A restore replaces its whole database"):
+        with _started(folder, tell) as dsn:
+            applied = _replace(dsn, file, tell, progress)
+        _forget_spent(settings, tell)
+    return applied
 
 
 def upgrade(folder: Folder, settings: Settings, tell: Tell) -> list[str]:
@@ -186,6 +190,16 @@ async def _ship(folder: Folder, dsn: str) -> int:
         spool.close()
         Spooled(spool.folder).remove()
     return size_of_folders(folder.spool)
+
+
+def _forget_spent(settings: Settings, tell: Tell) -> None:
+    """The next start counts what was spent from the restored ledger; sums in Redis know of more than is in it."""
+    if settings.redis.url is None:
+        return
+    try:
+        forget_spent(settings.redis.url.get_secret_value())
+    except Unavailable as error:
+        tell(f"{error.message} What it counted of budgets stays, also what the restored database knows nothing of.")
 
 
 def _replace(dsn: str, file: Path, tell: Tell, progress: Progress) -> list[str]:
