@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Entry] = {
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),
     "upgrade": Entry("comporta.cli.backup", "Bring the database to this version: PostgreSQL's files, then our tables."),
+    "import": Entry("comporta.cli.importing.command", "Turn another gateway's configuration into ours."),
     "version": Entry("comporta.cli.main", "Show the version."),
 }
 
