@@ -98,10 +98,13 @@ class Capture:
 
 def _full(input: Input) -> Input:
     messages = input.messages
-    if any(_holds_blob(m.parts) for m in messages):
-        messages = tuple(structs.replace(m, parts=_lean_parts(m.parts)) for m in messages)
-    extra = _lean(input.extra) if input.extra else input.extra
-    return structs.replace(input, raw=None, messages=messages, extra=extra)
+    for message in messages:
+        if _holds_blob(message.parts):
+            messages = tuple(structs.replace(m, parts=_lean_parts(m.parts)) for m in messages)
+            break
+    if input.extra:
+        return structs.replace(input, raw=None, messages=messages, extra=_lean(input.extra))
+    return structs.replace(input, raw=None, messages=messages)
 
 
 def _full_choice(choice: Choice) -> Choice:

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import fcntl
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -33,12 +35,13 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 MAX_SERIES = 300
 OTHER = "other"
 #: Calls that wait to be counted when nobody counts: then they are counted on the spot.
-_MAX_WAITING = 1000
+_MAX_WAITING = 500
 _LONG_CHARS = 10_000
 _TICK_S = 0.5
 _SUFFIX = ".counts"
 _DEAD = "dead"
 
+_tokens = attrgetter(*BUCKETS)
 #: Route, provider, model and outcome class.
 Labels = tuple[str, str, str, str]
 Gauges = Callable[[], Mapping[str, float]]
@@ -51,12 +54,7 @@ class Histogram(Struct, array_like=True):
     sum_s: float = 0.0
 
     def add(self, seconds: float) -> None:
-        for i, bound in enumerate(SECONDS):
-            if seconds <= bound:
-                self.calls[i] += 1
-                break
-        else:
-            self.calls[-1] += 1
+        self.calls[bisect_left(SECONDS, seconds)] += 1
         self.sum_s += seconds
 
     def merge(self, other: Histogram) -> None:
@@ -92,8 +90,10 @@ class Series(Struct, array_like=True):
         if record.usage is not None:
             self.unpriced += record.cost_microusd is None
             self.cost_microusd += record.cost_microusd or 0
-            for i, bucket in enumerate(BUCKETS):
-                self.tokens[i] += getattr(record.usage, bucket)
+            tokens = self.tokens
+            for i, count in enumerate(_tokens(record.usage)):
+                if count:
+                    tokens[i] += count
 
     def merge(self, other: Series) -> None:
         for name in ("calls", "retries", "cache_hits", "unpriced", "malformed", "cost_microusd"):
@@ -159,19 +159,22 @@ class Metrics:
         """Remember a record to be counted; long content, which is not counted, is let go of at once."""
         self._waiting.append(record if len(record.prompt or "") < _LONG_CHARS else record.without_content())
         if len(self._waiting) >= _MAX_WAITING:
-            self.tick()
+            self._count()
 
     def tick(self) -> None:
         """Count what waits, and let the other processes know."""
-        waiting, self._waiting = self._waiting, []
-        for record in waiting:
-            self._sums.of(_labels(record)).add(record)
+        self._count()
         self._sums.totals = dict(self._totals())
         self._sums.gauges = dict(self._gauges())
         try:
             _write(self._path, self._sums.counts())
         except OSError as error:
             log.warning("metrics_not_written", reason=os.strerror(error.errno or 0))
+
+    def _count(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for record in waiting:
+            self._sums.of(_labels(record)).add(record)
 
     async def run(self, interval_s: float = _TICK_S) -> None:
         """Tick until cancelled."""

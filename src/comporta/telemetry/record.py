@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from comporta import errors
-from comporta.pipeline import Call, Span
+from comporta.pipeline import Call
 from comporta.types import JSON, Usage
 
 OK = "ok"
@@ -156,21 +156,22 @@ def record_of(
         error_message=error.message if error and capture in ("full", "preview") else None,
         malformed_frames=call.facts.get("malformed_frames", 0),
         capture=capture,
-        spans=tuple([_span(s, start_ns, end_ns) for s in call.spans]),
+        # A span that nobody closed lasted until the call's end.
+        spans=tuple(
+            [
+                SpanRecord(
+                    s.name,
+                    (s.start_ns - start_ns) // 1000,
+                    ((s.end_ns or end_ns) - s.start_ns) // 1000,
+                    s.depth,
+                    s.error,
+                    s.attributes,
+                )
+                for s in call.spans
+            ]
+        ),
         prompt=prompt,
         reply=reply,
-    )
-
-
-def _span(span: Span, start_ns: int, end_ns: int) -> SpanRecord:
-    """A span that nobody closed lasted until the call's end."""
-    return SpanRecord(
-        span.name,
-        (span.start_ns - start_ns) // 1000,
-        ((span.end_ns or end_ns) - span.start_ns) // 1000,
-        span.depth,
-        span.error,
-        span.attributes,
     )
 
 

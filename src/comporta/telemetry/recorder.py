@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from comporta.errors import ClientGone, ComportaError
-from comporta.pipeline import Call, Gathered, Next
+from comporta.pipeline import Call, Gathered, Next, reply_of
 from comporta.telemetry.capture import Capture, Mode, size_of
 from comporta.telemetry.record import CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
@@ -132,7 +132,8 @@ class Watched:
     """
 
     __slots__ = (
-        "_call", "_events", "_folded", "_inner", "_keep", "_next", "_recorder", "_saw_end", "_text_bytes", "complete",
+        "_call", "_events", "_folded", "_inner", "_keep", "_next", "_noted", "_recorder", "_saw_end", "_text_bytes",
+        "complete",
     )  # fmt: skip
 
     def __init__(self, call: Call, recorder: Recorder) -> None:
@@ -141,6 +142,8 @@ class Watched:
         self._inner: Any = None
         self._next: Any = None
         self._events: list[Event] = []
+        #: How many of them `_note` has seen.
+        self._noted = 0
         self._folded: Gathered | None = None
         self._keep = True
         self._text_bytes = 0
@@ -197,6 +200,9 @@ class Watched:
 
     def reply(self) -> Reply:
         """What came, put together."""
+        events = self._events
+        if self._folded is None and len(events) == 1 and len(events[0].deltas) == 1:
+            return reply_of(events[0])
         self._fold()
         return self._folded.reply() if self._folded is not None else Reply()
 
@@ -208,11 +214,12 @@ class Watched:
                 self._folded.add(event)
         self._note()
         self._events.clear()
+        self._noted = 0
 
     def _note(self) -> None:
-        """Of events that are about to go: which reply it is, and how much text they held."""
-        call = self._call
-        for event in self._events:
+        """Of events that were not noted yet: which reply it is, and how much text they held."""
+        call, events = self._call, self._events
+        for event in events[self._noted :] if self._noted else events:
             if event.id:
                 call.reply_id = call.reply_id or event.id
             if event.model:
@@ -224,11 +231,12 @@ class Watched:
                 self._text_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
                 for tool in delta.tools:
                     self._text_bytes += len(tool.arguments)
+        self._noted = len(events)
 
     def _settle(self, error: BaseException | None) -> None:
         """Put usage and cost on the call."""
         call = self._call
-        self._fold()
+        self._note()
         if call.usage is None and self._paid(error):
             call.usage = self._estimate()
         if call.cost_microusd is None:

@@ -63,8 +63,8 @@ SHAPES = (
 )
 
 
-def _searches(shapes: Iterable[Shape]) -> tuple[re.Pattern[bytes], ...]:
-    """One expression for each rare letter and all needles with it. It begins with the letter: that is found by memchr.
+def _searches(shapes: Iterable[Shape]) -> dict[str, re.Pattern[bytes]]:
+    """One expression for each rare letter and all needles with it, beginning with the letter.
 
     What stands before the letter is looked at next, since most places are ruled out by that.
     """
@@ -74,7 +74,7 @@ def _searches(shapes: Iterable[Shape]) -> tuple[re.Pattern[bytes], ...]:
         if at is not None:
             after = re.escape(shape.needle[at + 1 :]) + shape.after
             found.setdefault(shape.needle[at], []).append((shape.needle[: at + 1], after))
-    return tuple(_search(letter, needles) for letter, needles in found.items())
+    return {letter: _search(letter, needles) for letter, needles in found.items()}
 
 
 def _search(letter: str, needles: list[tuple[str, str]]) -> re.Pattern[bytes]:
@@ -89,7 +89,8 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[str] = (), shapes: tuple[Shape, ...] = SHAPES) -> None:
         self._shapes = shapes
-        self._searches = tuple(p.search for p in _searches(shapes))
+        #: A letter as a number is looked for by memchr, ten times as fast as by an expression.
+        self._searches = tuple((ord(letter), pattern.search) for letter, pattern in _searches(shapes).items())
         self._common = tuple(s.needle.encode() for s in shapes if not set(s.needle) & set(_RARE))
         self._known: tuple[str, ...] = ()
         self._needles: tuple[bytes, ...] = self._common
@@ -113,8 +114,8 @@ class Scrubber:
 
     def _looks_it(self, data: bytes) -> bool:
         # Plain loops, here and above: this runs on every record, and a generator costs more than a search.
-        for search in self._searches:  # noqa: SIM110
-            if search(data):
+        for letter, search in self._searches:  # noqa: SIM110
+            if letter in data and search(data):
                 return True
         return False
 
