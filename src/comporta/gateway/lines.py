@@ -22,7 +22,8 @@ _DRAIN_BYTES = 4096
 class Exchange:
     """One request and its answer (`Response` of the transport). After its end nothing done to it touches the line."""
 
-    __slots__ = ("_ended", "_error", "_line", "_parts", "_paused", "_waiter", "_waiting_bytes", "headers", "status")
+    __slots__ = ("_ended", "_error", "_head", "_headers", "_line", "_parts", "_paused", "_waiter", "_waiting_bytes",
+                 "status")  # fmt: skip
 
     def __init__(self, line: Line) -> None:
         self._line: Line | None = line
@@ -32,9 +33,21 @@ class Exchange:
         self._ended = False
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._head: list[tuple[bytes, bytes]] = []
+        self._headers: dict[str, str] | None = None
         #: 0 until the headers are here.
         self.status = 0
-        self.headers: dict[str, str] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case names; a repeated one is joined by commas. Read where they are asked for: seldom."""
+        if self._headers is None:
+            found: dict[str, str] = {}
+            for name, value in self._head:
+                field, text = name.decode("latin-1").lower(), value.decode("latin-1")
+                found[field] = f"{found[field]}, {text}" if field in found else text
+            self._headers = found
+        return self._headers
 
     async def begin(self) -> None:
         """Wait for the headers."""
@@ -45,6 +58,9 @@ class Exchange:
 
     async def read(self, limit: int) -> bytes:
         """The whole body; raises UpstreamCut if it ends early, UpstreamFault above `limit` bytes."""
+        if self._ended and len(self._parts) == 1 and self._waiting_bytes <= limit:
+            self.finish()
+            return self._parts.popleft()
         parts: list[bytes] = []
         size = 0
         while data := await self.chunk():
@@ -107,6 +123,9 @@ class Exchange:
             self._paused = True
             self._line.pause()
 
+    def begun(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
+        self.status, self._head = status, head
+
     def end(self) -> None:
         self._ended = True
 
@@ -125,12 +144,9 @@ class Exchange:
         if self._line is not None:
             self._line.resume()
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
         self._waiter = waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        return waiter
 
 
 class Line(asyncio.Protocol):
@@ -144,10 +160,9 @@ class Line(asyncio.Protocol):
         self._lost = lost
         self._parser: Any = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
-        self._headers: dict[str, str] = {}
+        self._head: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._keep = True
-        self._until_close = False
         self._draining: asyncio.TimerHandle | None = None
         self._drained_bytes = 0
         self.transport: Any = None
@@ -202,6 +217,8 @@ class Line(asyncio.Protocol):
             self.transport.abort()
             return
         self.answered = True
+        if not exchange.status:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -209,6 +226,9 @@ class Line(asyncio.Protocol):
             self._keep = False
             self.transport.abort()
         else:
+            if self._head_bytes > _MOST_HEAD_BYTES and not exchange.status:
+                exchange.broken(UpstreamCut("The provider's answer has no end to its head.", code="bad_http"))
+                self.transport.abort()
             exchange.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -217,10 +237,11 @@ class Line(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
-        if self._until_close and exc is None:
-            exchange.end()
-            exchange.wake()
-        elif exchange.status:
+        if exchange.status:
+            headers = exchange.headers
+            if exc is None and "content-length" not in headers and "transfer-encoding" not in headers:
+                # Such an answer ends with its connection.
+                exchange.end()
             exchange.broken(UpstreamCut("The provider's answer ended before its end."))
         else:
             exchange.broken(UpstreamUnreachable("The provider closed the connection.", code="reset"))
@@ -228,16 +249,10 @@ class Line(asyncio.Protocol):
     # -- told by the parser
 
     def on_message_begin(self) -> None:
-        self._headers = {}
-        self._head_bytes = 0
+        self._head = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            raise ValueError("the head is too long")
-        field, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers = self._headers
-        headers[field] = f"{headers[field]}, {text}" if field in headers else text
+        self._head.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -247,11 +262,10 @@ class Line(asyncio.Protocol):
         if exchange.status:
             # A second answer to one request: whatever it is, the line can't be trusted any more.
             raise ValueError("there are two answers")
-        headers = self._headers
-        self._until_close = (
-            "content-length" not in headers and "transfer-encoding" not in headers and status not in (204, 304)
-        )
-        exchange.headers, exchange.status = headers, status
+        if self._head_bytes > _MOST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self._head) > _MOST_HEAD_BYTES:
+            raise ValueError("the head is too long")
+        self._head_bytes = 0
+        exchange.begun(status, self._head)
 
     def on_body(self, data: bytes) -> None:
         if self._draining is None:

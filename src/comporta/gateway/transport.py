@@ -104,12 +104,14 @@ class HttpTransport:
     async def send(self, request: Request, connect_s: float, timeout_s: float | None) -> Response:
         place, start = self._known.get((request.method, request.url)) or self._learn(request)
         data = _written(request, start)
+        loop = asyncio.get_running_loop()
         while True:
             line = self._kept(place) or await self._connect(place, connect_s)
             used = line.used
             exchange = line.exchange(data)
+            timer = None if timeout_s is None else loop.call_later(timeout_s, _late, exchange, timeout_s)
             try:
-                await _headers(exchange, timeout_s)
+                await exchange.begin()
             except UpstreamUnreachable:
                 # A kept connection may be closed by the other side just as it is used: that is no failure of theirs.
                 if not used or line.answered:
@@ -119,6 +121,9 @@ class HttpTransport:
                 raise
             else:
                 return exchange
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     @property
     def connections(self) -> int:
@@ -246,17 +251,6 @@ class HttpTransport:
 #: URLs remembered; a client that names another model with each call (Gemini's stands in the URL) must not fill memory.
 _MOST_KNOWN = 4096
 _MOST_PROXY_HEAD = 16 * 1024
-
-
-async def _headers(exchange: Exchange, timeout_s: float | None) -> None:
-    if timeout_s is None:
-        await exchange.begin()
-        return
-    timer = asyncio.get_running_loop().call_later(timeout_s, _late, exchange, timeout_s)
-    try:
-        await exchange.begin()
-    finally:
-        timer.cancel()
 
 
 def _late(exchange: Exchange, timeout_s: float) -> None:
