@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
 
 from comporta.counters import shared_breakers
 from comporta.counters.breakers import Place
@@ -222,7 +223,7 @@ async def test_what_was_known_holds_on_without_redis_and_what_was_found_is_told_
         for _ in range(5):
             first.failed(HERE)
         await look(first, second)
-        real, first._redis = first._redis, SharedBreakers(NOWHERE)._redis
+        real, first._line = first._line, SharedBreakers(NOWHERE)._line
         await look(first)
         assert not first.shared and not first.admits(HERE)
         for _ in range(5):
@@ -232,7 +233,7 @@ async def test_what_was_known_holds_on_without_redis_and_what_was_found_is_told_
         # Redis comes back as it does after a restart: with nothing in it.
         ask_redis(Path(urlsplit(url).path), "FLUSHALL")
         ask_redis(Path(urlsplit(url).path), "SCRIPT FLUSH")
-        first._redis = real
+        first._line = real
         await asyncio.sleep(0.06)
         await look(first, second)
         assert all(one.shared for one in (first, second))
@@ -250,6 +251,7 @@ async def test_everything_in_redis_has_a_time_to_live_under_its_own_names(two: T
     await look(first)
     clock.now_s += 15
     assert await first.claim(HERE)
-    keys: list[bytes] = await first._redis.execute_command("KEYS", "*")  # type: ignore[no-untyped-call]
-    assert len(keys) == 4 and all(key.startswith(b"{comporta}:b") for key in keys)
-    assert all([await first._redis.pttl(key) > 0 for key in keys])
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        keys = await redis.keys("*")
+        assert len(keys) == 4 and all(str(key).startswith("{comporta}:b") for key in keys)
+        assert all([await redis.pttl(key) > 0 for key in keys])

@@ -16,12 +16,10 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import structs
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from comporta.counters.base import LEASE_S, Give, Level, Refusal, Spent, Take, Taken
+from comporta.counters.line import Line
 from comporta.counters.memory import Memory
 from comporta.counters.settings import RedisAwaySection
 from comporta.errors import Unavailable
@@ -34,6 +32,8 @@ _REST_S = 1.0
 _CONNECT_S = 1.0
 _ANSWER_S = 1.0
 _BATCH = 256
+#: What is given back waits so long for a taking to travel with: with few calls at a time that halves the ways.
+_SOON_S = 0.002
 #: What is given back while Redis is away is kept up to so many calls; the ledger makes good for the rest.
 _KEPT_GIFTS = 100_000
 _REFUSALS: tuple[Refusal | None, ...] = (None, "window", "lease", "money", "unknown")
@@ -61,15 +61,14 @@ class Shared:
         self._workers = workers
         self._prefix = prefix
         self._clock = clock
-        self._redis: Redis = Redis.from_url(
-            url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S,
-            retry=Retry(NoBackoff(), 0), single_connection_client=True, protocol=2,
-        )  # fmt: skip
+        self._line = Line(url, connect_s=_CONNECT_S, answer_s=_ANSWER_S)
         self._script = files("comporta.counters").joinpath("take.lua").read_bytes()
         self._sha = ""
         self._local = Memory()
         self._queue: list[_Waiting] = []
         self._flight: asyncio.Task[None] | None = None
+        #: When what was given back sets off by itself.
+        self._soon: asyncio.TimerHandle | None = None
         self._rest_until_s = 0.0
         self._out = False
         #: Leases and money by holder: what is renewed.
@@ -105,8 +104,13 @@ class Shared:
         if len(self._queue) < _KEPT_GIFTS:
             money = [[key, spent] for key, spent in given.money]
             self._queue.append((["g", given.id, given.corrections, given.leases, money, False], None))
-        if not self._resting():
+        if self._resting():
+            return
+        if given.leases:
+            # Its caller may come back at once, to another worker, and must find its place free.
             self._set_off()
+        elif self._flight is None and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_SOON_S, self._due)
 
     async def level(self, spent: tuple[Spent, ...]) -> None:
         if not self._resting():
@@ -138,6 +142,8 @@ class Shared:
 
     async def flushed(self) -> None:
         """Wait until all that is on its way has arrived, or has failed to."""
+        if not self._resting():
+            self._set_off()
         while self._flight is not None:
             await asyncio.shield(self._flight)
 
@@ -145,8 +151,9 @@ class Shared:
         """Send what waits, if that can be done at once."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.flushed(), 2 * _ANSWER_S)
-        with contextlib.suppress(RedisError, OSError):
-            await self._redis.aclose()
+        if self._soon is not None:
+            self._soon.cancel()
+        await self._line.close()
 
     # ---- the way to Redis ----
 
@@ -158,6 +165,10 @@ class Shared:
         self._queue.append((operation, future))
         self._set_off()
         return await future
+
+    def _due(self) -> None:
+        self._soon = None
+        self._set_off()
 
     def _set_off(self) -> None:
         if self._flight is None and self._queue:
@@ -190,15 +201,12 @@ class Shared:
                 raise NoScriptError
             answer = await self._run_script(payload, now)
         except NoScriptError:
-            self._sha = await self._redis.script_load(self._script)
+            self._sha = await self._line.load(self._script)
             answer = await self._run_script(payload, now)
         return _decode(answer)
 
     async def _run_script(self, payload: bytes, now: str) -> bytes:
-        answer: bytes = await self._redis.execute_command(  # type: ignore[no-untyped-call]
-            "EVALSHA", self._sha, 1, self._prefix, payload, now
-        )
-        return answer
+        return await self._line.bulk("EVALSHA", self._sha, 1, self._prefix, payload, now)
 
     def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Those who wait hear it; what was to be given back is kept for when Redis is there again."""

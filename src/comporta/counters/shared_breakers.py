@@ -26,12 +26,10 @@ from typing import Any
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from comporta.counters.breakers import PROBE_LASTS_S, Breaker, BreakerLimits, Key, LocalBreakers, Place
+from comporta.counters.line import Line
 from comporta.counters.shared import PREFIX
 
 log = structlog.get_logger("comporta.breakers")
@@ -85,10 +83,7 @@ class SharedBreakers(LocalBreakers):
         super().__init__(clock, limits)
         self._server_clock = server_clock
         self._prefix = prefix
-        self._redis: Redis = Redis.from_url(
-            url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S,
-            retry=Retry(NoBackoff(), 0), single_connection_client=True, protocol=2,
-        )  # fmt: skip
+        self._line = Line(url, connect_s=_CONNECT_S, answer_s=_ANSWER_S)
         self._script = files("comporta.counters").joinpath("breakers.lua").read_bytes()
         self._sha = ""
         self._queue: list[_Waiting] = []
@@ -259,8 +254,7 @@ class SharedBreakers(LocalBreakers):
             self.released(out.place, probe)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.flushed(), 2 * _ANSWER_S)
-        with contextlib.suppress(RedisError, OSError):
-            await self._redis.aclose()
+        await self._line.close()
 
     def _away(self) -> bool:
         return time.monotonic() < self._rest_until_s
@@ -295,17 +289,14 @@ class SharedBreakers(LocalBreakers):
                 raise NoScriptError
             answer = await self._run_script(*arguments)
         except NoScriptError:
-            self._sha = await self._redis.script_load(self._script)
+            self._sha = await self._line.load(self._script)
             answer = await self._run_script(*arguments)
         version, answers, news = _decode(answer)
         # An empty list is written as an empty object there.
         return version, answers or (), news or ()
 
     async def _run_script(self, payload: bytes, since: int, now: str) -> bytes:
-        answer: bytes = await self._redis.execute_command(  # type: ignore[no-untyped-call]
-            "EVALSHA", self._sha, 1, self._prefix, payload, since, now
-        )
-        return answer
+        return await self._line.bulk("EVALSHA", self._sha, 1, self._prefix, payload, since, now)
 
     def _lost(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """From here on this process decides by itself; what it finds is told when Redis is back."""
