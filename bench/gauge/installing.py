@@ -33,7 +33,9 @@ class Environment:
     @property
     def fresh(self) -> bool:
         """Whether it was installed or looked at lately: what is measured is the newest."""
-        return self.installed and time.time() - self._mark.stat().st_mtime < _FRESH_S
+        if not self.installed or not self._mark.read_text():
+            return False
+        return time.time() - self._mark.stat().st_mtime < _FRESH_S
 
     @property
     def _mark(self) -> Path:
@@ -47,15 +49,20 @@ class Environment:
             venv.EnvBuilder(with_pip=True, clear=True).create(self.folder)
         try:
             self._pip("install", "--upgrade", *self.packages)
-            self._mark.write_text(self._newest())
+            self._mark.write_text(self._newest() or self._own_version)
         except RuntimeError:
-            # What is there from before is still good to measure.
             if not self.installed:
                 raise
+            # What is there from before is still good to measure; to try each time would make each run wait.
+            self._mark.write_text(self.published())
 
     def published(self) -> str:
         """The newest version that there was when this was installed."""
-        return self._mark.read_text().strip() or self.version(self.packages[0].partition("[")[0])
+        return self._mark.read_text().strip() or self._own_version
+
+    @property
+    def _own_version(self) -> str:
+        return self.version(self.packages[0].partition("[")[0])
 
     def _newest(self) -> str:
         name = self.packages[0].partition("[")[0]

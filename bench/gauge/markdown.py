@@ -9,7 +9,7 @@ from pathlib import Path
 from gauge.demands import verdicts
 from gauge.installing import BENCH
 from gauge.measured import OURS, Figures
-from gauge.table import PLACES, TITLES, About, read
+from gauge.table import PLACES, TITLES, About, disturbed, ours, read
 
 _COLUMNS = (
     ("rps", "calls/s", 0), ("streams", "streams/s, 31 events", 0), ("streams_17", "17 events", 0),
@@ -17,12 +17,16 @@ _COLUMNS = (
     ("half_load_added_p99_ms", "at half load: added p99, ms", 1), ("cpu_us", "CPU per call, µs", 0),
     ("rss_mb", "RSS, MB", 0),
 )  # fmt: skip
-_RATIOS = (("rps_ratio", "calls/s"), ("streams_ratio", "streams/s, 31 events"), ("streams_17_ratio", "17 events"))
+_RATIOS = (
+    ("rps_ratio", "calls/s"), ("rps_one_core_ratio", "calls/s, PostgreSQL on the same core"),
+    ("rps_finish_ratio", "calls/s, `on_client_gone: finish`"), ("streams_ratio", "streams/s, 31 events"),
+    ("streams_17_ratio", "17 events"),
+)  # fmt: skip
 
 
 def markdown(figures: Figures, about: About) -> str:
-    """Three tables, what was measured, where, and on which day."""
-    parts = (_gateways(figures), _times(figures), _demands(figures), _said(about))
+    """Four tables, and what was measured, where, and on which day."""
+    parts = (_gateways(figures), _times(figures), _further(figures), _demands(figures), _said(figures, about))
     return "\n".join(line for part in parts for line in (*part, ""))
 
 
@@ -42,14 +46,22 @@ def _times(figures: Figures) -> Iterator[str]:
         yield _row(name, [_cell(figures[measure].get(name), 2) for measure, _ in columns])
 
 
+def _further(figures: Figures) -> Iterator[str]:
+    rows = ours(figures)
+    if rows:
+        yield from _head(["Comporta, further", ""])
+        yield from (f"| {title} | {figure} |" for title, figure in rows)
+
+
 def _demands(figures: Figures) -> Iterator[str]:
     yield from _head(["demanded of Comporta", "wanted", "found", ""])
     for verdict in verdicts(figures):
         yield f"| {verdict.what} | {verdict.wanted} | {verdict.shown} | {verdict.word} |"
 
 
-def _said(about: About) -> Iterator[str]:
+def _said(figures: Figures, about: About) -> Iterator[str]:
     yield f"Measured on {about.date}: {about.machine}; {about.run} of `make bench`. {PLACES}"
+    yield from disturbed(figures)
     yield ""
     for name, note in about.notes.items():
         yield f"- {TITLES.get(name, name)}: {note}."

@@ -77,6 +77,8 @@ class Parts:
                 self._tell(f"starting a gate with {setup.name}")
                 gates.append(await asyncio.to_thread(start, self._folder, self._direct.port, setup))
                 stack.callback(gates[-1].process.stop)
+            for gate in gates:
+                await self._rounds.warm(gate)
             for number in range(self._plan.pair_rounds):
                 if number and self._rounds.is_late(1.0):
                     break

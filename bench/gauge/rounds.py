@@ -39,6 +39,8 @@ class Plan(Struct, frozen=True):
     memory_calls: int
     #: Rounds of the two gates that are held against each other.
     pair_rounds: int
+    #: Calls that such a gate answers first: a new one has caches to fill and connections to make.
+    warm_calls: int = 0
     #: On a slow machine rounds are left out, so that it takes about so long; 0 for however long it takes.
     limit_s: float = 0.0
 
@@ -51,11 +53,11 @@ class Plan(Struct, frozen=True):
 
 QUICK = Plan(
     rounds=3, warm_s=0.3, plain_s=1.0, streams_s=0.7, one_s=0.5, half_s=0.7, paced_s=0.0, memory_calls=10_000,
-    pair_rounds=2, limit_s=190.0,
+    pair_rounds=2, warm_calls=1_000, limit_s=190.0,
 )  # fmt: skip
 FULL = Plan(
-    rounds=5, warm_s=1.0, plain_s=4.0, streams_s=2.5, one_s=2.0, half_s=2.5, paced_s=2.5, memory_calls=500_000,
-    pair_rounds=7,
+    rounds=5, warm_s=0.7, plain_s=3.0, streams_s=2.0, one_s=1.5, half_s=2.0, paced_s=2.0, memory_calls=500_000,
+    pair_rounds=5, warm_calls=8_000,
 )  # fmt: skip
 
 
@@ -153,6 +155,12 @@ class Rounds:
             finish = await self.saturate(gate, FINISH, plan.plain_s, f"{where} · plain, on_client_gone: finish")
             add(found.rps_finish, name, finish.counted.per_s)
             add(found.finish_cpu_us, name, finish.cpu_us)
+
+    async def warm(self, gateway: Gateway) -> None:
+        """Calls that count for nothing but the books."""
+        load = self.load(gateway, PLAIN)
+        await load.calls(CONNECTIONS, max(self._plan.warm_calls, CONNECTIONS), lambda calls: None)
+        self.note(gateway, load.check)
 
     async def one(self, gateway: Gateway, where: str) -> list[float]:
         """Latencies in seconds on one connection."""

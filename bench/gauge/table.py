@@ -63,7 +63,7 @@ def show(measured: Measured, names: Sequence[str], console: Console, about: Abou
     for table in (_speed(measured, flat, names), _cost(flat, names), _ours(flat), _ratios(flat), _demands(flat)):
         if table.row_count:
             console.print(table)
-    for line in [*notes(about.notes, measured.left_out), *_faults(measured)]:
+    for line in [*notes(about.notes, measured.left_out), *disturbed(flat), *_faults(measured)]:
         console.print(line, highlight=False, markup=False)
 
 
@@ -127,13 +127,17 @@ _OURS = (
 )
 
 
+def ours(flat: Figures) -> list[tuple[str, str]]:
+    """What was measured of Comporta alone, and the figure."""
+    return [(title, _cell(flat, measure, OURS, digits)) for measure, title, digits in _OURS if flat.get(measure)]
+
+
 def _ours(flat: Figures) -> Table:
     table = Table(title="Comporta, further")
     table.add_column("what")
     table.add_column("figure", justify="right")
-    for measure, title, digits in _OURS:
-        if OURS in flat.get(measure, {}):
-            table.add_row(title, _cell(flat, measure, OURS, digits))
+    for title, figure in ours(flat):
+        table.add_row(title, figure)
     return table
 
 
@@ -202,13 +206,16 @@ def notes(said: Mapping[str, str], left_out: Mapping[str, str]) -> list[str]:
 _OTHERS = 0.1
 
 
+def disturbed(flat: Figures) -> list[str]:
+    """Whether the machine had other things to do."""
+    others = max(flat.get("others_busy", {}).values(), default=0.0)
+    if others <= _OTHERS:
+        return []
+    return [f"Something else took up to {others:.2f} of the two cores meanwhile: measure again on a quiet machine."]
+
+
 def _faults(measured: Measured) -> list[str]:
     lines = []
-    others = max((value for values in measured.others_busy.values() for value in values), default=0.0)
-    if others > _OTHERS:
-        lines.append(
-            f"Something else took up to {others:.2f} of the two cores meanwhile: measure again on a quiet machine."
-        )
     if measured.answered:
         lines.append(
             f"Comporta answered {measured.answered:,} calls, {measured.recorded:,} records are in PostgreSQL, and the "

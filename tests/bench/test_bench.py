@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,6 +238,36 @@ def test_a_client_that_cannot_abort_may_reach_the_rate_if_the_other_comes_near(
     assert [verdict.word for verdict in gauge("demands").verdicts(figures)].count("short") == short
 
 
+# ---- what is installed ----------------------------------------------------------------------------------------------
+
+
+def test_a_rival_is_brought_up_to_date_now_and_then_and_kept_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installing = gauge("installing")
+    place = installing.Environment("nobody", "nobody[proxy]")
+    place.folder = tmp_path
+    asked: list[str] = []
+
+    def pip(*words: str) -> str:
+        asked.append(words[0])
+        if words[0] == "install" and len(asked) > 2:
+            raise RuntimeError("no network")
+        return "nobody (2.1)\nAvailable versions: 2.1, 2.0\n"
+
+    monkeypatch.setattr(place, "_pip", pip)
+    (tmp_path / ".installed").touch()
+    place.install()
+    assert (asked, place.published()) == (["install", "index"], "2.1")
+    place.install()
+    assert len(asked) == 2
+    os.utime(tmp_path / ".installed", (0, 0))
+    place.install()
+    assert asked[2:] == ["install"]
+    assert place.fresh
+    assert place.published() == "2.1"
+
+
 # ---- books ----------------------------------------------------------------------------------------------------------
 
 
@@ -281,13 +312,18 @@ def test_a_latency_that_nobody_saw_is_no_figure() -> None:
 def test_the_readmes_tables_are_made_from_the_file_alone(tmp_path: Path) -> None:
     measured, table, markdown = gauge("measured"), gauge("table"), gauge("markdown")
     rps = {"direct": [9000.0], "comporta": [4000.0], "bare": [2000.0]}
-    seen = measured.Measured(rps=rps, rss_mb={"comporta": 99.6}, wrong={"comporta": 0})
+    seen = measured.Measured(
+        rps=rps, rss_mb={"comporta": 99.6}, wrong={"comporta": 0}, exact_hits={"comporta": [9000.0]},
+        others_busy={"comporta": [0.5]},
+    )  # fmt: skip
     about = table.About("a machine", "2026-11-21", "a full run", {"bare": "a note"}, {"litellm": "no reason"})
     table.write(seen, tmp_path / "gate.json", about)
     said = markdown.markdown(*table.read(tmp_path / "gate.json"))
     assert "| **Comporta** | **4,000** | **100** |" in said
     assert "| bare Python proxy | 2.00 |" in said
     assert "| calls/s against TensorZero | ≥ 1 × | – | not measured |" in said
+    assert "| exact hits/s | 9,000 |" in said
+    assert "Something else took up to 0.50 of the two cores" in said
     for part in ("a machine", "2026-11-21", "a full run", "- bare Python proxy: a note.", "litellm, since no reason"):
         assert part in said
 
