@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import uuid
 from collections.abc import Callable
 
 import msgspec
@@ -32,6 +33,25 @@ def ago(record: CallRecord, **time: int) -> CallRecord:
     )
 
 
+async def test_a_cost_that_nobody_knows_is_unknown_and_not_zero(database: Database, make_record: MakeRecord) -> None:
+    unpriced = change(make_record(), model="strange", cost_microusd=None, cache="miss")
+    hit = change(make_record(), model="strange", cost_microusd=0, cache="hit")
+    await put(database, [unpriced, change(unpriced, id=str(uuid.uuid4())), hit])
+    cost = (await summarise(database, window="1h")).figures.cost_breakdown
+    assert cost.total_usd is None and cost.by_model_usd == {"strange": None} and cost.unpriced_calls == 2
+    await put(database, [change(make_record(), model="free", cost_microusd=0)])
+    cost = (await summarise(database, window="1h")).figures.cost_breakdown
+    assert cost.total_usd == 0.0 and cost.by_model_usd == {"strange": None}, "a price of nothing is a price"
+    await put(database, [make_record()])
+    cost = (await summarise(database, window="1h")).figures.cost_breakdown
+    assert cost.total_usd == pytest.approx(0.00015)
+
+
+async def test_no_calls_cost_nothing(database: Database) -> None:
+    cost = (await summarise(database, window="1h")).figures.cost_breakdown
+    assert cost.total_usd == 0.0 and cost.by_model_usd == {}
+
+
 async def test_the_figures_of_a_few_calls(database: Database, make_record: MakeRecord) -> None:
     failed = {"outcome": "first_token_timeout", "outcome_class": "timeout", "status": 504, "usage": None}
     await put(
@@ -51,8 +71,8 @@ async def test_the_figures_of_a_few_calls(database: Database, make_record: MakeR
     assert figures.avg_response_time == pytest.approx(15.01 / 5)
     assert figures.p50 == pytest.approx(2.0, rel=0.04)
     assert figures.p99 == pytest.approx(9.0, rel=0.04)
-    assert figures.total_tokens == 4 * 150
-    assert figures.tokens["cached"] == 4 * 20
+    assert figures.total_tokens == 3 * 150 and figures.cache_tokens == 150
+    assert figures.tokens["cached"] == 3 * 20
     assert figures.cost_breakdown.total_usd == pytest.approx(2.00015)
     assert figures.cost_breakdown.by_model_usd == {"gpt-x": 0.00015, "gpt-y": 2.0}
     assert figures.cost_breakdown.unpriced_calls == 1

@@ -15,6 +15,7 @@ from comporta.app.caching import Caching
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.health import breaker_limits, health_of
+from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
@@ -102,6 +103,8 @@ class Gate:
         self._changes = Changes(dsn)
         #: Credentials that records and logs are kept free of.
         self._secrets: set[str] = set()
+        #: Keys that were told to be missing.
+        self._keyless: frozenset[str] = frozenset()
         #: Seconds that calls of a registered model get, as this program said when it registered it.
         self._given_s: dict[str, float] = {}
         #: Whether this gate takes no new calls any more.
@@ -200,6 +203,7 @@ class Gate:
     def _swap(self, loaded: Loaded[Settings]) -> None:
         self.known = self._build(loaded)
         self.loaded = loaded
+        self._keyless = tell_missing_keys(self.known.providers, self._keyless)
         self.telemetry.know(loaded.secrets)
         for provider in self.known.providers.values():
             self._keep_secret(c.secret for c in provider.credentials.all())

@@ -91,6 +91,13 @@ class Known:
         """The models registered while running; another mapping after each change."""
         return self._registered()
 
+    def name_of(self, asked: str) -> str:
+        """The one name of what several lead to: a bare model is meant as `provider/model`."""
+        if "/" in asked or self.route(asked) is not None:
+            return asked
+        offering = self.offering(asked)
+        return f"{offering[0]}/{asked}" if len(offering) == 1 else asked
+
     def provider(self, name: str) -> bool:
         return name in self.providers
 

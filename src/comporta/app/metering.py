@@ -22,6 +22,7 @@ from comporta.gateway.admission import Admission, sized
 from comporta.gateway.toll import Toll
 from comporta.keys.keys import Keys
 from comporta.keys.limits import Limits
+from comporta.keys.settings import LimitSection
 from comporta.pipeline import Call, Next
 from comporta.providers.catalogue import ModelFacts
 from comporta.routing.registered import RegisteredModel
@@ -57,15 +58,26 @@ class Metering:
         self._routes: dict[str, Sequence[Target]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
-        self.admission = Admission(self.counters, lambda: self._limits, keys.row, self.purses, self._foresee)
+        self.admission = Admission(
+            self.counters, lambda: self._limits, keys.row, self.purses, self._foresee, self._route_of
+        )
         self.take(loaded)
 
     def take(self, loaded: Loaded[Settings]) -> None:
         """What of a new configuration can change while running."""
         settings = loaded.value
-        self._limits = Limits(settings.limits)
+        self._limits = Limits([self._by_its_name(section) for section in settings.limits])
         self._unpriced = settings.spending.unpriced == "allow"
         self._budgets.declare([_budget(section, at, loaded) for at, section in enumerate(settings.budgets)])
+
+    def _route_of(self, asked: str) -> str:
+        return self._known().name_of(asked)
+
+    def _by_its_name(self, section: LimitSection) -> LimitSection:
+        """A route's limit holds under every name that leads there."""
+        if section.per != "route" or section.name is None:
+            return section
+        return section.model_copy(update={"name": self._route_of(section.name)})
 
     def toll(self, next: Next) -> Next:
         """What stands around the upstream step."""

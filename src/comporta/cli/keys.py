@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ from comporta.errors import ComportaError
 WHICH = typer.Argument(help="The key's name or id.", metavar="KEY")
 ALLOW = typer.Option([], "--allow", help="A route or model name it may use; several times. Default: all.")
 TAG = typer.Option([], "--tag", help="A word of your own on each of its calls, as name=value; several times.")
+TAG_ANEW = typer.Option([], "--tag", help="In place of all its tags: name=value; several times.")
+ALLOW_ANEW = typer.Option([], "--allow", help="In place of all it may use: a route or model name; several times.")
+CLEAR = typer.Option(
+    [],
+    "--clear",
+    help="Take something away: team, environment, feature, tags, allow, expires, or a limit; several times.",
+)
+_CLEARABLE = ("team", "environment", "feature", "tags", "allow", "expires_at", "requests_per_minute",
+              "tokens_per_minute", "concurrent")  # fmt: skip
 EXPIRES = typer.Option(None, "--expires", help="When it ends, from now: 12h, 30d …")
 REQUESTS = typer.Option(None, "--requests-per-minute", min=1, help="Default: as the configuration says.")
 TOKENS = typer.Option(None, "--tokens-per-minute", min=1, help="Default: as the configuration says.")
@@ -27,6 +37,7 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
     below = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     below.command("create")(_create)
     below.command("list")(_list)
+    below.command("update")(_update)
     below.command("revoke")(_revoke)
     below.command("rotate")(_rotate)
     app.add_typer(below, name=name, help=summary)
@@ -54,6 +65,56 @@ def _create(
         "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
     }  # fmt: skip
     _say_secret(find(data).ask("POST", "/admin/keys", body), as_json)
+
+
+def _update(
+    key: str = WHICH,
+    name: str | None = typer.Option(None, help="Another name."),
+    team: str | None = typer.Option(None, help="Who pays."),
+    environment: str | None = typer.Option(None, help="For example prod."),
+    feature: str | None = typer.Option(None, help="Which part of the application."),
+    tag: list[str] = TAG_ANEW,
+    allow: list[str] = ALLOW_ANEW,
+    expires: str | None = EXPIRES,
+    requests_per_minute: int | None = REQUESTS,
+    tokens_per_minute: int | None = TOKENS,
+    concurrent: int | None = CONCURRENT,
+    clear: list[str] = CLEAR,
+    data: Path = DATA,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Change what is given of a key and leave the rest; its secret stays. It holds in every worker within a second."""
+    given = {
+        "name": name, "team": team, "environment": environment, "feature": feature,
+        "tags": pairs(tag, "--tag") or None, "allow": allow or None, "expires_at": _from_now(expires),
+        "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
+    }  # fmt: skip
+    body: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    for word in clear:
+        field = _clearable(word)
+        if field in body:
+            raise typer.BadParameter(f"{word} is given and cleared at once", param_hint="--clear")
+        body[field] = {} if field == "tags" else [] if field == "allow" else None
+    if not body:
+        raise typer.BadParameter("say what to change; `comporta key update --help` lists it")
+    gate = find(data)
+    row = gate.ask("PATCH", f"/admin/keys/{id_of(gate, key)}", body)
+    if as_json:
+        say_json(row)
+    else:
+        say(f"The key {row['name']} ({row['shown']}) is changed: {', '.join(body)}.")
+
+
+def _from_now(expires: str | None) -> str | None:
+    seconds = duration_s(expires, "--expires")
+    return None if seconds is None else (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def _clearable(word: str) -> str:
+    field = {"expires": "expires_at", "tag": "tags"}.get(word, word).replace("-", "_")
+    if field not in _CLEARABLE:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(_CLEARABLE)}", param_hint="--clear")
+    return field
 
 
 def _list(revoked: bool = REVOKED, data: Path = DATA, as_json: bool = AS_JSON) -> None:

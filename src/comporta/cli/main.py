@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "call": Entry("comporta.cli.call", "Ask a model from the terminal."),
     "doctor": Entry("comporta.cli.doctor", "Check everything the gate needs, and say how to mend it."),
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),
-    "key": Entry("comporta.cli.keys", "Make, list, rotate and revoke virtual keys."),
+    "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),

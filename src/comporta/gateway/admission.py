@@ -99,6 +99,7 @@ class Admission:
         key_row: Callable[[str], KeyRow | None],
         purses: Purses,
         foresee: Callable[[Call], int | None],
+        route_of: Callable[[str], str] = str,
     ) -> None:
         self._counters = counters
         # Nothing to wait for there, so no coroutine either.
@@ -107,7 +108,7 @@ class Admission:
         self._key_row = key_row
         self._purses = purses
         self._foresee = foresee
-        self._callers = Callers()
+        self._callers = Callers(route_of)
 
     async def limit(self, call: Call, next: Next) -> AsyncIterator[Event]:
         """The stage `limit`. Raises RateLimited."""

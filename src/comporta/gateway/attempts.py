@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from msgspec import structs
 
 from comporta.errors import ComportaError, UpstreamCredential, UpstreamError, UpstreamLimited
+from comporta.gateway.admission import sized
 from comporta.gateway.first import begun
 from comporta.pipeline import Call, Next
 from comporta.providers.directory import Provider
+from comporta.providers.statuses import noticed_too_long
 from comporta.routing.health import Health, Place
 from comporta.routing.retry import Retry, blames_upstream, then
 from comporta.types import Event, Target
@@ -84,6 +86,7 @@ class _Run:
             try:
                 events = await begun(await next(call))
             except UpstreamError as error:
+                noticed_too_long(error, -(-sized(call) // 4), self._provider.facts(self._target.model).context)
                 self._note(place, error)
                 await call.close_events()
                 failed += 1

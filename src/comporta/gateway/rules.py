@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -67,9 +67,13 @@ _Known = tuple[Limits, KeyRow | None, str | None, Ready]
 
 
 class Callers:
-    """Who asks: what the limits of a call's key, team, user and route ask of it."""
+    """Who asks: what the limits of a call's key, team, user and route ask of it.
 
-    def __init__(self) -> None:
+    `route_of` gives the one name of a route that may be asked for by several.
+    """
+
+    def __init__(self, route_of: Callable[[str], str] = str) -> None:
+        self._route_of = route_of
         self._held: dict[tuple[str, str | None, str | None], _Known] = {}
 
     def of(self, call: Call, limits: Limits, row: KeyRow | None) -> Ready:
@@ -78,7 +82,7 @@ class Callers:
         known = self._held.get(place)
         if known is not None and known[0] is limits and known[1] is row and known[2] == caller.team:
             return known[3]
-        ready = _ready(_asking(call, limits, row))
+        ready = _ready(_asking(call, limits, row, self._route_of))
         _remember(self._held, place, (limits, row, caller.team, ready))
         return ready
 
@@ -108,7 +112,7 @@ def _remember(held: dict[_K, _V], place: _K, value: _V) -> None:
 _Found = list[tuple[str, str, Limit | None]]
 
 
-def _asking(call: Call, limits: Limits, row: KeyRow | None) -> _Found:
+def _asking(call: Call, limits: Limits, row: KeyRow | None, route_of: Callable[[str], str]) -> _Found:
     caller = call.caller
     found: _Found = [("key", caller.key_id, limits.of_key(caller.key_id, caller.name, row))]
     if caller.team is not None:
@@ -116,7 +120,8 @@ def _asking(call: Call, limits: Limits, row: KeyRow | None) -> _Found:
     if call.user is not None:
         # Two teams' users of one name are two users.
         found.append(("user", f"{caller.team or caller.key_id}/{call.user}", limits.of("user", call.user)))
-    found.append(("route", call.model, limits.of("route", call.model)))
+    route = route_of(call.model)
+    found.append(("route", route, limits.of("route", route)))
     return found
 
 

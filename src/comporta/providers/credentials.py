@@ -88,6 +88,15 @@ class Credentials:
             self._now = self._read()
         return self._now
 
+    def missing(self) -> list[tuple[str, str]]:
+        """Keys that can't be used now, by name, and where each was looked for."""
+        there = {credential.name for credential in self.all()}
+        return [
+            (source.name, f"the variable {source.env}" if source.env else f"the file {source.file}")
+            for source in self._sources
+            if source.name not in there and source.value is None
+        ]
+
     def named(self, name: str) -> Credential | None:
         """The key of that name, if it can be used now."""
         return next((credential for credential in self.all() if credential.name == name), None)

@@ -24,7 +24,18 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MAX_TEXT = 500
 #: Anything that looks like a credential; a provider may quote ours back at us.
 _SECRET: Final = re.compile(r"\b(?:sk-|AIza|hf_|gsk_|Bearer\s+)[\w\-.]{8,}")
+CONTEXT_TOO_LONG: Final = "context_length_exceeded"
 _REJECTED_CODES: Final = {404: "model_not_found", 413: "request_too_large"}
+
+
+def noticed_too_long(error: UpstreamError, tokens: int, context: int | None) -> None:
+    """Name a refusal that its wire has no word for: what is larger than the model's context was too long for it.
+
+    Only a plain 400 is named, and only after the provider refused: the estimate alone says too little.
+    """
+    plain = error.__class__ is UpstreamRejected and error.code == UpstreamRejected.code and error.status == 400
+    if plain and context is not None and tokens > context:
+        error.code = CONTEXT_TOO_LONG
 
 
 def said(text: object) -> str:

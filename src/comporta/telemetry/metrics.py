@@ -78,6 +78,7 @@ class Series(Struct, array_like=True):
     tokens: list[int] = msgspec.field(default_factory=lambda: [0] * len(BUCKETS))
     duration: Histogram = msgspec.field(default_factory=_empty)
     first_token: Histogram = msgspec.field(default_factory=_empty)
+    hit_tokens: int = 0
 
     def add(self, record: CallRecord) -> None:
         self.calls += 1
@@ -90,13 +91,16 @@ class Series(Struct, array_like=True):
         if record.usage is not None:
             self.unpriced += record.cost_microusd is None
             self.cost_microusd += record.cost_microusd or 0
+            if is_hit(record.cache):
+                self.hit_tokens += record.usage.total
+                return
             tokens = self.tokens
             for i, count in enumerate(_tokens(record.usage)):
                 if count:
                     tokens[i] += count
 
     def merge(self, other: Series) -> None:
-        for name in ("calls", "retries", "cache_hits", "unpriced", "malformed", "cost_microusd"):
+        for name in ("calls", "retries", "cache_hits", "unpriced", "malformed", "cost_microusd", "hit_tokens"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.tokens = [a + b for a, b in zip(self.tokens, other.tokens, strict=True)]
         self.duration.merge(other.duration)
@@ -320,6 +324,7 @@ class _Collected(Collector):
         yield self._counter("retries", "Further attempts at providers", lambda s: s.retries)
         yield self._counter("cache_hits", "Calls answered from a cache", lambda s: s.cache_hits)
         yield self._counter("cost_usd", "Known cost in US dollars", lambda s: s.cost_microusd / 1e6)
+        yield self._counter("cache_tokens", "Tokens of answers from a cache", lambda s: s.hit_tokens)
         yield self._counter("unpriced_calls", "Calls whose cost is unknown", lambda s: s.unpriced)
         yield self._counter("malformed_frames", "Frames of providers that could not be read", lambda s: s.malformed)
         tokens = CounterMetricFamily("comporta_tokens", "Tokens by disjoint bucket", labels=(*_LABELS, "bucket"))

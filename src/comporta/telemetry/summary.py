@@ -13,6 +13,7 @@ from psycopg import sql
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
 from comporta.telemetry.histogram import quantile_us
+from comporta.telemetry.record import OK
 from comporta.telemetry.tables import BUCKETS
 
 #: What figures can be narrowed to and grouped by, and the column behind each.
@@ -35,7 +36,7 @@ _MINUTES_UP_TO = datetime.timedelta(hours=24)
 
 _SUMMED = (
     "calls", "retries", "cache_hits", "cache_lookups", "estimated_calls", "cost_microusd", "unpriced_calls",
-    "duration_us", *(f"{b}_tokens" for b in BUCKETS),
+    "duration_us", "hit_tokens", *(f"{b}_tokens" for b in BUCKETS),
 )  # fmt: skip
 
 SUMS = sql.SQL(
@@ -49,10 +50,13 @@ BUCKETED = sql.SQL(
 
 
 class Cost(Struct, frozen=True):
-    """Money in US dollars; `unpriced_calls` used tokens whose price nobody knows and are not in it."""
+    """Money in US dollars; `unpriced_calls` used tokens whose price nobody knows and are not in it.
 
-    total_usd: float
-    by_model_usd: dict[str, float]
+    Where nothing is known but calls without a price, the sum is unknown (null) and not 0.
+    """
+
+    total_usd: float | None
+    by_model_usd: dict[str, float | None]
     unpriced_calls: int
     estimated_calls: int
 
@@ -75,8 +79,10 @@ class Figures(Struct, frozen=True):
     p99: float | None
     first_token_p50: float | None
     first_token_p95: float | None
+    #: Of calls that a provider answered; what our cache gave again stands in `cache_tokens`.
     total_tokens: int
     tokens: dict[str, int]
+    cache_tokens: int
     cost_breakdown: Cost
     model_usage: dict[str, ModelUsage]
     cache_hit_rate: float | None
@@ -200,6 +206,7 @@ def _figures(rows: list[Row], latency: Iterable[Calls], first_token: Iterable[Ca
         first_token_p95=_seconds(firsts, 0.95),
         total_tokens=sum(tokens.values()),
         tokens=tokens,
+        cache_tokens=_sum(rows, "hit_tokens"),
         cost_breakdown=_cost(rows),
         model_usage=_model_usage(rows),
         cache_hit_rate=_share(_sum(rows, "cache_hits"), _sum(rows, "cache_lookups")),
@@ -209,13 +216,25 @@ def _figures(rows: list[Row], latency: Iterable[Calls], first_token: Iterable[Ca
 
 
 def _cost(rows: list[Row]) -> Cost:
-    by_model = _by(rows, "model", lambda row: int(row["cost_microusd"]))
+    by_model: dict[str, list[Row]] = {}
+    for row in rows:
+        by_model.setdefault(row["model"], []).append(row)
+    costs = {model: _known_usd(of_model) for model, of_model in by_model.items()}
     return Cost(
-        total_usd=sum(by_model.values()) / 1e6,
-        by_model_usd={model: cost / 1e6 for model, cost in by_model.items() if cost},
+        total_usd=_known_usd(rows),
+        by_model_usd={model: cost for model, cost in costs.items() if cost != 0},
         unpriced_calls=_sum(rows, "unpriced_calls"),
         estimated_calls=_sum(rows, "estimated_calls"),
     )
+
+
+def _known_usd(rows: list[Row]) -> float | None:
+    """The cost of calls; None where not one that was paid for has a price."""
+    cost, unpriced = _sum(rows, "cost_microusd"), _sum(rows, "unpriced_calls")
+    answered = sum(int(row["calls"]) for row in rows if row["outcome_class"] == OK)
+    if not cost and unpriced and answered <= unpriced + _sum(rows, "cache_hits"):
+        return None
+    return cost / 1e6
 
 
 def _model_usage(rows: list[Row]) -> dict[str, ModelUsage]:

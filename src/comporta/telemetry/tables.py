@@ -96,7 +96,9 @@ _SUMS: dict[str, str] = {
     "retries": "sum(retries)",
     "cache_hits": f"count(*) filter (where {_HIT})",
     "cache_lookups": "count(*) filter (where cache <> 'bypass')",
-    **{f"{b}_tokens": f"coalesce(sum({b}_tokens), 0)" for b in BUCKETS},
+    # What the cache gave again was paid for once: its tokens stand apart.
+    **{f"{b}_tokens": f"coalesce(sum({b}_tokens) filter (where not ({_HIT})), 0)" for b in BUCKETS},
+    "hit_tokens": f"coalesce(sum({' + '.join(f'{b}_tokens' for b in BUCKETS)}) filter (where {_HIT}), 0)",
     "estimated_calls": "count(*) filter (where estimated)",
     "cost_microusd": "coalesce(sum(cost_microusd), 0)",
     "unpriced_calls": "count(*) filter (where cost_microusd is null and input_tokens is not null)",

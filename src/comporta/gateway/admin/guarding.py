@@ -49,7 +49,10 @@ class Guarded:
         send = _marked(send, request_id)
         try:
             state = {**scope.get("state", {}), "request_id": request_id, "caller": self._caller(scope["path"], headers)}
+            _demand_no_nul(scope)
             body = await _body(receive)
+            if body:
+                _demand_json(headers)
         except ComportaError as error:
             await refuse(send, error)
             return
@@ -77,6 +80,22 @@ class Guarded:
         if not caller.admin:
             raise Forbidden(f"The key '{caller.name}' is not an administrator's; /admin needs one that is.")
         return caller
+
+
+def _demand_json(headers: Headers) -> None:
+    """Without the word for it a body would be read as plain text, and every mistake told of that."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise BadRequest(
+            "Send the body as JSON, with the header `Content-Type: application/json`.",
+            code="unsupported_media_type", status=415,
+        )  # fmt: skip
+
+
+def _demand_no_nul(scope: Scope) -> None:
+    """No name holds a NUL, and PostgreSQL refuses it."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+        raise BadRequest("The path or the query holds a NUL character.", code="bad_query")
 
 
 async def refuse(send: Send, error: ComportaError) -> None:
