@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -59,6 +60,18 @@ async def test_it_asks_a_real_server_and_selects_the_database_that_is_named(redi
         await other.bulk("GET", "k")
     await first.close()
     await other.close()
+
+
+def test_it_asks_on_uvloop_as_well(redis_url: str) -> None:
+    async def ask() -> object:
+        asked = line(redis_url)
+        try:
+            return await asked.ask("PING")
+        finally:
+            await asked.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == b"PONG"
 
 
 async def test_a_large_answer_comes_whole(redis_url: str) -> None:
