@@ -26,6 +26,7 @@ INTERVAL_S = 0.5
 BATCH_RECORDS = 500
 _BATCH_BYTES = 8 << 20
 _PIECE_RECORDS = 50
+_DAY_US = 86_400_000_000
 _ADOPT_EVERY_S = 5.0
 _AHEAD_EVERY_S = 3600.0
 #: A server that stopped answering in the middle of a batch is given up on after so long; the batch is sent again.
@@ -212,7 +213,8 @@ class Shipper:
         self.quarantine.put(encoded(record), type(error).__name__)
 
     async def _insert_with_days(self, records: Sequence[CallRecord]) -> None:
-        missing = {partitions.day_of(r) for r in records} - self._days
+        one_a_day = {record.started_us // _DAY_US: record for record in records}
+        missing = {partitions.day_of(record) for record in one_a_day.values()} - self._days
         if missing:
             await partitions.ensure_days(self._database, missing)
             self._days |= missing
