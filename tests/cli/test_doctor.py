@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,8 @@ from comporta.cli.checks import clock, here, ollama, providers, stores
 from comporta.cli.checks.gpus import Gpu, parse_gpus
 from comporta.cli.checks.site import Finding, Site
 from comporta.cli.doctor import examine
+from comporta.store.database import Database
+from comporta.telemetry import partitions
 from support.serving import Served
 
 GIB = 1024**3
@@ -173,6 +176,35 @@ async def test_a_configured_database_is_looked_at(
     assert {one.state for one in found.values()} == {"ok"}
     assert "PostgreSQL" in found["database"].text
     assert the(await clock.clock(site)).state == "ok"
+
+
+async def test_records_near_their_bound_are_a_warning(
+    tmp_path: Path, http: aiohttp.ClientSession, database_dsn: str
+) -> None:
+    config = "database:\n  url: " + json.dumps(database_dsn) + "\nrecords: {max_size: 10MB}\n"
+    async with Database(database_dsn) as database:
+        await partitions.ensure_partitions(database)
+        found = {one.name: one for one in await stores.database(site_of(tmp_path, http, config))}
+        assert (found["records"].state, "of 0.0 GiB" in found["records"].text) == ("ok", True)
+        day = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
+        async with database.connection() as connection:
+            # Bytes on the disk are what counts, whatever is in them.
+            await connection.execute(f"alter table span_{day} alter column attributes set storage external".encode())
+            await connection.execute(
+                "insert into span select now(), gen_random_uuid(), n, 'x', 0, 0, 0, null, to_jsonb(repeat('y', 100000))"
+                " from generate_series(1, 100) n"
+            )
+        found = {one.name: one for one in await stores.database(site_of(tmp_path, http, config))}
+    assert found["records"].state == "warning" and "the oldest days go" in found["records"].text
+
+
+async def test_a_spool_near_its_bound_fails(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    site = site_of(tmp_path, http, "records: {spool: {max_size: 1MiB, on_full: refuse}}\n")
+    folder = site.folder.spool / "1-a"
+    folder.mkdir(parents=True)
+    (folder / "000000000001.records").write_bytes(bytes(1_000_000))
+    finding = the(await here.spool(site))
+    assert finding.state == "failed" and "of at most 1" in finding.text and "refused" in finding.text
 
 
 async def test_a_database_that_is_away_fails(tmp_path: Path, http: aiohttp.ClientSession) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import procrastinate
 import procrastinate.exceptions
@@ -16,7 +17,7 @@ from comporta.cache.postgres import prune
 from comporta.errors import Unavailable
 from comporta.gateway.followups import kept
 from comporta.store.database import Database
-from comporta.telemetry.partitions import ensure_partitions, retain
+from comporta.telemetry.partitions import ensure_partitions, keep_within, retain
 
 log = structlog.get_logger("comporta.jobs")
 
@@ -33,16 +34,24 @@ _AWAY_PAUSE_S = 3.0
 _END_WITHIN_S = 6.0
 
 
+def _unheard(size_bytes: int) -> None:
+    return
+
+
 class Keep(Struct, frozen=True):
     """How long records are kept, in days: calls and spans, sums by the minute, sums by the hour."""
 
     days: float
     minute_days: float
     hour_days: float
+    #: The most that calls and spans may take in the database.
+    record_bytes: int = 20_000_000_000
     #: The most that cached answers may take in the database.
     cache_bytes: int = 1 << 30
     #: How long responses are kept for their follow-ups.
     responses_days: float = 30
+    #: Hears what calls and spans take now.
+    measured: Callable[[int], None] = _unheard
 
     async def out_of(self, database: Database) -> None:
         """Drop what is older."""
@@ -50,6 +59,16 @@ class Keep(Struct, frozen=True):
         if dropped:
             log.info("retention.dropped", partitions=dropped)
         await kept.prune(database, self.responses_days * _DAY_S)
+
+    async def within_size(self, database: Database) -> None:
+        """Drop the oldest where records take too much, and let `/metrics` tell what they take."""
+        try:
+            found = await keep_within(database, self.record_bytes)
+        except psycopg.errors.LockNotAvailable:
+            # Somebody reads them at length, a backup for one; the next look comes in minutes.
+            log.info("records_in_use")
+        else:
+            self.measured(found.size_bytes)
 
 
 def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:
@@ -66,6 +85,11 @@ def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:
     @app.task(name="retention", queueing_lock="retention", retry=3)
     async def retention(timestamp: int) -> None:
         await keep.out_of(database)
+
+    @app.periodic(cron="*/5 * * * *")
+    @app.task(name="record_size", queueing_lock="record_size")
+    async def record_size(timestamp: int) -> None:
+        await keep.within_size(database)
 
     @app.periodic(cron="*/5 * * * *")
     @app.task(name="cache", queueing_lock="cache", retry=3)
@@ -131,6 +155,7 @@ async def _work(dsn: str, keep: Keep) -> None:
         await database.wait_ready()
         await ensure_partitions(database)
         await keep.out_of(database)
+        await keep.within_size(database)
         await prepare_queue(dsn)
         app = make_app(dsn, database, keep)
         async with app.open_async():

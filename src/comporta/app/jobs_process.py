@@ -11,8 +11,21 @@ from comporta.app.jobs import Keep, run
 from comporta.app.loaded import Places, load_settings
 from comporta.app.process import PARENT, die_with_parent
 from comporta.telemetry import logs
+from comporta.telemetry.metrics import Metrics
 
 _DAY_S = 86_400.0
+
+
+class Figures:
+    """What this process adds to `/metrics`: the gate adds up the files of all."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._size_bytes = 0
+        self._metrics = Metrics(folder.metrics, gauges=lambda: {"records_bytes": self._size_bytes})
+
+    def measured(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._metrics.tick()
 
 
 def main() -> None:
@@ -24,9 +37,10 @@ def main() -> None:
     settings = load_settings(places, environment).value
     logs.configure(settings.logging.level, settings.logging.format)
     records = settings.records
+    figures = Figures(folder)
     keep = Keep(
-        records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, settings.cache.max_size,
-        settings.responses.keep / _DAY_S,
+        records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, records.max_size,
+        settings.cache.max_size, settings.responses.keep / _DAY_S, figures.measured,
     )  # fmt: skip
     asyncio.new_event_loop().run_until_complete(run(environment["COMPORTA_DATABASE_DSN"], keep))
     # Connections that were being made to a database that has gone ignore their cancelling for a minute; all that

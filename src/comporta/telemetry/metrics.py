@@ -301,6 +301,7 @@ _TOTALS = {
 _GAUGES = {
     "calls_in_flight": "Calls that are being answered",
     "spool_bytes": "Bytes of records on the disk that wait for the database",
+    "records_bytes": "Bytes that the records of calls take in the database",
 }
 
 
@@ -323,8 +324,8 @@ class _Collected(Collector):
         yield self._counter("calls", "Calls by where they went and how they ended", lambda s: s.calls)
         yield self._counter("retries", "Further attempts at providers", lambda s: s.retries)
         yield self._counter("cache_hits", "Calls answered from a cache", lambda s: s.cache_hits)
-        yield self._counter("cost_usd", "Known cost in US dollars", lambda s: s.cost_microusd / 1e6)
         yield self._counter("cache_tokens", "Tokens of answers from a cache", lambda s: s.hit_tokens)
+        yield self._counter("cost_usd", "Known cost in US dollars", lambda s: s.cost_microusd / 1e6)
         yield self._counter("unpriced_calls", "Calls whose cost is unknown", lambda s: s.unpriced)
         yield self._counter("malformed_frames", "Frames of providers that could not be read", lambda s: s.malformed)
         tokens = CounterMetricFamily("comporta_tokens", "Tokens by disjoint bucket", labels=(*_LABELS, "bucket"))

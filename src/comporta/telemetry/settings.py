@@ -42,6 +42,11 @@ class RecordsSection(Section):
     keep_hours: Duration = Field(
         400 * _DAY_S, gt=0, validate_default=True, description="How long sums by the hour are kept."
     )
+    max_size: Size = Field(
+        20_000_000_000, ge=10_000_000, validate_default=True,
+        description="The most that calls and spans take on the database's disk. Above it the oldest days go first, "
+        "before their time.",
+    )  # fmt: skip
     spool: SpoolSection = Field(default_factory=lambda: SpoolSection(), description="Records on their way.")
 
 

@@ -83,6 +83,12 @@ async def spool(site: Site) -> list[Finding]:
         with contextlib.suppress(FileNotFoundError):
             size += file.stat().st_size
     text = f"{size / 1024**2:.1f} MiB of records wait for the database"
+    most = None if site.loaded is None else site.loaded.value.records.spool.max_size
+    if most is not None and size > most * 7 // 8:
+        refuse = site.loaded is not None and site.loaded.value.records.spool.on_full == "refuse"
+        end = "calls are refused" if refuse else "content is dropped, and then records"
+        mend = "comporta doctor --json | grep -A3 database"
+        return failed("spool", f"{text}, of at most {most / 1024**2:.0f}: {end}", mend)
     if site.running is None and size > 1024**2:
         return warning("spool", f"{text}; they are shipped at the next start", "comporta serve")
     if size > 64 * 1024**2:

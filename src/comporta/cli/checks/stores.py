@@ -10,12 +10,15 @@ import psycopg
 import redis.asyncio
 import redis.exceptions
 
-from comporta.cli.checks.site import Finding, Site, failed, ok, skipped, warning
+from comporta.cli.checks.site import Finding, Site, failed, gib, ok, skipped, warning
 from comporta.errors import ConfigError
 from comporta.store.database import Connection, connect, place_of
 from comporta.store.migrate import OLDEST_SERVER, shipped
 from comporta.store.places import PACKAGE, WHEEL
+from comporta.telemetry.partitions import SIZES
 
+#: From here on it is worth a warning.
+_NEAR = 0.9
 _SERVER = "select current_setting('server_version_num')::int, current_setting('server_version')"
 _VECTOR = "select extversion from pg_extension where extname = 'vector'"
 _APPLIED = "select number from comporta_migration"
@@ -28,7 +31,7 @@ async def database(site: Site) -> list[Finding]:
     try:
         place = place_of(dsn)
         async with await connect(dsn) as connection:
-            return await _look(connection, place)
+            return await _look(connection, place, site)
     except psycopg.ProgrammingError:
         return failed("database", "database.url is no PostgreSQL address", "comporta config check")
     except (psycopg.Error, ConfigError) as error:
@@ -37,7 +40,7 @@ async def database(site: Site) -> list[Finding]:
         return failed("database", f"{place} does not answer: {reason}", mend)
 
 
-async def _look(connection: Connection, place: str) -> list[Finding]:
+async def _look(connection: Connection, place: str, site: Site) -> list[Finding]:
     begun_s = time.perf_counter()
     number, version = await _row(connection, _SERVER) or (0, "?")
     spent_ms = (time.perf_counter() - begun_s) * 1000
@@ -49,7 +52,24 @@ async def _look(connection: Connection, place: str) -> list[Finding]:
         found += warning("pgvector", "the extension is missing: no vector index", 'psql -c "create extension vector"')
     else:
         found += ok("pgvector", f"version {vector[0]}")
-    return [*found, *await _migrations(connection)]
+    found += await _migrations(connection)
+    most = None if site.loaded is None else site.loaded.value.records.max_size
+    return found if most is None or found[-1].state == "failed" else [*found, *await _records(connection, most)]
+
+
+async def _records(connection: Connection, most: int) -> list[Finding]:
+    """What calls and spans take, against what they may: at the bound the oldest days go before their time."""
+    try:
+        rows = await (await connection.execute(SIZES)).fetchall()
+    except psycopg.errors.UndefinedTable:
+        return []
+    size = sum(int(row[1]) for row in rows)
+    text = f"calls and spans take {gib(size)} of {gib(most)}"
+    if rows:
+        text += f", since {rows[0][0]:%Y-%m-%d}"
+    if size > most * _NEAR:
+        return warning("records", f"{text}: the oldest days go before their time", "comporta config show --origins")
+    return ok("records", text)
 
 
 async def _migrations(connection: Connection) -> list[Finding]:
