@@ -159,3 +159,33 @@ def test_a_bad_address_is_told(typed: Type, monkeypatch: pytest.MonkeyPatch, url
     result = typed("key", "list")
     assert result.code == 1
     assert told in result.err
+
+
+def test_a_key_is_changed_in_part_and_keeps_its_secret(at_gate: Type) -> None:
+    made = json.loads(at_gate("key", "create", "changing", "--team", "red", "--tag", "a=1", "--json").out)
+    done = at_gate(
+        "key", "update", "changing", "--name", "changed", "--environment", "prod", "--requests-per-minute", "7",
+        "--allow", "house", "--expires", "30d",
+    )  # fmt: skip
+    assert done.code == 0 and done.out.startswith("The key changed (") and "environment" in done.out
+    row = json.loads(at_gate("key", "update", "changed", "--clear", "team", "--clear", "tags", "--json").out)
+    assert (row["id"], row["shown"]) == (made["id"], made["shown"])
+    assert (row["team"], row["tags"], row["environment"]) == (None, {}, "prod")
+    assert row["requests_per_minute"] == 7 and row["allow"] == ["house"] and row["expires_at"] is not None
+    cleared = [word for name in ("requests-per-minute", "allow", "expires") for word in ("--clear", name)]
+    row = json.loads(at_gate("key", "update", "changed", *cleared, "--json").out)
+    assert (row["requests_per_minute"], row["allow"], row["expires_at"]) == (None, [], None)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "say what to change"), (("--clear", "name"), "is none of team"),
+        (("--team", "red", "--clear", "team"), "given and cleared"), (("--expires", "soon"), "--expires"),
+    ],
+)  # fmt: skip
+def test_a_change_of_a_key_that_says_nothing_or_too_much_is_wrong_use(
+    at_gate: Type, words: tuple[str, ...], told: str
+) -> None:
+    done = at_gate("key", "update", "whatever", *words)
+    assert done.code == 2 and told in done.err
