@@ -32,7 +32,7 @@ def call_for(text: str = "Hi", *, team: str = "red", cache_control: str = "", ki
     call = Call(
         kind=kind, input=Input(raw={"messages": [{"role": "user", "content": text}], **more}), model="r",
         caller=Caller("key", team=team), user="ana",
-        headers={"cache-control": cache_control} if cache_control else None,
+        headers={"cache-control": cache_control} if cache_control else {},
     )  # fmt: skip
     call.target = Target("r", "v", "p", "m")
     return call

@@ -126,7 +126,7 @@ Keep = Callable[[bytes, Call, CachePolicy, tuple[Event, ...]], None]
 class Keeping:
     """An answer on its way out, kept when it has come to its end and the call ends well."""
 
-    __slots__ = ("_call", "_complete", "_events", "_inner", "_keep", "_key", "_policy", "_room")
+    __slots__ = ("_call", "_complete", "_events", "_inner", "_keep", "_key", "_next", "_policy", "_room")
 
     def __init__(self, call: Call, policy: CachePolicy, key: bytes, keep: Keep) -> None:
         self._call = call
@@ -140,14 +140,14 @@ class Keeping:
 
     def over(self, events: AsyncIterator[Event]) -> None:
         self._inner = events
+        self._next = events.__anext__
 
     def __aiter__(self) -> Keeping:
         return self
 
     async def __anext__(self) -> Event:
-        assert self._inner is not None, "`over` comes first"
         try:
-            event = await self._inner.__anext__()
+            event = await self._next()
         except StopAsyncIteration:
             self._complete = True
             raise

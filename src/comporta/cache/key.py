@@ -72,19 +72,25 @@ def _headers(headers: Mapping[str, str]) -> JSON | None:
 
 def _own(raw: JSON) -> JSON:
     """The client's body, without what doesn't matter and in one of several equal spellings."""
-    body = {name: _same(value) for name, value in raw.items() if name not in _IGNORED}
+    body = {
+        name: _same(value) if value.__class__ is float else value for name, value in raw.items() if name not in _IGNORED
+    }
     messages = raw.get("messages")
     if type(messages) is list:
-        body["messages"] = [_message(item) for item in messages]
+        for item in messages:
+            # Most say what they say in one text, and there is nothing to be made equal.
+            if item.__class__ is not dict or item.get("content").__class__ is list:
+                body["messages"] = [_message(item) for item in messages]
+                break
     options = raw.get("stream_options")
     if type(options) is dict and (rest := {k: v for k, v in options.items() if k != "include_usage"}):
         body["stream_options"] = rest
     return body
 
 
-def _same(value: Any) -> Any:
+def _same(value: float) -> float:
     """A number in one spelling, whether or not it was written with a fraction."""
-    if type(value) is float and value.is_integer() and -_EXACT < value < _EXACT:
+    if value.is_integer() and -_EXACT < value < _EXACT:
         return int(value)
     return value
 
