@@ -117,6 +117,8 @@ def _columns(table: str) -> list[str]:
     body = re.search(rf"create table {table} \((.*?)\n\)", RECORDS_SQL.read_text("utf-8"), re.DOTALL)
     assert body is not None
     found = re.findall(r"^    ([a-z_]+) ", body[1], re.MULTILINE)
+    later = "\n".join(path.read_text("utf-8") for path in RECORDS_SQL.parent.glob("*.sql"))
+    found += re.findall(rf"^alter table {table} add column ([a-z_]+) ", later, re.MULTILINE)
     return [name for name in found if name != "primary"]
 
 
