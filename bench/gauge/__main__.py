@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -98,6 +99,7 @@ class _Run:
         self._running = running
         self._console = console
         self._left_out: dict[str, str] = {}
+        self._since_s = time.monotonic()
 
     def measured(self) -> Measured:
         if not can_pin():
@@ -133,7 +135,7 @@ class _Run:
         gateways = [gateway for name, gateway in self._running.items() if name in self._only]
         parts = [part for part in PARTS if part in self._only]
         with self._progress(self._steps(gateways, parts)) as tell:
-            rounds = Rounds(self._plan, self._running["direct"], gateways, tell)
+            rounds = Rounds(self._plan, self._running["direct"], gateways, tell, self._since_s)
             if gateways:
                 await rounds.run()
             self._end_rivals()

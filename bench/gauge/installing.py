@@ -48,7 +48,7 @@ class Environment:
         if not self.installed:
             venv.EnvBuilder(with_pip=True, clear=True).create(self.folder)
         try:
-            self._pip("install", "--upgrade", *self.packages)
+            self._pip("install", "-q", "--upgrade", *self.packages)
             self._mark.write_text(self._newest() or self._own_version)
         except RuntimeError:
             if not self.installed:
@@ -73,7 +73,7 @@ class Environment:
         return said.partition("(")[2].partition(")")[0]
 
     def _pip(self, *words: str) -> str:
-        argv = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", "-q", *words]
+        argv = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", *words]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         except subprocess.TimeoutExpired:
