@@ -107,11 +107,11 @@ class Recorder:
         self._seen(record)
 
     def _record(self, call: Call, watched: Watched | None, mode: Mode) -> CallRecord:
-        capture = self.capture
-        prompt = capture.prompt(call.input, mode)
-        reply = watched.reply() if watched is not None and mode != "off" else None
-        kept = capture.reply(reply, mode) if reply is not None else None
-        return record_of(call, capture=mode, prompt=prompt, reply=kept, error=_left(watched))
+        capture, error = self.capture, None if watched is None or watched.complete else _left(watched)
+        if mode == "off":
+            return record_of(call, capture=mode, error=error)
+        kept = capture.reply(watched.reply(), mode) if watched is not None else None
+        return record_of(call, capture=mode, prompt=capture.prompt(call.input, mode), reply=kept, error=error)
 
 
 #: Stands in place of the watcher once the call is recorded.

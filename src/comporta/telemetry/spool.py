@@ -16,10 +16,10 @@ import fcntl
 import os
 import struct
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
 import structlog
 
@@ -32,6 +32,7 @@ OnFull = Literal["drop", "refuse"]
 
 #: Length of the payload and its CRC-32.
 HEADER = struct.Struct("<II")
+_pack = HEADER.pack
 LOCK = "lock"
 SUFFIX = ".records"
 DEFAULT_MAX_BYTES = 1 << 30
@@ -44,7 +45,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def frame(payload: bytes) -> bytes:
     """A record as it stands in a segment."""
-    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return _pack(len(payload), crc32(payload)) + payload
 
 
 def segments(folder: Path) -> list[Path]:
@@ -153,7 +154,9 @@ class Spool:
 
     def append(self, record: CallRecord, payload: bytes | None = None) -> bool:
         """Keep a record; False where it is lost. Never raises: an answer is worth more than its record."""
-        data = frame(payload if payload is not None else encoded(record))
+        if payload is None:
+            payload = encoded(record)
+        data = _pack(len(payload), crc32(payload)) + payload
         if self.bytes + self.others_bytes + len(data) <= self.content_bytes and self._write(data):
             self.appended += 1
             return True
