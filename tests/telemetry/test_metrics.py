@@ -26,6 +26,16 @@ def read(source: Metrics) -> dict[tuple[str, ...], float]:
     return {(s.name, *(s.labels[label] for label in order if label in s.labels)): s.value for s in samples}
 
 
+def test_tokens_that_the_cache_gave_again_are_counted_apart(tmp_path: Path, make_record: MakeRecord) -> None:
+    made = Metrics(tmp_path)
+    made.note(make_record())
+    made.note(change(make_record(), cache="hit", cost_microusd=0))
+    found = read(made)
+    ok = ("support", "openai", "gpt-x", "ok")
+    assert found["comporta_tokens_total", *ok, "input"] == 100
+    assert found["comporta_cache_tokens_total", *ok] == 150 and found["comporta_cache_hits_total", *ok] == 1
+
+
 def test_calls_tokens_cost_and_times_are_counted(tmp_path: Path, make_record: MakeRecord) -> None:
     made = Metrics(tmp_path)
     made.note(make_record(duration_us=30_000))
