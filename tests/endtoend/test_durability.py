@@ -100,9 +100,11 @@ def test_killing_a_child_right_after_an_answer_loses_no_record(
     answered = {ask(served, f"call {n}") for n in range(20)}
     killed = victims(served)
     assert killed
+    # The worker of a killed gate process leaves by itself, and may say that it is ready until it does.
+    gone = {*killed, *(workers_of(served) if victims is gate_of else ())}
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    assert until(lambda: served.ready() and not set(killed) & set(served.processes()))
+    assert until(lambda: not gone & set(served.processes()) and served.ready())
     answered.add(ask(served, "after"))
     assert until(lambda: answered <= recorded(served)), answered - recorded(served)
 
