@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comporta.budget.budgets import Budget
-from comporta.budget.estimate import input_tokens, output_tokens, worst_microusd
+from comporta.budget.estimate import input_tokens, output_tokens, worst_microusd, worst_rates
 from comporta.budget.purses import Purses
 from comporta.counters.memory import Memory
 from comporta.errors import BudgetExceeded, ClientGone, RateLimited, UpstreamFault, UpstreamLimited
@@ -247,7 +247,7 @@ def test_what_is_held_covers_any_bill_that_keeps_to_what_was_asked(
     price: Price, text: str, most: int, n: int, share_in: float, share_out: float
 ) -> None:
     asked = Input(messages=(Message("user", (Text(text),)),), max_tokens=most, n=n)
-    held = worst_microusd(price, input_tokens(asked), output_tokens(asked, {}, None))
+    held = worst_microusd(worst_rates(price), input_tokens(asked), output_tokens(asked, {}, None))
     tokens_in = round(len(text.encode("utf-8", "replace")) * share_in)
     used = Usage(input=tokens_in // 2, cached=tokens_in - tokens_in // 2, output=round(most * n * share_out))
     bill = cost_microusd(used, price)
@@ -263,6 +263,6 @@ def test_a_call_that_does_not_say_how_much_may_be_written_is_held_for_4096_token
 
 
 def test_a_side_without_a_price_makes_the_cost_unknown_if_it_is_used() -> None:
-    assert worst_microusd(Price(input=1_000_000), 5, 0) == 5
-    assert worst_microusd(Price(input=1_000_000), 5, 1) is None
-    assert worst_microusd(Price(), 5, 0) is None
+    assert worst_microusd(worst_rates(Price(input=1_000_000)), 5, 0) == 5
+    assert worst_microusd(worst_rates(Price(input=1_000_000)), 5, 1) is None
+    assert worst_microusd(worst_rates(Price()), 5, 0) is None

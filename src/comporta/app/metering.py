@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from comporta.app.known import Known
 from comporta.app.settings import Settings
 from comporta.budget.budgets import Budget, Budgets, Scope
-from comporta.budget.estimate import output_tokens, worst_microusd
+from comporta.budget.estimate import output_tokens, worst_microusd, worst_rates
 from comporta.budget.purses import Purses
 from comporta.budget.settings import BudgetSection
 from comporta.config.loading import Loaded
@@ -25,6 +25,7 @@ from comporta.keys.limits import Limits
 from comporta.keys.settings import LimitSection
 from comporta.pipeline import Call, Next
 from comporta.providers.catalogue import ModelFacts
+from comporta.routing.choose import Route
 from comporta.routing.registered import RegisteredModel
 from comporta.store.database import Database
 from comporta.types import JSON, Price, Target, Usage
@@ -32,6 +33,7 @@ from comporta.types import JSON, Price, Target, Usage
 PriceOf = Callable[[Target, str, Usage], Price | None]
 #: Prices are remembered of so many models.
 _REMEMBERED = 4096
+_UNPRICED = (None, None)
 _SCOPES: tuple[Scope, ...] = ("key", "team", "environment", "feature")
 
 
@@ -54,8 +56,8 @@ class Metering:
         self._seen: Known | None = None
         self._registered: Mapping[str, RegisteredModel] | None = None
         self._tariffs: dict[tuple[str, str, str], Tariff] = {}
-        #: The targets of the routes that the configuration has.
-        self._routes: dict[str, Sequence[Target]] = {}
+        #: Of the routes that the configuration has: of every variant what it costs, and its parameters.
+        self._routes: dict[str, Sequence[tuple[Tariff, JSON]]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
         self.admission = Admission(
@@ -93,47 +95,53 @@ class Metering:
 
     def _cost_of(self, call: Call, target: Target) -> int | None:
         """The most that a call may cost at a target."""
+        self._refresh()
         return self._tariff(target, call.model).most_microusd(call, target.params)
 
     def _foresee(self, call: Call) -> int | None:
         """The dearest of the variants that may be chosen; one without a price is dealt with when it is chosen."""
+        self._refresh()
         most: int | None = None
-        for target in self._targets(call.model):
-            cost = self._tariff(target, call.model).most_microusd(call, target.params)
+        for tariff, params in self._routes.get(call.model) or self._tariffs_of(call.model):
+            cost = tariff.most_microusd(call, params)
             if cost is not None and (most is None or cost > most):
                 most = cost
         return most
 
-    def _tariff(self, target: Target, asked: str) -> Tariff:
-        """What a model costs, remembered until the configuration or a registered model changes."""
+    def _refresh(self) -> None:
+        """Forget what was worked out from another configuration or other registered models."""
         known = self._known()
-        if known is not self._seen or known.registered is not self._registered:
-            self._seen, self._registered = known, known.registered
+        registered = known.registered
+        if known is not self._seen or registered is not self._registered:
+            self._seen, self._registered = known, registered
             self._tariffs.clear()
             self._routes.clear()
+
+    def _tariff(self, target: Target, asked: str) -> Tariff:
         place = (target.provider, target.model, asked)
         tariff = self._tariffs.get(place)
         if tariff is None:
             if len(self._tariffs) >= _REMEMBERED:
                 # Behind `provider/model` stands whatever a client writes.
                 self._tariffs.clear()
-            provider = known.providers.get(target.provider)
+            provider = self._known().providers.get(target.provider)
             facts = None if provider is None else provider.facts(target.model)
             tariff = self._tariffs[place] = Tariff(facts, lambda usage: self._price_of(target, asked, usage))
         return tariff
 
-    def _targets(self, name: str) -> Sequence[Target]:
-        targets = self._routes.get(name)
-        if targets is not None and self._known() is self._seen:
-            return targets
+    def _tariffs_of(self, name: str) -> Sequence[tuple[Tariff, JSON]]:
+        """Of every target that a name may lead to; remembered for the routes of the configuration."""
         known = self._known()
         route = known.route(name)
+        found = [(self._tariff(target, name), target.params) for target in self._targets(name, route)]
+        if name in known.routes:
+            self._routes[name] = found
+        return found
+
+    def _targets(self, name: str, route: Route | None) -> Sequence[Target]:
+        known = self._known()
         if route is not None:
-            targets = [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
-            self._tariff(targets[0], name)
-            if name in known.routes:
-                self._routes[name] = targets
-            return targets
+            return [Target(route.name, v.name, v.provider, v.model, v.params) for v in route.variants]
         provider, slash, model = name.partition("/")
         if slash and known.provider(provider):
             return [Target(name, name, provider, model)]
@@ -143,14 +151,13 @@ class Metering:
 class Tariff:
     """What calls to one model may cost at most."""
 
-    __slots__ = ("_by_size", "_facts", "_price", "_price_of")
+    __slots__ = ("_facts", "_price_of", "_rates")
 
     def __init__(self, facts: ModelFacts | None, price_of: Callable[[Usage], Price | None]) -> None:
         self._facts = facts
         self._price_of = price_of
-        #: Whether long calls have another price, so that it can't be told before.
-        self._by_size = facts is not None and facts.long_above is not None
-        self._price = None if self._by_size else price_of(Usage())
+        #: None where long calls have another price, which can't be told before.
+        self._rates = None if facts is None or facts.long_above is not None else self._rates_of(Usage())
 
     def most_microusd(self, call: Call, params: JSON) -> int | None:
         """None where a price is missing."""
@@ -159,8 +166,12 @@ class Tariff:
             return 0
         tokens_in = sized(call)
         tokens_out = output_tokens(call.input, params, facts.max_output) if call.kind == "chat" else 0
-        price = self._price_of(Usage(input=tokens_in, output=tokens_out)) if self._by_size else self._price
-        return None if price is None else worst_microusd(price, tokens_in, tokens_out)
+        rates = self._rates or self._rates_of(Usage(input=tokens_in, output=tokens_out))
+        return None if rates is _UNPRICED else worst_microusd(rates, tokens_in, tokens_out)
+
+    def _rates_of(self, usage: Usage) -> tuple[int | None, int | None]:
+        price = self._price_of(usage)
+        return _UNPRICED if price is None else worst_rates(price)
 
 
 def counters_of(settings: Settings) -> Counters:

@@ -70,16 +70,19 @@ def output_tokens(given: Input, params: dict[str, object], most: int | None) -> 
     return tokens * max(count if isinstance(count, int) else 1, 1)
 
 
-def worst_microusd(price: Price, tokens_in: int, tokens_out: int) -> int | None:
-    """At the dearest rate that may hold for each side; None where a side that is used has no price."""
-    rate_in, rate_out = price.input, price.output
+def worst_rates(price: Price) -> tuple[int | None, int | None]:
+    """The dearest rate that may hold for what is read and for what is written; None where there is no price."""
+    rates_in = (price.input, price.cached, price.cache_write)
+    rates_out = (price.output, price.reasoning)
+    return (
+        None if price.input is None else max(rate for rate in rates_in if rate is not None),
+        None if price.output is None else max(rate for rate in rates_out if rate is not None),
+    )
+
+
+def worst_microusd(rates: tuple[int | None, int | None], tokens_in: int, tokens_out: int) -> int | None:
+    """At the dearest rates; None where a side that is used has no price."""
+    rate_in, rate_out = rates
     if (tokens_in and rate_in is None) or (tokens_out and rate_out is None):
         return None
-    # Plain comparisons: this is asked for every call under a budget.
-    rate_in, rate_out = rate_in or 0, rate_out or 0
-    for rate in (price.cached, price.cache_write):
-        if rate is not None and rate > rate_in:
-            rate_in = rate
-    if price.reasoning is not None and price.reasoning > rate_out:
-        rate_out = price.reasoning
-    return -(-(tokens_in * rate_in + tokens_out * rate_out) // _MILLION)
+    return -(-(tokens_in * (rate_in or 0) + tokens_out * (rate_out or 0)) // _MILLION)

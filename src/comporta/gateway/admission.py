@@ -62,18 +62,17 @@ class Admitted:
         if self.counted or self.towards:
             usage = call.usage
             tokens = 0 if usage is None or is_hit(call.cache) else usage.total
-            corrections = (
-                *corrected(self.counted, self.second, tokens),
-                *corrected(self.towards, self.towards_second, tokens),
-            )
+            corrections = corrected(self.counted, self.second, tokens)
+            if self.towards:
+                corrections += corrected(self.towards, self.towards_second, tokens)
         cost = call.cost_microusd or 0
         leases = self.leases + self.towards_leases
         return Give(call.id, corrections, leases, tuple([(purse.key, cost) for purse in self.purses]))
 
 
-def corrected(windows: Sequence[Window], second: int, tokens: int) -> list[Correction]:
+def corrected(windows: Sequence[Window], second: int, tokens: int) -> tuple[Correction, ...]:
     """What was counted in them turned out to be `tokens`."""
-    return [Correction(w.key, second, tokens - min(w.amount, w.limit)) for w in windows]
+    return tuple([Correction(w.key, second, tokens - min(w.amount, w.limit)) for w in windows])
 
 
 def admitted(call: Call) -> Admitted | None:

@@ -78,7 +78,7 @@ class Toll:
         purses = held.purses if amount > held.held_microusd else ()
         if held.towards:
             # The request before this one came to nothing.
-            self._counters.give(Give("", tuple(corrected(held.towards, held.towards_second, 0))))
+            self._counters.give(Give("", corrected(held.towards, held.towards_second, 0)))
             held.towards = ()
         drop, held.towards_leases = held.towards_leases, ()
         take = Take(call.id, asked.windows, asked.ready.leases, money_of(purses, amount), drop=drop)
