@@ -10,17 +10,27 @@ if not now_ms then
 end
 local now_s = math.floor(now_ms / 1000)
 
+-- Whole numbers as text: Redis would write one of Lua's with seventeen digits, at many times the cost.
+local function int(number)
+    return string.format('%d', number)
+end
+local NOW, LEASE_ENDS = int(now_s), int(now_ms + LEASE_MS)
+
 -- A window is a hash: a count by second, `n` their sum, `f` and `l` the first and last second that may hold one.
 local function slide(key)
-    local head = call('HMGET', key, 'n', 'f', 'l')
+    local head = call('HMGET', key, 'n', 'f', 'l', NOW)
     if not head[1] then
-        return {key = key, total = 0, first = now_s, last = now_s}
+        return {key = key, total = 0, first = now_s, last = now_s, here = 0}
     end
-    local window = {key = key, total = tonumber(head[1]), first = tonumber(head[2]), last = tonumber(head[3])}
+    -- `known`: the second in which it was counted last; `here`: what was counted in the present one.
+    local window = {
+        key = key, total = tonumber(head[1]), first = tonumber(head[2]), last = tonumber(head[3]),
+        known = tonumber(head[3]), here = tonumber(head[4] or 0)
+    }
     local edge = now_s - WINDOW
     if window.last <= edge then
         call('DEL', key)
-        return {key = key, total = 0, first = now_s, last = now_s}
+        return {key = key, total = 0, first = now_s, last = now_s, here = 0}
     end
     if window.first <= edge then
         for second = window.first, edge do
@@ -57,13 +67,14 @@ local function leases_of(key)
     return call('ZCARD', key)
 end
 
--- Money is a hash: `spent`, `held`, and the holds by `h` and their holder; beside it a sorted set of the holders.
-local function purse_of(key)
-    local hash, set = PREFIX .. 'm:' .. key, PREFIX .. 'x:' .. key
+-- Money is a hash: `spent`, `held`, the holds by `h` and their holder, `k` the second in which it was last looked for
+-- the dead; beside it a sorted set of the holders by the time at which they go.
+local function bury(hash, set)
+    call('HSET', hash, 'k', NOW)
     while true do
         local dead = call('ZRANGEBYSCORE', set, '-inf', now_ms, 'LIMIT', 0, 100)
         if #dead == 0 then
-            break
+            return
         end
         for _, id in ipairs(dead) do
             local amount = call('HGET', hash, 'h' .. id)
@@ -74,7 +85,20 @@ local function purse_of(key)
             call('ZREM', set, id)
         end
     end
-    return call('HMGET', hash, 'spent', 'held')
+end
+
+-- What is spent (nil: unknown), held by all, and held by `id`.
+local function purse_of(key, id)
+    local hash = PREFIX .. 'm:' .. key
+    local found = call('HMGET', hash, 'spent', 'held', 'h' .. id, 'k')
+    if not found[1] then
+        return {}
+    end
+    if not found[4] or tonumber(found[4]) < now_s then
+        bury(hash, PREFIX .. 'x:' .. key)
+        found = call('HMGET', hash, 'spent', 'held', 'h' .. id)
+    end
+    return {spent = tonumber(found[1]), held = tonumber(found[2] or 0), mine = tonumber(found[3] or 0)}
 end
 
 local function levels(answer, windows)
@@ -94,15 +118,15 @@ local function all_levels(answer, asked)
 end
 
 -- Which money refuses: 3 no room, 4 unknown; else 0 and whether all of it fits.
-local function check_money(id, asked, whole)
+local function check_money(id, asked, whole, purses)
     local fits = 1
     for index, money in ipairs(asked) do
-        local purse = purse_of(money[1])
-        if not purse[1] then
+        local purse = purse_of(money[1], id)
+        if not purse.spent then
             return 4, index - 1, 0
         end
-        local mine = tonumber(call('HGET', PREFIX .. 'm:' .. money[1], 'h' .. id) or 0)
-        local others = tonumber(purse[1]) + tonumber(purse[2] or 0) - mine
+        purses[index] = purse
+        local others = purse.spent + purse.held - purse.mine
         if others + money[3] > money[2] or others >= money[2] then
             if whole or others >= money[2] then
                 return 3, index - 1, 0
@@ -113,14 +137,14 @@ local function check_money(id, asked, whole)
     return 0, 0, fits
 end
 
-local function hold(id, money)
+-- The hash got its time to live from `level`; the set, where it may be new.
+local function hold(id, money, purse)
     local hash, set = PREFIX .. 'm:' .. money[1], PREFIX .. 'x:' .. money[1]
-    local mine = tonumber(call('HGET', hash, 'h' .. id) or 0)
-    call('HINCRBY', hash, 'held', money[3] - mine)
-    call('HSET', hash, 'h' .. id, money[3])
-    call('ZADD', set, now_ms + LEASE_MS, id)
-    call('PEXPIREAT', hash, money[4] * 1000 + KEPT_MS)
-    call('PEXPIREAT', set, money[4] * 1000 + KEPT_MS)
+    call('HSET', hash, 'held', int(purse.held - purse.mine + money[3]), 'h' .. id, int(money[3]))
+    call('ZADD', set, LEASE_ENDS, id)
+    if purse.held == 0 then
+        call('PEXPIREAT', set, int(money[4] * 1000 + KEPT_MS))
+    end
 end
 
 local function drop(id, keys)
@@ -147,25 +171,29 @@ local function take(id, asked, leases, money, whole, dropped)
             return all_levels({2, index - 1, 0, 0, 0}, asked)
         end
     end
-    local code, which, fits = check_money(id, money, whole)
+    local purses = {}
+    local code, which, fits = check_money(id, money, whole, purses)
     if code > 0 then
         return all_levels({code, which, 0, 0, 0}, asked)
     end
     for index, window in ipairs(asked) do
         local found, amount = windows[index], math.min(window[3], window[2])
+        local here = second == now_s and found.here or tonumber(call('HGET', found.key, int(second)) or 0)
         found.total = found.total + amount
         found.last = second
-        call('HINCRBY', found.key, second, amount)
-        call('HSET', found.key, 'n', found.total, 'f', found.first, 'l', second)
-        call('PEXPIRE', found.key, WINDOW * 2000)
+        local at = int(second)
+        call('HSET', found.key, at, int(here + amount), 'n', int(found.total), 'f', int(found.first), 'l', at)
+        if found.known ~= second then
+            call('PEXPIRE', found.key, WINDOW * 2000)
+        end
     end
     for _, lease in ipairs(leases) do
-        call('ZADD', PREFIX .. 'c:' .. lease[1], now_ms + LEASE_MS, id)
+        call('ZADD', PREFIX .. 'c:' .. lease[1], LEASE_ENDS, id)
         call('PEXPIRE', PREFIX .. 'c:' .. lease[1], LEASE_MS * 2)
     end
     if fits == 1 then
-        for _, one in ipairs(money) do
-            hold(id, one)
+        for index, one in ipairs(money) do
+            hold(id, one, purses[index])
         end
     end
     if #money == 0 then
@@ -178,22 +206,25 @@ end
 local function give(id, corrections, leases, money, again)
     for _, one in ipairs(corrections) do
         local key = PREFIX .. 'w:' .. one[1]
-        if call('HEXISTS', key, one[2]) == 1 and not again then
-            call('HINCRBY', key, one[2], one[3])
-            call('HINCRBY', key, 'n', one[3])
+        local counted = call('HMGET', key, int(one[2]), 'n')
+        if counted[1] and not again then
+            local total = int(tonumber(counted[2]) + one[3])
+            call('HSET', key, int(one[2]), int(tonumber(counted[1]) + one[3]), 'n', total)
         end
     end
     drop(id, leases)
     for _, one in ipairs(money) do
         local hash = PREFIX .. 'm:' .. one[1]
-        local amount = call('HGET', hash, 'h' .. id)
-        if amount then
-            call('HINCRBY', hash, 'held', 0 - tonumber(amount))
+        local found = call('HMGET', hash, 'spent', 'held', 'h' .. id)
+        local spent, amount = tonumber(found[1] or nil), tonumber(found[3] or nil)
+        local settles = spent and one[2] > 0 and (amount or not again)
+        if amount and spent then
+            spent = spent + (settles and one[2] or 0)
+            call('HSET', hash, 'held', int(tonumber(found[2] or 0) - amount), 'spent', int(spent))
             call('HDEL', hash, 'h' .. id)
             call('ZREM', PREFIX .. 'x:' .. one[1], id)
-        end
-        if one[2] > 0 and (amount or not again) and call('HEXISTS', hash, 'spent') == 1 then
-            call('HINCRBY', hash, 'spent', one[2])
+        elseif settles then
+            call('HSET', hash, 'spent', int(spent + one[2]))
         end
     end
     return {0}
@@ -201,11 +232,11 @@ end
 
 local function renew(id, leases, money)
     for _, key in ipairs(leases) do
-        call('ZADD', PREFIX .. 'c:' .. key, 'XX', now_ms + LEASE_MS, id)
+        call('ZADD', PREFIX .. 'c:' .. key, 'XX', LEASE_ENDS, id)
         call('PEXPIRE', PREFIX .. 'c:' .. key, LEASE_MS * 2)
     end
     for _, key in ipairs(money) do
-        call('ZADD', PREFIX .. 'x:' .. key, 'XX', now_ms + LEASE_MS, id)
+        call('ZADD', PREFIX .. 'x:' .. key, 'XX', LEASE_ENDS, id)
     end
     return {0}
 end
@@ -221,11 +252,11 @@ local function level(key, spent, end_s)
 end
 
 local function money(key)
-    local purse = purse_of(key)
-    if not purse[1] then
+    local purse = purse_of(key, '')
+    if not purse.spent then
         return {1}
     end
-    return {0, tonumber(purse[1]), tonumber(purse[2] or 0)}
+    return {0, purse.spent, purse.held}
 end
 
 -- `0 - n` and never `-n` above: -0 is no integer to Redis.
