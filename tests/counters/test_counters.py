@@ -288,3 +288,40 @@ async def test_no_sixty_seconds_ever_hold_more_than_the_limit(asked: list[tuple[
             passed.append((clock.now_ms, min(amount, limit)))
     for begin_ms, _ in passed:
         assert sum(n for at, n in passed if begin_ms <= at < begin_ms + (WINDOW_S - 1) * 1000) <= limit
+
+
+async def test_a_refusal_leaves_every_window_as_it_was(make: Make) -> None:
+    clock = Clock()
+    counters = make(clock)
+    await counters.take(Take("first", (Window("a", 5), Window("b", 1)), (Lease("l", 1),)))
+    clock.now_ms += 20_000
+    refused = [
+        await counters.take(Take("second", (Window("a", 5), Window("b", 1)))),
+        await counters.take(Take("third", (Window("a", 5),), (Lease("l", 1),))),
+        await counters.take(Take("fourth", (Window("a", 5),), (), (Money("m", 10, 1, END_S),))),
+    ]
+    assert [one.refused for one in refused] == ["window", "lease", "unknown"]
+    assert [one.levels[0].total for one in refused] == [1, 1, 1]
+    assert all(one.levels[0].reset_s == WINDOW_S - 20 for one in refused)
+
+
+async def test_what_nobody_holds_any_more_takes_no_memory() -> None:
+    clock = Clock()
+    counters = Memory(clock=clock)
+    for number in range(100):
+        id = f"c{number}"
+        await counters.take(Take(id, (Window(f"user:{number}:r", 5),), (Lease(f"user:{number}:c", 1),)))
+        counters.give(Give(id, leases=(f"user:{number}:c",)))
+    clock.now_ms += 62_000
+    counters.sweep()
+    assert not counters._minutes and not counters._holders
+
+
+async def test_a_clock_that_is_set_back_lets_no_more_through() -> None:
+    clock = Clock()
+    counters = Memory(clock=clock)
+    taken = []
+    for number in range(20):
+        taken.append(await counters.take(Take(f"c{number}", (Window("k", 10),))))
+        clock.now_ms -= 5_000
+    assert sum(one.refused is None for one in taken) == 10

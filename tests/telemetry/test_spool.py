@@ -215,3 +215,12 @@ def test_what_is_quarantined_can_be_read_again(tmp_path: Path) -> None:
         ("DataError", b"two"),
     ]
     assert quarantine.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_records_larger_than_what_is_read_at_once_are_read_too(spool: Spool, make_record: MakeRecord) -> None:
+    records = [make_record(text) for text in ("small", "large " * 60_000, "small again")]
+    for record in records:
+        assert spool.append(record)
+    batch = Spooled(spool.folder).read(10, 1 << 30, spool.position)
+    assert batch.records == records and not batch.bad
+    assert batch.end == spool.position

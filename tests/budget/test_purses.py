@@ -1,0 +1,78 @@
+"""Which budgets a caller falls under: remembered while nothing changes, told anew as soon as anything does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from comporta.budget import purses as module
+from comporta.budget.budgets import Budget
+from comporta.budget.purses import Purses
+from comporta.counters.memory import Memory
+from comporta.types import Caller
+
+HOUR_S = 3600
+NOON_S = 1_700_000_000 // 86_400 * 86_400 + 12 * HOUR_S
+
+
+class FakeBudgets:
+    def __init__(self) -> None:
+        self.all: dict[str, Budget] = {}
+
+    def put(self, name: str, scope: Any = "all", value: str | None = None, period: Any = "hour") -> None:
+        self.all = {**self.all, name: Budget(name, name, scope, value, period, 100, 0.0, "")}
+
+
+class World:
+    def __init__(self) -> None:
+        self.now_s = float(NOON_S)
+        self.budgets = FakeBudgets()
+        self.purses = Purses(self.budgets, Memory(), self._nothing, self._nothing, lambda: self.now_s)  # type: ignore[arg-type]
+
+    async def _nothing(self, *_: object) -> int:
+        return 0
+
+    def names(self, caller: Caller) -> list[str]:
+        return [purse.budget.name for purse in self.purses.of(caller)]
+
+
+def test_a_caller_falls_under_all_that_name_it_however_often_it_asks() -> None:
+    world, caller = World(), Caller("k", name="backend", team="t", feature="f")
+    for name, scope, value in (("all", "all", None), ("k", "key", "k"), ("by name", "key", "backend")):
+        world.budgets.put(name, scope, value)
+    world.budgets.put("t", "team", "t")
+    world.budgets.put("others", "team", "other")
+    for _ in range(3):
+        assert sorted(world.names(caller)) == ["all", "by name", "k", "t"]
+
+
+def test_a_period_that_ends_has_another_purse_and_the_others_stay() -> None:
+    world, caller = World(), Caller("k")
+    world.budgets.put("hourly")
+    world.budgets.put("daily", period="day")
+    first = world.purses.of(caller)
+    world.now_s += HOUR_S - 1
+    assert world.purses.of(caller) == first
+    world.now_s += 1
+    hourly, daily = world.purses.of(caller)
+    assert hourly.begin_s == first[0].end_s and hourly.key != first[0].key
+    assert daily == first[1]
+
+
+def test_a_budget_made_or_a_key_moved_to_another_team_counts_at_the_next_call() -> None:
+    world = World()
+    world.budgets.put("red", "team", "red")
+    assert world.names(Caller("k", team="red")) == ["red"]
+    assert world.names(Caller("k", team="blue")) == []
+    world.budgets.put("blue", "team", "blue")
+    assert world.names(Caller("k", team="blue")) == ["blue"]
+
+
+def test_callers_that_come_and_go_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 10)
+    world = World()
+    world.budgets.put("all")
+    for number in range(50):
+        assert world.names(Caller(f"k{number}")) == ["all"]
+    assert len(world.purses._carried) == 10
