@@ -216,9 +216,9 @@ def _layer(name: str, stage: Stage, inner: Next) -> Next:
     return layer
 
 
-async def collect(events: AsyncIterator[Event]) -> Reply:
-    """A plain reply: the events of an answer put together."""
-    together = [event async for event in events]
+async def collect(events: AsyncIterator[Event], first: Sequence[Event] = ()) -> Reply:
+    """A plain reply: the events of an answer put together, after those that came `first`."""
+    together = [*first, *[event async for event in events]]
     if len(together) == 1:
         return reply_of(together[0])
     gathered = Gathered()

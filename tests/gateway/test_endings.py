@@ -153,7 +153,7 @@ async def test_a_success_ends_once(stream: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_endings_ran_before_the_last_byte_went_out(stream: bool) -> None:
     """An answered call is a recorded call: the record is an ending."""
-    watched = Watched(WHOLE)
+    watched = Watched(source(says("one"), 0.01, says("two", "stop"), Event(usage=Usage(input=1, output=2))))
     ended_at: list[int] = []
 
     class Noting(Proto):
@@ -417,3 +417,12 @@ async def test_cancelling_an_in_process_call_ends_it_once(stream: bool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     watched.assert_over("client_closed")
+
+
+async def test_events_that_came_together_leave_together_and_a_wait_sends_what_is_there() -> None:
+    """A write costs more than an event; no event waits for one that is not there yet."""
+    watched = Watched(source(says("one"), says("two"), 0.02, says("three"), says("four", "stop")))
+    proto, task = watched.begin(stream=True)
+    await task
+    assert [part.count(b'"content"') for part in proto.sent] == [2, 2, 0]
+    assert proto.sent[-1] == b"data: [DONE]\n\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,7 +12,8 @@ import structlog
 
 from comporta.errors import ClientGone, ComportaError, Unavailable
 from comporta.gateway.doors.base import Door, Parsed, Stream
-from comporta.gateway.first import begun
+from comporta.gateway.first import opened
+from comporta.gateway.outgoing import Gone, Outgoing
 from comporta.gateway.reading import passed_headers, read_body, request_id_of, secret_of
 from comporta.pipeline import Call, Next, collect, new_id
 from comporta.types import Caller, Event
@@ -99,11 +99,12 @@ class Answering:
         gone = Gone(proto, task)
         error: ComportaError | None = None
         try:
-            events = await begun(await self._pipeline(call))
+            events = await self._pipeline(call)
+            first = await opened(events)
             if call.stream:
-                await self._stream(door, call, proto, events)
+                await self._stream(door, call, proto, first, events)
             else:
-                await self._plain(door, call, proto, events)
+                await self._plain(door, call, proto, first, events)
         except asyncio.CancelledError:
             # Only our own watcher's cancelling is a client that left; any other is the server going down.
             if not gone.left:
@@ -118,19 +119,26 @@ class Answering:
             gone.cancel()
             await _finish(call, error)
 
-    async def _plain(self, door: Door, call: Call, proto: Any, events: AsyncIterator[Event]) -> None:
-        reply = await collect(events)
+    async def _plain(
+        self, door: Door, call: Call, proto: Any, first: list[Event], events: AsyncIterator[Event]
+    ) -> None:
+        reply = await collect(events, first)
         await _finish(call)
         proto.response_bytes(200, [_JSON, *_head(call), *_cost(call)], door.reply(call, reply))
 
-    async def _stream(self, door: Door, call: Call, proto: Any, events: AsyncIterator[Event]) -> None:
+    async def _stream(
+        self, door: Door, call: Call, proto: Any, first: list[Event], events: AsyncIterator[Event]
+    ) -> None:
         """The status goes out now: the answer has begun. What fails from here on is said inside the stream (WIRE 1)."""
         out = Outgoing(proto.response_stream(200, [*_SSE, *_head(call)]), self._keep_alive_s)
         writer = door.stream(call)
         try:
-            await _forward(events, writer, out)
+            await _forward(first, events, writer, out)
+            # Before the record is written: a client that has left by now has not got its answer.
+            out.flush()
             await _finish(call)
-            await out.send(writer.end())
+            out.add(writer.end())
+            out.flush()
         except ClientGone as error:
             await _finish(call, error)
         except asyncio.CancelledError:
@@ -144,7 +152,7 @@ class Answering:
 
     async def _break_off(self, error: ComportaError, call: Call, writer: Stream, out: Outgoing) -> None:
         await _finish(call, error)
-        await out.last_words(writer.error(error))
+        out.last_words(writer.error(error))
 
 
 async def _finish(call: Call, error: ComportaError | None = None) -> None:
@@ -158,109 +166,13 @@ async def _finish(call: Call, error: ComportaError | None = None) -> None:
         call.end(error)
 
 
-async def _forward(events: AsyncIterator[Event], writer: Stream, out: Outgoing) -> None:
+async def _forward(first: list[Event], events: AsyncIterator[Event], writer: Stream, out: Outgoing) -> None:
+    for event in first:
+        out.add(writer.event(event))
     async for event in events:
-        data = writer.event(event)
-        if data:
-            await out.send(data)
-
-
-class Outgoing:
-    """The bytes of one streamed answer on their way to the client, with a comment sent in long silences (WIRE 6).
-
-    granian ends the response when the transport object is freed: `close` lets go of it, and nothing else may hold it.
-    """
-
-    __slots__ = ("_comment", "_keep_alive_s", "_loop", "_sent_s", "_since_yield", "_timer", "_transport")
-
-    #: granian buffers without bound and never yields; after so many bytes others get their turn.
-    _YIELD_BYTES = 64 * 1024
-
-    def __init__(self, transport: Any, keep_alive_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport = transport
-        self._keep_alive_s = keep_alive_s
-        self._sent_s = self._loop.time()
-        self._since_yield = 0
-        self._comment: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(keep_alive_s, self._look)
-
-    async def send(self, data: bytes) -> None:
-        """Send; raises ClientGone when the connection is closed."""
-        if not data:
-            return
-        self._sent_s = self._loop.time()
-        try:
-            await self._transport.send_bytes(data)
-        except Exception:
-            raise ClientGone("The client closed the connection.") from None
-        self._since_yield += len(data)
-        if self._since_yield > self._YIELD_BYTES:
-            self._since_yield = 0
-            await asyncio.sleep(0)
-
-    async def last_words(self, data: bytes) -> None:
-        """Send what there is to say at a failed end; a client that has gone by now misses nothing."""
-        with contextlib.suppress(ClientGone):
-            await self.send(data)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._transport = None
-
-    def _look(self) -> None:
-        if self._transport is None:
-            return
-        silent_s = self._loop.time() - self._sent_s
-        if silent_s >= self._keep_alive_s:
-            self._sent_s = self._loop.time()
-            self._comment = asyncio.ensure_future(_comment(self._transport))
-            silent_s = 0.0
-        self._timer = self._loop.call_later(self._keep_alive_s - silent_s, self._look)
-
-
-async def _comment(transport: Any) -> None:
-    try:
-        await transport.send_bytes(b": keep-alive\n\n")
-    except Exception:  # the client has gone: the watcher ends the call
-        return
-
-
-class Gone:
-    """Cancels a call when its client leaves (WIRE 8), from a moment after it began: most are over by then.
-
-    granian tells of a client that left earlier at once, so that nothing is missed meanwhile.
-    """
-
-    __slots__ = ("_proto", "_task", "_timer", "_watch", "left")
-
-    _AFTER_S = 0.05
-
-    def __init__(self, proto: Any, task: asyncio.Task[Any] | None) -> None:
-        self._proto = proto
-        self._task = task
-        self._watch: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(self._AFTER_S, self._begin)
-        #: Whether it was the client's leaving that cancelled the call.
-        self.left = False
-
-    def cancel(self) -> None:
-        """Watch no longer. What holds granian's end of the connection must let go of it."""
-        self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
-        self._proto = self._task = None
-
-    def _begin(self) -> None:
-        self._watch = asyncio.ensure_future(self._wait())
-
-    async def _wait(self) -> None:
-        await self._proto.client_disconnect()
-        if self._task is not None:
-            self.left = True
-            self._task.cancel()
+        out.add(writer.event(event))
+        if out.greedy:
+            await out.rest()
 
 
 def call_of(

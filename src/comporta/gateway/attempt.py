@@ -179,6 +179,10 @@ class One(_Events):
             raise StopAsyncIteration
         return event
 
+    def unread(self, events: list[Event]) -> None:
+        """Take back what was read to see whether the answer has begun."""
+        self._event = events[0]
+
 
 class Limit:
     """Watches the time limits of one stream with a single lazy timer, so that an event costs no timer of its own.
@@ -243,7 +247,10 @@ class Limit:
 class UpstreamEvents(_Events):
     """A streamed answer: bytes in, events out; closing it aborts the upstream request unless it was read to its end."""
 
-    __slots__ = ("_decoder", "_ended", "_finished", "_last", "_limit", "_open", "_ready", "_response", "_secret")
+    __slots__ = (
+        "_begun", "_decoder", "_ended", "_finished", "_last", "_limit", "_open", "_ready", "_response", "_secret",
+        "_unread",
+    )  # fmt: skip
 
     def __init__(
         self, response: Response, decoder: Decoder, limits: TimeLimits, started_s: float, call: Call, span: Span,
@@ -256,6 +263,9 @@ class UpstreamEvents(_Events):
         self._limit = Limit(limits, started_s, response.fail)
         #: Events decoded and not yet asked for, the next one last.
         self._ready: list[Event] = []
+        #: How many of them were given out before and taken back.
+        self._unread = 0
+        self._begun = False
         self._ended = False
         #: Choices that have not come to their finish.
         self._open = call.input.n
@@ -276,16 +286,26 @@ class UpstreamEvents(_Events):
                     self._close(error)
                 raise
         event = ready.pop()
-        if event.meaningful:
+        if self._unread:
+            self._unread -= 1
+            return event
+        if not self._begun and event.meaningful:
+            self._begun = True
             self._limit.content()
-            if not self._finished and event.deltas and event.deltas[-1].finish:
-                self._open -= sum(delta.finish is not None for delta in event.deltas)
-                if self._open <= 0:
-                    self._finished = True
-                    self._limit.finishing()
+        deltas = event.deltas
+        if deltas and deltas[-1].finish is not None and not self._finished:
+            self._open -= sum(delta.finish is not None for delta in deltas)
+            if self._open <= 0:
+                self._finished = True
+                self._limit.finishing()
         if event.last:
             self._last = True
         return event
+
+    def unread(self, events: list[Event]) -> None:
+        """Take back what was read to see whether the answer has begun."""
+        self._ready.extend(reversed(events))
+        self._unread = len(events)
 
     async def _more(self) -> None:
         while not self._ready:

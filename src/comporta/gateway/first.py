@@ -40,9 +40,20 @@ async def begun(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
     """
     if isinstance(events, Begun):
         return events
-    held: deque[Event] = deque()
+    held = await opened(events)
+    unread = getattr(events, "unread", None)
+    if unread is None:
+        return Begun(deque(held), events)
+    # Taken back where they came from: a wrapper would cost something with every event.
+    unread(held)
+    return events
+
+
+async def opened(events: AsyncIterator[Event]) -> list[Event]:
+    """The events up to the first meaningful one. Raises as `begun` does."""
+    held: list[Event] = []
     async for event in events:
         held.append(event)
         if event.meaningful:
-            return Begun(held, events)
+            return held
     raise UpstreamCut("The provider ended the answer without any content.", code="empty_answer")
