@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable
 from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comporta.errors import Forbidden, NotFound
 from comporta.types import JSON, Caller, Target
@@ -44,6 +44,12 @@ class Route(Struct, frozen=True):
     larger: Variant | None = None
     last_resort: str | None = None
     on_cut: OnCut = "end"
+    #: The plan of a route with one variant: it is the same for every call.
+    only_plan: Plan | None = None
+
+    def __post_init__(self) -> None:
+        only = _planned(self, self.variants[0]) if len(self.variants) == 1 else None
+        structs.force_setattr(self, "only_plan", only)
 
 
 class Plan(Struct, frozen=True):
@@ -87,7 +93,7 @@ def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
 def _find(known: Known, name: str, sticky_key: str | None) -> Plan | None:
     route = known.route(name)
     if route is not None:
-        return _planned(route, pick(route, sticky_key))
+        return route.only_plan or _planned(route, pick(route, sticky_key))
     provider, slash, model = name.partition("/")
     if slash and model and known.provider(provider):
         return Plan((Target(name, name, provider, model),))
