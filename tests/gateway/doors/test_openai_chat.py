@@ -534,3 +534,16 @@ def test_frames_without_choices_do_not_reach_a_client(make_call: MakeCall, ping:
     ]
     got = chunks(written(make_call(stream=True), *events))
     assert [c["choices"][0]["delta"]["content"] for c in got] == ["a"]
+
+
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    read = parse(max_tokens=100.0, n=2.0, seed=7.0, max_completion_tokens=50.0).input
+    assert (read.max_tokens, read.n, read.seed) == (50, 2, 7)
+    assert all(type(number) is int for number in (read.max_tokens, read.n, read.seed))
+    for name, number in (("max_tokens", 0.5), ("n", 2.5), ("seed", 1e-3)):
+        assert (
+            refused(
+                msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": "hi"}], name: number})
+            ).param
+            == name
+        )

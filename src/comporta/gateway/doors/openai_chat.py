@@ -116,7 +116,7 @@ def _settle(raw: JSON, found: dict[str, Any]) -> None:
             del found[name]
             found.setdefault("extra", {})[name] = raw[name]
     if "max_tokens" in found and raw.get("max_completion_tokens") is not None:
-        found["max_tokens"] = raw["max_completion_tokens"]
+        found["max_tokens"] = whole_number(raw["max_completion_tokens"], "max_completion_tokens")
     if found.get("top_k", 1) < 1:
         del found["top_k"]
     if raw.get("functions") is not None and raw.get("tools") is not None:

@@ -91,9 +91,12 @@ def flag(value: Any, path: str) -> bool:
 
 
 def whole_number(value: Any, path: str) -> int:
-    if type(value) is not int:
-        raise BadRequest(f"{path} must be an integer, not {_number_kind(value)}", param=path)
-    return value
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        # JSON knows one kind of number, and some clients write 100 as 100.0.
+        return int(value)
+    raise BadRequest(f"{path} must be an integer, not {_number_kind(value)}", param=path)
 
 
 def _number_kind(value: Any) -> str:
@@ -117,9 +120,10 @@ def integer(low: int, high: int = 2**63 - 1) -> Read:
     """A reader of integers from `low` to `high`."""
 
     def read(value: Any, path: str) -> int:
-        if not low <= whole_number(value, path) <= high:
+        number = whole_number(value, path)
+        if not low <= number <= high:
             raise BadRequest(f"{path} must be {_bounds(low, high)}, not {value}", param=path)
-        return int(value)
+        return number
 
     return read
 
