@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from openapi_spec_validator import validate
 
 from comporta.budget.budgets import Budgets
 from comporta.errors import Unavailable
@@ -261,7 +262,7 @@ async def test_an_end_in_seconds_or_at_a_time_is_kept(admin: Admin) -> None:
         ({"name": ""}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": "a\u0000b"}, "name"),
-        ({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at_s"),
+        ({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
         ({"name": "x", "expires_at": "2090-01-01T00:00:00"}, "expires_at"),
         ({"name": "x", "expires_at": "2090-01-01T00:00:00Z", "expires_in_s": 5}, "expires_in_s"),
         ({"name": "x", "expires_in_s": -1}, "expires_in_s"),
@@ -483,6 +484,48 @@ async def test_the_reference_page_names_every_operation_and_fetches_nothing(admi
     for word in ("<script", "<link", "<img", "src=", "@import", "url(", "http://", "https://"):
         assert word not in page
     assert "/admin/keys/{id}/rotate" in document["paths"]
+
+
+async def test_the_document_is_openapi_and_tells_keys_and_failures_as_they_are(admin: Admin) -> None:
+    document = (await admin.http.get("/admin/openapi.json")).json()
+    validate(document)
+    assert document["security"] and set(document["components"]["securitySchemes"]) == {"bearer", "x-api-key", "api-key"}
+    rotate = document["paths"]["/admin/keys/{id}/rotate"]["post"]["responses"]
+    assert set(rotate) == {"200", "400", "401", "403", "404", "408", "409", "413", "500", "503"}
+    error = {"$ref": "#/components/schemas/OpenAIError"}
+    assert rotate["404"]["content"]["application/json"]["schema"] == error
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    change = document["components"]["schemas"]["KeyChange"]["properties"]
+    assert "anyOf" not in change["name"] and change["name"]["type"] == "string", "left out, or a text: never null"
+    assert {"type": "null"} in change["team"]["anyOf"]
+
+
+@pytest.mark.parametrize("path", ["/admin/calls?team=%00", "/admin/models/a%00b", "/admin/summary?route=a%00"])
+async def test_a_nul_in_a_path_or_query_is_refused(admin: Admin, path: str) -> None:
+    response = await admin.http.get(path)
+    assert (response.status_code, error_of(response)["code"]) == (400, "bad_query")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "half \ud800"])
+async def test_a_text_that_no_database_can_hold_is_refused_wherever_it_stands(admin: Admin, text: str) -> None:
+    for params in ({"stop": [text]}, {text: 1}):
+        body = json.dumps({"name": "odd", "provider": "openai", "model": "gpt-4o", "params": params})
+        response = await admin.http.post("/admin/models", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 400
+        assert "can't be stored" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[1,", b'{"name": NaN', b"\0"])
+async def test_a_body_that_is_no_json_is_told_as_such(admin: Admin, body: bytes) -> None:
+    response = await admin.http.post("/admin/keys", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_json")
+    assert error_of(response)["param"] is None
+
+
+async def test_a_body_nested_without_end_is_refused(admin: Admin) -> None:
+    body = b'{"name": "x", "tags": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    response = await admin.http.post("/admin/keys", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_json")
 
 
 def test_what_the_gate_imports_at_its_start_does_not_import_fastapi() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.gateway.admin import budgets, calls, keys, models, routes, status, users
+from comporta.gateway.admin.document import completed
 from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.page import render
 from comporta.gateway.admin.parts import AdminParts
@@ -25,9 +27,16 @@ Every request needs an administrator's key: `Authorization: Bearer cmp-…`. Fai
 read-only here: changing it answers 409 and names file and line."""
 
 
+class _Admin(FastAPI):
+    """FastAPI with a document that tells the whole truth."""
+
+    def openapi(self) -> dict[str, Any]:
+        return self.openapi_schema or completed(super().openapi())
+
+
 def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastAPI:
     """The application, to be mounted at `/admin`; `authenticate` turns a secret into a Caller or raises InvalidKey."""
-    app = FastAPI(
+    app = _Admin(
         title="Comporta admin API", version=version("comporta"), description=_ABOUT, openapi_url="/admin/openapi.json",
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
@@ -89,7 +98,9 @@ def _told(error: ComportaError, headers: dict[str, str] | None = None) -> Respon
 def _bad_request(error: RequestValidationError) -> BadRequest:
     """The mistakes in one sentence each, without what was written: it may be a secret."""
     found = error.errors()
-    texts = [f"{_field(one['loc']) or 'the body'}: {one['msg']}" for one in found[:5]]
+    if found[0]["type"] == "json_invalid":
+        return BadRequest(f"The body is not valid JSON (at character {found[0]['loc'][-1]}).", code="invalid_json")
+    texts = [f"{_field(one['loc']) or 'the body'}: {one['msg'].removeprefix('Value error, ')}" for one in found[:5]]
     more = f" (and {len(found) - 5} more)" if len(found) > 5 else ""
     return BadRequest("; ".join(texts) + more, param=_field(found[0]["loc"]) or None)
 
@@ -106,4 +117,6 @@ def _wrong_path(request: Request, error: HTTPException) -> ComportaError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         return ComportaError(f"Use {allowed} at {path}.", code="method_not_allowed", status=405)
+    if error.status_code == 400:
+        return BadRequest("The body can't be read: it is no JSON in UTF-8.", code="invalid_json")
     return BadRequest(str(error.detail), status=error.status_code)

@@ -12,10 +12,10 @@ from pydantic import Field
 from comporta.budget.budgets import Budget, Budgets, Scope, Spent
 from comporta.budget.periods import Period, period_of
 from comporta.errors import BadRequest
-from comporta.gateway.admin.shapes import By, Deleted, Id, In, Listing, Out, moment
+from comporta.gateway.admin.shapes import SHOWN, By, Deleted, Id, In, Kept, Listing, Out, moment
 
-_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-monthly"])]
-_Value = Annotated[str, Field(min_length=1, max_length=100, examples=["support"])]
+_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-monthly"], json_schema_extra=SHOWN)]
+_Value = Annotated[str, Field(min_length=1, max_length=100, examples=["support"], json_schema_extra=SHOWN)]
 _Limit = Annotated[int, Field(gt=0, le=10**15, examples=[100_000_000])]
 
 
@@ -32,11 +32,11 @@ class NewBudget(In):
 class BudgetChange(In):
     """What to change of a budget; what is left out stays."""
 
-    name: _Name | None = None
-    scope: Scope | None = None
+    name: Annotated[_Name | None, Kept] = None
+    scope: Annotated[Scope | None, Kept] = None
     value: _Value | None = Field(None, description="null where the scope is all.")
-    period: Period | None = None
-    limit_microusd: _Limit | None = None
+    period: Annotated[Period | None, Kept] = None
+    limit_microusd: Annotated[_Limit | None, Kept] = None
 
 
 class BudgetOut(Out):

@@ -12,7 +12,7 @@ from pydantic import Field
 from comporta.gateway.admin.shapes import Id, In, Out
 from comporta.store.database import Database
 from comporta.telemetry.calls import MAX_LIMIT, CallRow, list_calls, one_call
-from comporta.telemetry.summary import summarise
+from comporta.telemetry.summary import COLUMNS, summarise
 
 
 class UsageOut(Out):
@@ -99,6 +99,8 @@ class CallDetail(Out):
     reply: Any
 
 
+_WINDOW: dict[str, Any] = {"pattern": "^[0-9]{1,5}(m|h|d)$"}
+_GROUPS: dict[str, Any] = {"enum": [*COLUMNS, None]}
 _Text = Annotated[str, Query(max_length=256)]
 
 
@@ -155,8 +157,10 @@ class _On:
 
     async def summary(
         self,
-        window: Annotated[str, Query(max_length=8, description="1h, 24h, 7d, 30d …")] = "24h",
-        group_by: Annotated[str | None, Query(max_length=20, description="route, model, team, key …")] = None,
+        window: Annotated[
+            str, Query(max_length=8, description="1h, 24h, 7d, 30d …", json_schema_extra=_WINDOW)
+        ] = "24h",
+        group_by: Annotated[str | None, Query(max_length=20, json_schema_extra=_GROUPS)] = None,
     ) -> Response:
         """Requests, rates, times, tokens and cost over a window, as `/metrics/llm` shows them."""
         found = await summarise(self._database, window=window, group_by=group_by)

@@ -10,14 +10,13 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from comporta.errors import BadRequest
-from comporta.gateway.admin.shapes import By, Id, In, Listing, Out, Tags, moment, seconds_of
+from comporta.gateway.admin.shapes import SHOWN, By, Id, In, Kept, Listing, Out, Tags, Word, moment, seconds_of
 from comporta.keys.keys import LIMITS, Keys
 from comporta.keys.rows import KeyRow
 
-_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-backend"])]
-_Word = Annotated[str, Field(min_length=1, max_length=100)]
+_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-backend"], json_schema_extra=SHOWN)]
 _Allow = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]],
+    list[Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=SHOWN)]],
     Field(max_length=1000, description="Route and model names the key may use; empty: all.", examples=[["support"]]),
 ]
 _Requests = Annotated[int, Field(ge=1, le=10**9, examples=[600])]
@@ -29,9 +28,9 @@ class NewKey(In):
     """A virtual key to make."""
 
     name: _Name = Field(description="Says who asks; no two living keys share it.")
-    team: _Word | None = Field(None, description="Who pays.", examples=["support"])
-    environment: _Word | None = Field(None, examples=["prod"])
-    feature: _Word | None = Field(None, examples=["chat"])
+    team: Word | None = Field(None, description="Who pays.", examples=["support"])
+    environment: Word | None = Field(None, examples=["prod"])
+    feature: Word | None = Field(None, examples=["chat"])
     tags: Tags = Field(default_factory=dict, description="Words of your own that stand on each of its calls.")
     allow: _Allow = Field(default_factory=list)
     admin: bool = Field(False, description="Whether it opens the admin API.")
@@ -45,12 +44,12 @@ class NewKey(In):
 class KeyChange(In):
     """What to change of a key; what is left out stays. Whether it is an admin's never changes."""
 
-    name: _Name | None = None
-    team: _Word | None = None
-    environment: _Word | None = None
-    feature: _Word | None = None
-    tags: Tags | None = None
-    allow: _Allow | None = None
+    name: Annotated[_Name | None, Kept] = None
+    team: Word | None = None
+    environment: Word | None = None
+    feature: Word | None = None
+    tags: Annotated[Tags | None, Kept] = None
+    allow: Annotated[_Allow | None, Kept] = None
     expires_at: datetime | None = Field(None, description="null: never.")
     requests_per_minute: _Requests | None = Field(None, description="null: as the configuration says.")
     tokens_per_minute: _Tokens | None = Field(None, description="null: as the configuration says.")
@@ -135,7 +134,7 @@ class _On:
                 raise BadRequest(f"{field} can't be null; leave it out to keep it as it is.", param=field)
         if "expires_at" in given:
             at = given.pop("expires_at")
-            given["expires_at_s"] = None if at is None else seconds_of(at, "expires_at")
+            given["expires_at_s"] = None if at is None else _to_come(seconds_of(at, "expires_at"), "expires_at")
         return KeyOut(**_facts(await self._keys.update(id, **given)))
 
     async def revoke(self, id: Id, by: By) -> KeyOut:
@@ -152,8 +151,14 @@ def _end(body: NewKey) -> float | None:
     if body.expires_at is not None and body.expires_in_s is not None:
         raise BadRequest("Give either expires_at or expires_in_s.", param="expires_in_s")
     if body.expires_at is not None:
-        return seconds_of(body.expires_at, "expires_at")
+        return _to_come(seconds_of(body.expires_at, "expires_at"), "expires_at")
     return None if body.expires_in_s is None else time.time() + body.expires_in_s
+
+
+def _to_come(at_s: float, param: str) -> float:
+    if at_s <= time.time():
+        raise BadRequest(f"{param} lies in the past.", param=param)
+    return at_s
 
 
 def _facts(row: KeyRow) -> dict[str, Any]:

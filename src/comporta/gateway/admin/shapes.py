@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from comporta.errors import BadRequest
 from comporta.types import Caller
@@ -14,10 +16,34 @@ from comporta.types import Caller
 T = TypeVar("T")
 
 
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names too; without recursion, since nobody limits how deep a value is nested."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            waiting += (*item, *item.values())
+        elif isinstance(item, list):
+            waiting += item
+
+
 class In(BaseModel):
     """A body: an unknown field is a mistake, so that a slip is told and not ignored."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        """What PostgreSQL can't hold, wherever it stands."""
+        if any(_UNSTORABLE.search(text) for text in _texts(value)):
+            raise ValueError("a text holds a NUL or half of a surrogate pair, which can't be stored")
+        return value
 
 
 class Out(BaseModel):
@@ -36,6 +62,19 @@ class Deleted(BaseModel):
     """What is gone."""
 
     deleted: str
+
+
+def _never_null(schema: dict[str, Any]) -> None:
+    kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+    schema.pop("default", None)
+    schema.update(kinds[0] if kinds else {})
+
+
+#: A field that may be left out to stay as it is, and may not be null. It is None inside where it was left out: the
+#: mistake is told in words of our own.
+Kept = Field(json_schema_extra=_never_null)
+#: Names can be shown: no control characters, and no space around them (`store.fields` has the last word).
+SHOWN = {"pattern": r"^[^\x00-\x20\x7f-\xa0]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0])?$"}
 
 
 def moment(seconds: float | None) -> datetime | None:
@@ -58,5 +97,8 @@ def _asker(request: Request) -> str:
 #: The name of the administrator who asks, for the records of who did what.
 By = Annotated[str, Depends(_asker)]
 Id = Annotated[str, Path(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Its id.")]
+Word = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=SHOWN)]
+_TagName = Annotated[str, Field(min_length=1, max_length=100)]
+_TagValue = Annotated[str, Field(min_length=1, max_length=256, json_schema_extra=SHOWN)]
 Name = Annotated[str, Path(min_length=1, max_length=200, description="Its name.")]
-Tags = Annotated[dict[str, str], Field(max_length=50, examples=[{"cost_centre": "4711"}])]
+Tags = Annotated[dict[_TagName, _TagValue], Field(max_length=50, examples=[{"cost_centre": "4711"}])]

@@ -81,11 +81,14 @@ class ToolUseBlock(Shape, tag_field="type", tag="tool_use"):
     cache_control: CacheControl = None
 
 
+ResultPart = Annotated[TextBlock | ImageBlock | DocumentBlock, Open]
+
+
 class ToolResultBlock(Shape, tag_field="type", tag="tool_result"):
     """What the tool answered: a text, or blocks."""
 
     tool_use_id: Word
-    content: str | list[Object] | None = None
+    content: str | list[ResultPart] | None = None
     is_error: bool | None = None
     cache_control: CacheControl = None
 

@@ -24,6 +24,7 @@ from comporta.gateway.openapi.common import (
     Stops,
     Streamed,
     StreamOptions,
+    Told,
     TopK,
     Twice,
     User,
@@ -155,7 +156,7 @@ class AssistantMessage(Shape, tag_field="role", tag="assistant"):
 
     content: Annotated[str | list[Part] | None, Needed] = None
     refusal: Annotated[str | None, Needed] = None
-    tool_calls: Annotated[list[ToolCall] | None, Needed] = None
+    tool_calls: Annotated[list[ToolCall] | None, Told] = None
     function_call: Annotated[CalledFunction | None, Meta(description="The old single call."), Needed] = None
     audio: Annotated[Object | None, Needed] = None
     name: str | None = None

@@ -11,13 +11,16 @@ from msgspec import Meta, Struct
 OPEN = "x-open"
 #: Marks the kind that is meant where the field that tells kinds apart is left out.
 USUAL = "x-usual"
-#: Marks fields of which none is required alone: at least one must be there, and not null.
+#: Marks fields of which none is required alone: at least one must be there, and be as the mark's value says.
 ONE = "x-one"
 
 NUL_FREE = r"^[^\x00]+$"
 
 
-Needed = Meta(extra_json_schema={ONE: True})
+Needed = Meta(extra_json_schema={ONE: {"not": {"type": "null"}}})
+Told = Meta(
+    extra_json_schema={ONE: {"minLength": 1, "minItems": 1, "minProperties": 1, "not": {"enum": [None, False, 0]}}}
+)
 Open = Meta(extra_json_schema={OPEN: "type"})
 
 

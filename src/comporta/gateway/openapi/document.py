@@ -24,6 +24,8 @@ _KEYS: JSON = {
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "As Anthropic's SDKs send it."},
     "api-key": {"type": "apiKey", "in": "header", "name": "api-key", "description": "As Azure's SDKs send it."},
 }
+#: One event of a stream.
+_FRAME: JSON = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
 _ENVELOPES: dict[Envelope, Any] = {"OpenAI": OpenAIError, "Anthropic": AnthropicError}
 _WANTED: list[JSON] = [{name: []} for name in _KEYS]
 _SECURITY: dict[str, list[JSON]] = {"none": [], "any": _WANTED, "maybe": [{}, *_WANTED]}
@@ -75,7 +77,7 @@ def _answer(row: Operation, schema: dict[int, JSON]) -> JSON:
         row.content_type: {"schema": _either([schema[id(t)] for t in row.answers] or [{"type": "string"}])}
     }
     if row.frames is not None:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": row.frames}}
+        content["text/event-stream"] = {"schema": _FRAME | {"description": row.frames}}
     return {"description": "The answer.", "headers": _headers(row.told), "content": content}
 
 

@@ -34,14 +34,10 @@ def _settled(value: Any, components: dict[str, Schema]) -> Any:
         del schema["default"]
     if schema.get("required") == []:
         del schema["required"]
-    needed = [name for name, field in value.get("properties", {}).items() if ONE in field]
+    needed = {name: field[ONE] for name, field in value.get("properties", {}).items() if ONE in field}
     if needed:
-        schema["anyOf"] = [{"required": [name], "properties": {name: _SAYING}} for name in needed]
+        schema["anyOf"] = [{"required": [name], "properties": {name: said}} for name, said in needed.items()]
     return _opened(schema, value[OPEN], components) if OPEN in value else schema
-
-
-#: What is not null.
-_SAYING: Schema = {"type": ["string", "object", "array"], "minItems": 1}
 
 
 def _opened(schema: Schema, tag: str, components: dict[str, Schema]) -> Schema:

@@ -110,6 +110,9 @@ def _at(name: str, about: str) -> JSON:
     return {"name": name, "in": "path", "required": True, "description": about, "schema": {"type": "string"}}
 
 
+_WORD: JSON = {"type": "string", "pattern": r"^[^\x00]*$"}
+
+
 def _asked(name: str, about: str, schema: JSON) -> JSON:
     return {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
 
@@ -123,7 +126,7 @@ _FIGURES = (
         "type": "string", "pattern": "^[0-9]{1,5}(m|h|d)$", "default": DEFAULT_WINDOW,
     }),
     _asked("group_by", "Figures for each of these, too.", {"type": "string", "enum": list(COLUMNS)}),
-    *(_asked(name, f"Only calls of this {name}.", {"type": "string"}) for name in COLUMNS),
+    *(_asked(name, f"Only calls of this {name}.", _WORD) for name in COLUMNS),
 )  # fmt: skip
 
 _PAGES = (
@@ -154,7 +157,7 @@ _PAGES = (
             _RESPONSE,
             _asked("order", "The latest first, unless asked otherwise.", {"type": "string", "enum": ["asc", "desc"]}),
             _asked("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
-            _asked("after", "The id of the item before the first one.", {"type": "string"}),
+            _asked("after", "The id of the item before the first one.", _WORD),
         ),
     ),
     Operation(

@@ -20,6 +20,7 @@ from comporta.gateway.openapi.common import (
     Shape,
     Share,
     Streamed,
+    Told,
     Twice,
     User,
     Word,
@@ -154,10 +155,10 @@ class ResponseRequest(Shape):
     input: Annotated[str | Annotated[list[Item], Meta(min_length=1)] | None, Needed] = None
     instructions: str | None = None
     previous_response_id: Annotated[
-        Word | None, Meta(description="The response to go on from, kept by its provider or by the gate."), Needed
+        Word | None, Meta(description="The response to go on from, kept by its provider or by the gate."), Told
     ] = None
-    conversation: Annotated[Any, Meta(description="A conversation that the provider keeps."), Needed] = None
-    prompt: Annotated[Any, Meta(description="A prompt that the provider keeps."), Needed] = None
+    conversation: Annotated[Any, Meta(description="A conversation that the provider keeps."), Told] = None
+    prompt: Annotated[Any, Meta(description="A prompt that the provider keeps."), Told] = None
     stream: Streamed = None
     stream_options: Object | None = None
     tools: list[Annotated[FlatFunctionTool, Open]] | None = None

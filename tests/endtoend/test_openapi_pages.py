@@ -1,0 +1,188 @@
+"""A running gate asked by its own OpenAPI pages: whatever is sent, the answer is one that the page tells of."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from comporta.testing.servers import short_folder
+from support.easygoing import Easygoing
+from support.serving import Served
+from support.talking import ask
+
+JSON = dict[str, Any]
+
+#: How often an operation is asked, each way. The same examples every time, so that a failure can be looked at again.
+EXAMPLES = 6
+CONFIG = """
+providers:
+  openai: {{base_url: "{url}/v1", api_key: sk-easygoing-000000000000000}}
+  anthropic: {{base_url: "{url}", api_key: sk-ant-easygoing-000000000000000}}
+  offline: {{}}
+routes:
+  support: {{model: openai/any}}
+retry: {{attempts: 1}}
+breaker: {{failures: 100000, share: 100%}}
+"""
+#: What no schema can say: refusals of bodies that a page allows must be of one of these kinds.
+BEYOND_SCHEMAS = re.compile(
+    r"which no earlier message called|must be a token|array of tokens|not valid base64|not an image"
+    r"|can't be shown|Give either|lies in the past|must be the `next`|at most 400d"
+    r"|value is missing|scope is all|to list after|holds a NUL|holds half|a text holds"
+)
+
+
+@pytest.fixture
+def gate() -> Iterator[Served]:
+    """A gate of each test's own: what is asked of it makes budgets and ends keys."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    upstream = Easygoing()
+    asyncio.run_coroutine_threadsafe(upstream.start(), loop).result(10)
+    with short_folder() as folder:
+        served = Served(folder, CONFIG.format(url=upstream.url))
+        served.start()
+        yield served
+        assert served.stop() == 0, served.output
+    asyncio.run_coroutine_threadsafe(upstream.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    loop.close()
+
+
+class Asking:
+    """Asks every operation of a page with what it allows and with what it does not."""
+
+    def __init__(self, gate: Served, page: JSON) -> None:
+        self._gate = gate
+        schema = schemathesis.openapi.from_dict(page)
+        schema.config.update(base_url=gate.url)
+        found: Any = schema.get_all_operations()
+        self._operations = [one.ok() for one in found]
+        self.wrong: list[str] = []
+        #: Statuses by operation, of what the page allows.
+        self.answers: dict[str, Counter[int]] = {}
+
+    def all(self) -> None:
+        for operation in self._operations:
+            self.answers[operation.label] = Counter()
+            self._ask(operation, GenerationMode.POSITIVE)
+            if operation.body or operation.query or operation.path_parameters:
+                # Headers alone are free text: nothing is wrong in them.
+                self._ask(operation, GenerationMode.NEGATIVE)
+
+    def _ask(self, operation: Any, mode: GenerationMode) -> None:
+        @settings(
+            max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def one(case: Any) -> None:
+            answer = case.call(headers={"Authorization": f"Bearer {self._gate.key}"})
+            if mode is GenerationMode.POSITIVE:
+                self.answers[operation.label][answer.status_code] += 1
+                if answer.status_code == 400 and BEYOND_SCHEMAS.search(answer.text):
+                    return
+            # Lists and objects have no one form in a query: what comes of them may be a text again.
+            left_out = [negative_data_rejection] if _holds_more_than_texts(case.query) else []
+            try:
+                case.validate_response(answer, excluded_checks=left_out)
+            except FailureGroup as failure:
+                told = "; ".join(f"{type(found).__name__} {found}" for found in failure.exceptions)
+                asked = f"{case.path_parameters} {case.query} {str(case.body)[:200]}"
+                self.wrong.append(
+                    f"{operation.label} ({mode.name}) {asked}\n{answer.status_code} {answer.text[:300]}\n{told[:500]}"
+                )
+
+        try:
+            one()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE, f"{operation.label}: the page allows nothing"
+
+    def never_answered(self) -> set[str]:
+        """Operations that have not once done what they are for."""
+        return {label for label, found in self.answers.items() if not any(status < 300 for status in found)}
+
+
+def _holds_more_than_texts(query: Any) -> bool:
+    return any(isinstance(value, list | dict) for value in dict(query or {}).values())
+
+
+def _page(gate: Served, path: str) -> JSON:
+    page: JSON = ask(gate, path, key=None).json
+    return page
+
+
+def _offer(page: JSON, path: str, method: str, name: str, values: list[str]) -> None:
+    """Let a path's parameter be one of what there is: anything else is only not found."""
+    parameters: list[JSON] = page["paths"][path][method]["parameters"]
+    next(one for one in parameters if one["name"] == name)["schema"] = {"enum": values}
+
+
+def test_the_doors_answer_as_their_page_says_whatever_they_are_asked(gate: Served) -> None:
+    page = _page(gate, "/openapi.json")
+    for name in ("ChatRequest", "CompletionRequest", "EmbeddingRequest", "ResponseRequest"):
+        page["components"]["schemas"][name]["properties"]["model"] = {"enum": ["openai/any", "support"]}
+    for name in ("MessageRequest", "CountRequest"):
+        page["components"]["schemas"][name]["properties"]["model"] = {"enum": ["anthropic/any"]}
+    for methods in page["paths"].values():
+        for operation in methods.values():
+            # Providers may refuse in any way; this one refuses nothing, so only what is told exactly may come.
+            operation["responses"].pop("4XX", None)
+    kept = [ask(gate, "/v1/responses", {"model": "anthropic/any", "input": f"{n}"}).json["id"] for n in range(6)]
+    _offer(page, "/v1/responses/{id}", "get", "id", kept[:2])
+    _offer(page, "/v1/responses/{id}/input_items", "get", "id", kept[:2])
+    _offer(page, "/v1/responses/{id}", "delete", "id", kept[2:])
+    _offer(page, "/v1/models/{id}", "get", "id", ["support", "offline/extractive"])
+    asking = Asking(gate, page)
+    asking.all()
+    assert not asking.wrong, "\n".join(asking.wrong)
+    assert not asking.never_answered()
+    assert ask(gate, "/v1/chat/completions", _EXAMPLE).status == 200
+
+
+_EXAMPLE = {"model": "support", "messages": [{"role": "user", "content": "Still there?"}]}
+
+
+def test_the_admin_api_answers_as_its_page_says_whatever_it_is_asked(gate: Served) -> None:
+    call = ask(gate, "/v1/chat/completions", _EXAMPLE).call
+    page = _page(gate, "/admin/openapi.json")
+    keys = [ask(gate, "/admin/keys", {"name": f"key-{n}"}).json["id"] for n in range(6)]
+    budget = {"scope": "team", "value": "a", "period": "month", "limit_microusd": 10}
+    budgets = [ask(gate, "/admin/budgets", {"name": f"budget-{n}", **budget}).json["id"] for n in range(6)]
+    for n in range(5):
+        registered = {"name": f"small-{n}", "provider": "openai", "model": "gpt-4o-mini"}
+        assert ask(gate, "/admin/models", registered).status == 201
+    for name in ("ModelIn", "NamedModelIn"):
+        page["components"]["schemas"][name]["properties"]["provider"] = {"enum": ["openai", "offline"]}
+    for path, method, found in (
+        ("/admin/keys/{id}", "get", keys[:3]), ("/admin/keys/{id}", "patch", keys[:3]),
+        ("/admin/keys/{id}/rotate", "post", keys[:3]), ("/admin/keys/{id}/revoke", "post", keys[3:]),
+        ("/admin/budgets/{id}", "get", budgets[:3]), ("/admin/budgets/{id}", "patch", budgets[:3]),
+        ("/admin/budgets/{id}", "delete", budgets[3:]), ("/admin/calls/{id}", "get", [call]),
+    ):  # fmt: skip
+        _offer(page, path, method, "id", found)
+    for path, method, named in (
+        ("/admin/models/{name}", "get", ["small-0", "support"]),
+        ("/admin/models/{name}", "put", ["small-1", "small-2"]),
+        ("/admin/models/{name}", "delete", ["small-3", "small-4"]), ("/admin/routes/{name}", "get", ["support"]),
+    ):  # fmt: skip
+        _offer(page, path, method, "name", named)
+    asking = Asking(gate, page)
+    asking.all()
+    assert not asking.wrong, "\n".join(asking.wrong)
+    refused = {f"{method} /admin/routes/{{name}}" for method in ("PUT", "PATCH", "DELETE")}
+    assert asking.never_answered() == refused, "routes stand in the configuration: 409"
