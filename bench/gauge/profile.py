@@ -3,7 +3,8 @@
 `python -m gauge.profile`, or `make bench PROFILE=1`. Requests are handed to the gate's server as granian would hand
 them, and the upstream is a stub that has its answer ready: what is timed is our own code, its records going to the
 spool and from there to PostgreSQL. What granian and the HTTP client take comes on top; how much the client takes is
-said below each table. `--functions` adds cProfile's view.
+said below each table. `--functions` adds cProfile's view; `--rooms` tells instead what each stage costs by itself
+(`gauge.rooms`), without server and database.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from comporta import pipeline
 from comporta.app.doors import make_server
 from comporta.app.gate import Gate
 from comporta.pipeline import Call, Next, Stage
+from gauge import rooms
 from gauge.gateways import COMPORTA_CONFIG, comporta_config, mock
 from gauge.words import PLAIN, STREAMS, question, stream_answer, whole_answer
 
@@ -368,6 +370,9 @@ def _events() -> tuple[bytes, ...]:
 
 def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
+    if "--rooms" in sys.argv:
+        rooms.run(console)
+        return 0
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     folder.chmod(0o711)
     upstream = mock(folder)

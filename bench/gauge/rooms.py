@@ -1,7 +1,7 @@
 """What each stage costs by itself: onions with and without it take turns in one process, without any network.
 
-`python -m gauge.rooms`, or `python -m gauge.profile --rooms`. No server, no database and no upstream are involved: the
-gate is the real one, its last step has the answer ready. Rounds alternate, since the machine's speed changes while it is
+`python -m gauge.rooms`, or `python -m gauge.profile --rooms`. No server, database or upstream is involved: the gate is
+the real one, and its last step has the answer ready. Rounds alternate, since the machine changes its speed while it is
 measured: a stage's cost is what its onion took more than the empty one, each in its fastest tenth of the rounds.
 """
 
@@ -153,7 +153,7 @@ class Onion:
 
     def _call(self) -> Call:
         self._number += 1
-        body = self._body.replace(b"today", b"on day %d" % self._number)
+        body = self._body.replace(b'"content":"', b'"content":"%d ' % self._number, 1)
         call = call_of("openai.chat", self._door.parse(body, _HEADERS), _CALLER, _HEADERS)
         call.target = Target("plain", "mock/plain", "mock", "plain")
         return call
