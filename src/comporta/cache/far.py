@@ -19,8 +19,8 @@ LIMIT_S = 0.05
 #: So long a store that failed is not asked again.
 REST_S = 1.0
 #: Entries wait this long for company, so that a busy gate writes many at once.
-_GATHER_S = 0.05
-_BATCH_ROWS = 256
+_GATHER_S = 0.2
+_BATCH_ROWS = 512
 _WRITE_LIMIT_S = 10.0
 _WAITING_BYTES = 16 << 20
 _CLOSE_LIMIT_S = 2.0

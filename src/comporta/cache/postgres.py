@@ -10,15 +10,21 @@ from typing import Any
 from comporta.cache.entry import Row
 from comporta.cache.filter import Filter
 from comporta.store.database import Connection, Database
-from comporta.store.people import hold_back
+from comporta.store.people import HOLD_BACK
 
 GET = "select key, body from cache_entry where key = any(%(keys)s)"
+INCOMING = """
+create temporary table if not exists cache_incoming (
+    key bytea, tenant text, route text, user_sha256 bytea, begun_s float8, ttl_s float8, body bytea
+) on commit delete rows
+"""
+#: Copied in and put in place from there: as arrays in one statement, the same rows took ten times the client's CPU.
+COPY = "copy cache_incoming from stdin (format binary)"
+_TYPES = ("bytea", "text", "text", "bytea", "float8", "float8", "bytea")
 PUT = """
 insert into cache_entry (key, tenant, route, user_sha256, stored_at, expires_at, writer, body)
 select key, tenant, route, user_sha256, now(), now() + make_interval(secs => ttl_s), %(writer)s, body
-from unnest(%(keys)b::bytea[], %(tenants)b::text[], %(routes)b::text[], %(owners)b::bytea[], %(begun)b::float8[],
-            %(ttls)b::float8[], %(bodies)b::bytea[])
-     as entry (key, tenant, route, user_sha256, begun_s, ttl_s, body)
+from cache_incoming as entry
 where not exists (
     select from erasure where erasure.user_sha256 = entry.user_sha256 and erasure.at >= to_timestamp(entry.begun_s)
 )
@@ -71,10 +77,17 @@ class PostgresStore:
             return dict(await cursor.fetchall())
 
     async def put(self, rows: Sequence[Row]) -> None:
-        values = _columns({row.key: row for row in rows})
         async with self._database.connection() as connection:
-            await hold_back(connection)
-            await connection.execute(PUT, {**values, "writer": self._writer})
+            # Two statements at once can't be prepared.
+            await connection.execute(f"{INCOMING}; {HOLD_BACK}", prepare=False)
+            async with connection.cursor() as cursor:
+                async with cursor.copy(COPY) as copy:
+                    copy.set_types(_TYPES)
+                    for row in {row.key: row for row in rows}.values():
+                        await copy.write_row(
+                            (row.key, _text(row.tenant), _text(row.route), row.owner, row.begun_s, row.ttl_s, row.body)
+                        )
+                await cursor.execute(PUT, {"writer": self._writer})
         for known in (self._known, self._filling):
             if known is not None:
                 for row in rows:
@@ -128,19 +141,6 @@ async def _all_keys(connection: Connection) -> AsyncIterator[bytes]:
             for (key,) in rows:
                 yield key
             await asyncio.sleep(0)
-
-
-def _columns(rows: Mapping[bytes, Row]) -> dict[str, list[Any]]:
-    every = rows.values()
-    return {
-        "keys": [row.key for row in every],
-        "tenants": [_text(row.tenant) for row in every],
-        "routes": [_text(row.route) for row in every],
-        "owners": [row.owner for row in every],
-        "begun": [row.begun_s for row in every],
-        "ttls": [row.ttl_s for row in every],
-        "bodies": [row.body for row in every],
-    }
 
 
 def _text(text: str) -> str:
