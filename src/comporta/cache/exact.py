@@ -99,7 +99,9 @@ class ExactCache:
         owner = None if call.user is None else digest_of(call.user)
         if self._is_forgotten(owner, call.started_s):
             return
-        usage = next((e.usage for e in reversed(events) if e.usage is not None), call.usage)
+        usage = (events and events[-1].usage) or next(
+            (e.usage for e in reversed(events) if e.usage is not None), call.usage
+        )
         body = encoded(Entry(now_s, events, usage, call.cost_microusd, owner))
         if len(body) > policy.max_entry_bytes:
             return
