@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from comporta.telemetry import metrics
 from comporta.telemetry.metrics import Metrics
@@ -119,6 +122,26 @@ def test_the_counts_of_the_dead_are_folded_into_one_file_and_lost_by_nobody(
     fresh = Metrics(tmp_path)
     assert ("comporta_calls_total", "support", "openai", "gpt-x", "ok") not in read(fresh)
     fresh.close()
+
+
+def test_on_a_full_disk_a_process_still_tells_its_own_counts_and_says_so_once(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, counts: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = Metrics(tmp_path)
+    made.note(make_record())
+    first = read(made)
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(metrics, "_write", full)
+        made.note(make_record())
+        key = ("comporta_calls_total", "support", "openai", "gpt-x", "ok")
+        assert [read(made)[key] for _ in range(3)] == [first[key] + 1] * 3
+        assert [log["event"] for log in logs] == ["metrics_not_written"]
+        metrics.fold_dead(tmp_path)
+    assert read(made)[key] == first[key] + 1
+    assert read(Metrics(tmp_path))[key] == first[key] + 1, "and the others hear of it again"
 
 
 def test_a_client_that_invents_models_can_t_blow_up_the_series(tmp_path: Path, make_record: MakeRecord) -> None:

@@ -165,7 +165,6 @@ def test_a_full_disk_is_treated_as_the_bound_and_writing_goes_on_when_there_is_r
     spool: Spool, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk takes half a record, then nothing, then all again."""
-    spool._refuse = True
     spool.append(make_record("first"))
     write, room = os.write, [100, 0]
 
@@ -179,11 +178,58 @@ def test_a_full_disk_is_treated_as_the_bound_and_writing_goes_on_when_there_is_r
 
     monkeypatch.setattr(os, "write", limited)
     assert not spool.append(make_record("lost"))
-    assert spool.full
+    assert not spool.full, "where loss is preferred"
     assert spool.lost == 1
     assert spool.append(make_record("last"))
     texts = [r.prompt for r in read_all(spool.folder)]
     assert texts == ['[{"text":"first"}]', '[{"text":"last"}]']
+
+
+def test_where_calls_are_refused_the_disk_is_full_before_a_record_is_lost(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls that are under way when the disk is found full write into what was held in reserve."""
+    now_s = [100.0]
+    spool = Spool(tmp_path, on_full="refuse", clock=lambda: now_s[0])
+    ballast = spool.folder / "ballast"
+    assert ballast.stat().st_blocks * 512 >= 1 << 20, "the room is really taken"
+    write = os.write
+    full_disk(monkeypatch, unless=lambda: not ballast.exists())
+    assert spool.append(make_record("under way"))
+    assert is_full(spool) and not ballast.exists()
+    assert spool.append(make_record("under way too"))
+    for _ in range(3):
+        now_s[0] += 2
+        assert is_full(spool), "and it is looked again, without risking a record"
+    monkeypatch.undo()
+    assert os.write is write
+    assert is_full(spool), "not looked at again so soon"
+    now_s[0] += 2
+    assert not is_full(spool) and ballast.exists()
+    assert spool.append(make_record("after"))
+    assert (spool.lost, len(read_all(spool.folder))) == (0, 3)
+    spool.close()
+    assert not ballast.exists()
+
+
+def is_full(spool: Spool) -> bool:
+    return spool.full
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, unless: Callable[[], bool]) -> None:
+    """Nothing can be written or set aside on the disk, but what the condition lets through is written."""
+    write = os.write
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if unless():
+            return write(descriptor, data)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refused(descriptor: int, at: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", limited)
+    monkeypatch.setattr(os, "posix_fallocate", refused)
 
 
 def test_a_living_spool_can_t_be_taken_over_and_a_dead_one_can_only_once(tmp_path: Path) -> None:

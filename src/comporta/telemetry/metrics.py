@@ -157,6 +157,8 @@ class Metrics:
         self._gauges = gauges
         self._sums = Sums()
         self._waiting: list[CallRecord] = []
+        #: Our own counts, where the disk would not take them.
+        self._unwritten: bytes | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fold_dead(folder)
         self._path, self._lock = _own_file(folder)
@@ -172,10 +174,15 @@ class Metrics:
         self._count()
         self._sums.totals = dict(self._totals())
         self._sums.gauges = dict(self._gauges())
+        counts = msgspec.msgpack.encode(self._sums.counts())
         try:
-            _write(self._path, self._sums.counts())
+            _write(self._path, counts)
         except OSError as error:
-            log.warning("metrics_not_written", reason=os.strerror(error.errno or 0))
+            if self._unwritten is None:
+                log.warning("metrics_not_written", reason=os.strerror(error.errno or 0))
+            self._unwritten = counts
+        else:
+            self._unwritten = None
 
     def _count(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -210,9 +217,13 @@ class Metrics:
     def _added_up(self) -> bytes:
         sums = Sums()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            if path == self._path and self._unwritten is not None:
+                continue
             counts = _read(path)
             if counts is not None:
                 sums.add(counts, alive=path == self._path or _is_alive(path))
+        if self._unwritten is not None:
+            sums.add(msgspec.msgpack.decode(self._unwritten, type=Counts), alive=True)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(sums))
         return generate_latest(registry)
@@ -241,8 +252,14 @@ def fold_dead(folder: Path) -> None:
             counts = _read(path)
             if counts is not None:
                 sums.add(counts, alive=False)
-        if dead:
-            _write(folder / f"{_DEAD}{_SUFFIX}", sums.counts())
+        if not dead:
+            return
+        try:
+            _write(folder / f"{_DEAD}{_SUFFIX}", msgspec.msgpack.encode(sums.counts()))
+        except OSError as error:
+            # They stay as they are until there is room.
+            log.warning("metrics_not_written", reason=os.strerror(error.errno or 0))
+            return
         for path in dead:
             path.unlink(missing_ok=True)
             path.with_suffix(".lock").unlink(missing_ok=True)
@@ -282,10 +299,10 @@ def _is_alive(path: Path) -> bool:
     return False
 
 
-def _write(path: Path, counts: Counts) -> None:
+def _write(path: Path, counts: bytes) -> None:
     """A reader sees the old file or the new one, never half of it."""
     new = path.with_suffix(".new")
-    new.write_bytes(msgspec.msgpack.encode(counts))
+    new.write_bytes(counts)
     new.replace(path)
 
 

@@ -6,7 +6,8 @@ it. It is not forced to the disk: a power cut or a crash of the kernel may lose 
 yet, by Linux's defaults up to 30 seconds' worth.
 
 The folder is bounded. Near the bound records are kept without their content, at the bound they are lost, which is
-counted and logged; or calls are refused before that (`on_full="refuse"`). A full disk is treated as the bound.
+counted and logged; or calls are refused before that (`on_full="refuse"`). A full disk is treated as the bound. So that
+it is known before a record is lost, some room is held in reserve where calls are to be refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from zlib import crc32
 import structlog
 
 from comporta.errors import Unavailable
+from comporta.telemetry.ballast import Ballast
 from comporta.telemetry.record import CallRecord, encoded
 
 log = structlog.get_logger("comporta.telemetry")
@@ -37,6 +39,8 @@ LOCK = "lock"
 SUFFIX = ".records"
 DEFAULT_MAX_BYTES = 1 << 30
 _SEGMENT_BYTES = 16 << 20
+#: What calls that are under way when the disk is found full may still write.
+_RESERVE_BYTES = 1 << 20
 #: A disk that was full is tried again after so long.
 _DISK_REST_S = 1.0
 _WARN_EVERY_S = 60.0
@@ -117,6 +121,9 @@ class Spool:
         self._size = 0
         self._file = -1
         self.folder, self._lock = self._own_folder()
+        self._ballast = Ballast(self.folder / "ballast", _RESERVE_BYTES)
+        if self._refuse:
+            self._ballast.hold()
         self._rotate()
 
     def _own_folder(self) -> tuple[Path, int]:
@@ -141,11 +148,23 @@ class Spool:
         """Whether calls should be refused since their records would be lost; always False where loss is preferred."""
         if not self._refuse:
             return False
-        # Half of the reserve is left to the calls that are under way.
-        return (
-            self.bytes + self.others_bytes > (self.content_bytes + self.max_bytes) // 2
-            or self._clock() < self._disk_full_until_s
-        )
+        # Half of what is left beside the content is for the calls that are under way.
+        if self.bytes + self.others_bytes > (self.content_bytes + self.max_bytes) // 2:
+            return True
+        return not self._ballast.held and not self._disk_has_room()
+
+    def _disk_has_room(self) -> bool:
+        """Whether the disk has what is to be held in reserve; looked at now and then only."""
+        now_s = self._clock()
+        if now_s < self._disk_full_until_s:
+            return False
+        self._disk_full_until_s = now_s + _DISK_REST_S
+        if self._ballast.hold():
+            self._disk_full_until_s = 0.0
+            log.info("disk_has_room_again", folder=str(self.folder))
+            return True
+        self._warn()
+        return False
 
     @property
     def position(self) -> tuple[int, int]:
@@ -177,7 +196,16 @@ class Spool:
         return False
 
     def _write(self, data: bytes) -> bool:
-        """One write. What was written in part is taken back, so that the next record stands at a clean edge."""
+        """One write, and another one into the reserve where the disk is full."""
+        if self._write_once(data):
+            return True
+        if not self._ballast.release():
+            return False
+        self._warn()
+        return self._write_once(data)
+
+    def _write_once(self, data: bytes) -> bool:
+        """What was written in part is taken back, so that the next record stands at a clean edge."""
         if self._size >= self._segment_bytes and not self._try_rotate():
             return False
         try:
@@ -239,6 +267,7 @@ class Spool:
     def close(self) -> None:
         """Stop writing and let go of the folder. What is in it and not shipped will be adopted."""
         if self._file >= 0:
+            self._ballast.release()
             os.close(self._file)
             os.close(self._lock)
             self._file = self._lock = -1
