@@ -46,11 +46,11 @@ def resolve(text: str) -> Plain:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def read_text(path: FilePath, name: str) -> tuple[str | None, list[Mistake]]:
+def read_text(path: FilePath, name: str, kind: str = "configuration") -> tuple[str | None, list[Mistake]]:
     """A small UTF-8 text file, or why it can't be read."""
 
-    def refuse(text: str, line: int = 0) -> tuple[None, list[Mistake]]:
-        return None, [Mistake(Place(name, line), (), text)]
+    def refuse(text: str) -> tuple[None, list[Mistake]]:
+        return None, [Mistake(Place(name, 0), (), text)]
 
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -61,8 +61,17 @@ def read_text(path: FilePath, name: str) -> tuple[str | None, list[Mistake]]:
         return refuse(f"can't be read: {error.strerror or type(error).__name__}")
     except ValueError:
         return refuse("can't be read: its name is not a possible file name")
+    return decoded(data, name, kind)
+
+
+def decoded(data: bytes, name: str, kind: str = "configuration") -> tuple[str | None, list[Mistake]]:
+    """The text of a file's bytes, or why they are none of ours."""
+
+    def refuse(text: str, line: int = 0) -> tuple[None, list[Mistake]]:
+        return None, [Mistake(Place(name, line), (), text)]
+
     if len(data) > LARGEST_FILE:
-        return refuse(f"is larger than {LARGEST_FILE:,} bytes; a configuration is never that large")
+        return refuse(f"is larger than {LARGEST_FILE:,} bytes; a {kind} is never that large")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
