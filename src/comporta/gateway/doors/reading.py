@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from array import array as packed
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -12,6 +15,17 @@ from comporta.types import JSON, File, Image
 
 #: Deeper bodies could exhaust the stack of whatever walks them later (hashing, masking, encoding).
 MAX_DEPTH = 100
+
+#: So many arrays and objects take longer to look at one by one than their text.
+_MANY = 20_000
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+#: One level in, or one out: -1 in a signed byte.
+_STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")
+#: Half of a surrogate pair, written as an escape.
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 Read = Callable[[Any, str], Any]
 _decode = msgspec.json.Decoder().decode
@@ -26,12 +40,34 @@ def body_of(body: bytes) -> JSON:
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not valid UTF-8 (byte {error.start} of a string)", code="invalid_json") from None
     except msgspec.MsgspecError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+        raise BadRequest(f"the body is not valid JSON: {_reason(body, error)}", code="invalid_json") from None
     if type(value) is not dict:
         raise BadRequest(f"the body must be a JSON object, not {kind_of(value)}", code="invalid_json")
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _check_depth(value)
+    opened = body.count(b"[") + body.count(b"{")
+    if opened > MAX_DEPTH:
+        if opened > _MANY:
+            _check_text(body)
+        else:
+            _check_depth(value)
     return value
+
+
+def _reason(body: bytes, error: Exception) -> str:
+    """Why a body is no JSON, where the decoder's own words would mislead."""
+    if not body.strip():
+        return "it is empty"
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark, leave that out"
+    if _HALF.search(body):
+        return "an escape like \\ud83d stands without its other half"
+    return str(error)
+
+
+def _check_text(body: bytes) -> None:
+    """The same for millions of arrays and objects, from the text alone: many times as fast as looking at each."""
+    steps = packed("b", _STRING.sub(b"", body).translate(_STEPS, _NO_BRACKETS))
+    if max(accumulate(steps)) > MAX_DEPTH:
+        raise _too_deep()
 
 
 def _too_deep() -> BadRequest:
@@ -110,7 +146,7 @@ def number(low: float, high: float) -> Read:
         if type(value) is not float and type(value) is not int:
             raise wrong(path, "a number", value)
         if not low <= value <= high:
-            raise BadRequest(f"{path} must be between {low:g} and {high:g}, not {value:g}", param=path)
+            raise BadRequest(f"{path} must be between {low:g} and {high:g}, not {_shown(value)}", param=path)
         return value
 
     return read
@@ -122,14 +158,20 @@ def integer(low: int, high: int = 2**63 - 1) -> Read:
     def read(value: Any, path: str) -> int:
         number = whole_number(value, path)
         if not low <= number <= high:
-            raise BadRequest(f"{path} must be {_bounds(low, high)}, not {value}", param=path)
+            raise BadRequest(f"{path} must be {_bounds(low, high)}, not {_shown(value)}", param=path)
         return number
 
     return read
 
 
 def _bounds(low: int, high: int) -> str:
-    return f"at least {low}" if high == 2**63 - 1 else f"between {low} and {high}"
+    return f"at least {low}, and fit into 64 bits" if high == 2**63 - 1 else f"between {low} and {high}"
+
+
+def _shown(value: float) -> str:
+    """A number as an error tells it: it may have thousands of digits."""
+    text = str(value)
+    return text if len(text) <= 30 else f"{text[:20]}… ({len(text)} digits)"
 
 
 def obj(value: Any, path: str) -> JSON:
