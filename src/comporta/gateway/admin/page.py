@@ -119,7 +119,7 @@ def _example(document: JSON, schema: JSON) -> Any:
     if found.get("properties"):
         return {name: _example(document, value) for name, value in found["properties"].items()}
     if found.get("type") == "array":
-        return [_example(document, found["items"])]
+        return [_example(document, found.get("items", {}))]
     if "enum" in found:
         return found["enum"][0]
     return {"string": "…", "integer": 0, "number": 0.0, "boolean": False, "object": {}}.get(str(found.get("type")))

@@ -100,6 +100,7 @@ def _fields(raw: JSON) -> dict[str, Any]:
         del found["tool_choice"]
         extra["tool_choice"] = raw["tool_choice"]
     _include(raw, found, extra)
+    option(raw, "store", "", flag)
     identifier = option(raw, "safety_identifier", "", text)
     if identifier and "user" not in found:
         found["user"] = word(identifier, "safety_identifier")

@@ -10,6 +10,7 @@ from comporta.gateway.openapi.common import (
     CacheControl,
     Choices,
     Count,
+    Identifier,
     LogprobCount,
     Metadata,
     Model,
@@ -261,7 +262,7 @@ class ChatRequest(Sampling, kw_only=True):
     top_logprobs: LogprobCount | None = None
     reasoning_effort: Word | None = None
     modalities: list[str] | None = None
-    safety_identifier: Annotated[Word | None, Meta(description="The user, where `user` names none.")] = None
+    safety_identifier: Identifier = None
 
 
 _PROMPT = Meta(

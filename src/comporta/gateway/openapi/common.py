@@ -30,6 +30,10 @@ class Shape(Struct, kw_only=True):
 
 Object = dict[str, Any]
 Word = Annotated[str, Meta(min_length=1, pattern=NUL_FREE)]
+#: The user, where `user` names none.
+Identifier = Annotated[
+    str | None, Meta(description="The user, where `user` names none.", extra_json_schema={"pattern": r"^[^\x00]*$"})
+]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]

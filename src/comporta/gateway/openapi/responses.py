@@ -10,6 +10,7 @@ from comporta.gateway.openapi.chat import AudioData, JsonFormat, RefusalPart, Te
 from comporta.gateway.openapi.common import (
     OPEN,
     USUAL,
+    Identifier,
     LogprobCount,
     Metadata,
     Model,
@@ -160,7 +161,7 @@ class ResponseRequest(Shape):
     conversation: Annotated[Any, Meta(description="A conversation that the provider keeps."), Told] = None
     prompt: Annotated[Any, Meta(description="A prompt that the provider keeps."), Told] = None
     stream: Streamed = None
-    stream_options: Object | None = None
+    stream_options: Annotated[Any, Meta(description="Passed over: the gate streams in its own way.")] = None
     tools: list[Annotated[FlatFunctionTool, Open]] | None = None
     tool_choice: Annotated[Literal["auto", "none", "required"] | FlatFunctionChoice | None, Open] = None
     parallel_tool_calls: bool | None = None
@@ -170,10 +171,10 @@ class ResponseRequest(Shape):
     top_logprobs: LogprobCount | None = None
     text: TextSettings | None = None
     reasoning: ReasoningSettings | None = None
-    include: list[str] | None = None
+    include: list[Any] | None = None
     store: Annotated[bool | None, Meta(description="Whether it is kept, to be followed up; default true.")] = None
     user: User = None
-    safety_identifier: Annotated[Word | None, Meta(description="The user, where `user` names none.")] = None
+    safety_identifier: Identifier = None
     metadata: Metadata | None = None
 
 
