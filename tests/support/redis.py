@@ -15,23 +15,24 @@ from comporta.testing.servers import ask_redis, redis_binary
 class KillableRedis:
     """A Redis server on a Unix socket, without persistence: what it knew is gone when it dies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str | None = None) -> None:
         self._folder = folder
+        self._password = password
         self.path = folder / "redis.sock"
-        self.url = f"unix://{self.path}?db=0"
+        self.url = f"unix://{'' if password is None else f':{password}@'}{self.path}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.path.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [str(redis_binary()), "--port", "0", "--unixsocket", str(self.path), "--save", "", "--appendonly", "no",
-             "--dir", str(self._folder)],
+             "--dir", str(self._folder), *(() if self._password is None else ("--requirepass", self._password))],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline_s = time.monotonic() + 20
         while time.monotonic() < deadline_s:
             try:
-                if ask_redis(self.path, "PING").startswith(b"+PONG"):
+                if ask_redis(self.path, "PING").startswith((b"+PONG", b"-NOAUTH")):
                     return
             except OSError:
                 time.sleep(0.01)

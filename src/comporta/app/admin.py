@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from comporta import __version__
 from comporta.app.gate import Gate
+from comporta.config.secret import without_password
 from comporta.errors import Unavailable
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import (
@@ -115,7 +116,7 @@ class Views:
             ProviderStatus(
                 name=name,
                 kind=provider.row.name,
-                base_url=provider.bare.base_url,
+                base_url=without_password(provider.bare.base_url),
                 credentials=tuple(credential.name for credential in provider.credentials.all()),
                 ready=bool(provider.credentials.all()) or not provider.row.needs_key,
                 models=len(provider.models),

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from comporta.app.folder import Folder
+from comporta.config.secret import without_password
 from comporta.errors import ComportaError
 
 DEFAULT_DATA = ".comporta"
@@ -23,16 +24,17 @@ class Gate:
     """A gate and the key to ask it with."""
 
     def __init__(self, url: str, key: str, *, timeout_s: float = _TIMEOUT_S) -> None:
-        self.url = url
+        #: As it may be shown.
+        self.url = without_password(url)
         self._key = key
         self._timeout_s = timeout_s
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ComportaError(f"COMPORTA_URL is '{url}'; it looks like http://127.0.0.1:8080.", code="bad_url")
+            raise ComportaError(f"COMPORTA_URL is '{self.url}'; it looks like http://127.0.0.1:8080.", code="bad_url")
         try:
             self._address = (parts.hostname, parts.port)
         except ValueError:
-            raise ComportaError(f"The port in '{url}' is none.", code="bad_url") from None
+            raise ComportaError(f"The port in '{self.url}' is none.", code="bad_url") from None
         self._secure = parts.scheme == "https"
         self._prefix = parts.path.rstrip("/")
 

@@ -15,6 +15,11 @@ _NAME = re.compile(
 URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
 
 
+def without_password(url: str) -> str:
+    """An address as it may be shown: a password in it gives way to stars."""
+    return URL_PASSWORD.sub(r"\1:***@", url)
+
+
 def named_secret(name: str) -> bool:
     """Whether what a key or a variable of that name holds is meant to be secret."""
     return _NAME.search(name.lower().replace("-", "_")) is not None

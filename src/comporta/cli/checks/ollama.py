@@ -12,6 +12,7 @@ from comporta.app.ollama import ollama_url
 from comporta.cli.checks.gpus import Gpu, read_gpus
 from comporta.cli.checks.here import read_memory
 from comporta.cli.checks.site import Finding, Site, failed, gib, ok, skipped, warning
+from comporta.config.secret import without_password
 
 #: What a model needs beside its weights: context and buffers.
 _OVERHEAD = 1.2
@@ -20,19 +21,20 @@ _SMALL = "ollama pull llama3.2:1b"
 
 async def ollama(site: Site) -> list[Finding]:
     url, configured = _place(site)
+    shown = without_password(url)
     try:
         async with asyncio.timeout(3), site.http.get(f"{url}/api/tags") as response:
             answer = await response.json(content_type=None)
             models = [(str(one["name"]), int(one["size"])) for one in answer["models"]]
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return _away(url, configured)
+        return _away(shown, configured)
     except (ValueError, KeyError, TypeError):
-        return failed("ollama", f"what answers at {url} is no Ollama", "curl -s " + url)
+        return failed("ollama", f"what answers at {shown} is no Ollama", "curl -s " + shown)
     if not models:
-        return warning("ollama", f"answers at {url} and has no model", _SMALL)
+        return warning("ollama", f"answers at {shown} and has no model", _SMALL)
     total, _ = await asyncio.to_thread(read_memory)
     cards = await read_gpus()
-    found = ok("ollama", f"answers at {url} with {len(models)} models")
+    found = ok("ollama", f"answers at {shown} with {len(models)} models")
     return [*found, *(fits(name, size, total, cards) for name, size in models)]
 
 

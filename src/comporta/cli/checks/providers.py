@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from comporta.cli.checks.site import Finding, Site, failed, ok, skipped, warning
+from comporta.config.secret import without_password
 from comporta.errors import ComportaError, UpstreamCredential, UpstreamError, UpstreamLimited
 from comporta.providers.base import Endpoint, Query, Request, Wire
 from comporta.providers.directory import Provider
@@ -72,7 +73,7 @@ async def _ask(site: Site, title: str, wire: Wire, request: Request) -> list[Fin
             headers = {key.lower(): value for key, value in response.headers.items()}
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        place = "/".join(request.url.split("/")[:3])
+        place = without_password("/".join(request.url.split("/")[:3]))
         host = place.rpartition("/")[2]
         reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
         return failed(title, f"{host} can't be reached ({reason})", f"curl -sS -m 5 -o /dev/null {place}")
