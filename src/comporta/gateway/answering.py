@@ -66,11 +66,12 @@ class Answering:
         headers = scope.headers
         request_id = request_id_of(headers)
         self.in_flight += 1
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         self._running.add(task)
         try:
-            call = await self._call(door, headers, proto, request_id)
-            await self._answer(door, call, proto, task)
+            call = await self._call(door, headers, proto, request_id, loop)
+            await self._answer(door, call, proto, Gone(proto, task, loop))
         except asyncio.CancelledError:
             if not self._cutting:
                 raise
@@ -89,14 +90,20 @@ class Answering:
             if task is not None:
                 task.cancel()
 
-    async def _call(self, door: Door, headers: Mapping[str, str], proto: Any, request_id: str | None) -> Call:
+    async def _call(
+        self,
+        door: Door,
+        headers: Mapping[str, str],
+        proto: Any,
+        request_id: str | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Call:
         caller = self._authenticate(secret_of(headers))
         self._admit()
-        body = await read_body(proto, headers, self._max_body, self._body_timeout_s)
+        body = await read_body(proto, headers, self._max_body, self._body_timeout_s, loop)
         return call_of(door.name, door.parse(body, headers), caller, headers, request_id)
 
-    async def _answer(self, door: Door, call: Call, proto: Any, task: asyncio.Task[Any] | None) -> None:
-        gone = Gone(proto, task)
+    async def _answer(self, door: Door, call: Call, proto: Any, gone: Gone) -> None:
         error: ComportaError | None = None
         try:
             events = await self._pipeline(call)

@@ -78,8 +78,8 @@ class Attempt:
         self, call: Call, reached: Reached, wire: Wire, request: Request, span: Span
     ) -> AsyncIterator[Event]:
         query, limits = reached.query, reached.limits
-        clock = asyncio.get_running_loop().time
-        started_s = clock()
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
         headers_s = min(limits.first_token_s, limits.total_s) if query.stream else limits.total_s
         try:
             response = await self._transport.send(request, limits.connect_s, headers_s)
@@ -90,7 +90,7 @@ class Attempt:
         if query.stream and not _is_json(response):
             decoder = wire.decoder(query)
             return UpstreamEvents(response, decoder, limits, started_s, call, span, reached.endpoint.secret)
-        body = await _whole(response, limits.total_s - (clock() - started_s))
+        body = await _whole(response, limits.total_s - (loop.time() - started_s), loop)
         return One(wire.reply(query, body), call, span)
 
 
@@ -106,8 +106,8 @@ def _is_json(response: Response) -> bool:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-async def _whole(response: Response, left_s: float) -> bytes:
-    timer = asyncio.get_running_loop().call_later(max(left_s, 0.0), _not_whole, response)
+async def _whole(response: Response, left_s: float, loop: asyncio.AbstractEventLoop) -> bytes:
+    timer = loop.call_later(max(left_s, 0.0), _not_whole, response)
     try:
         return await response.read(MAX_REPLY_BYTES)
     finally:

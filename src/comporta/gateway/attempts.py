@@ -7,6 +7,7 @@ breakers. Until the first content nothing has reached the client, so all of this
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec import structs
@@ -21,7 +22,7 @@ from comporta.routing.health import Health, Place
 from comporta.routing.retry import Retry, blames_upstream, then
 from comporta.types import Event, Target
 
-#: When a call must be over, as the event loop's time: set once by `choose`, kept by every attempt.
+#: When a call must be over, as `time.monotonic` says it: set once by `choose`, kept by every attempt.
 DEADLINE = "deadline_s"
 
 
@@ -127,6 +128,9 @@ class _Run:
             return [wished] if wished not in self._given_up else []
         provider = self._provider
         every = provider.credentials.all()
+        if len(every) == 1 and not self._given_up:
+            # The only key is asked with, whether or not it rests.
+            return [every[0].name]
         resting = [c.name for c in every if self._health.key_rests(provider.name, c.name, c.secret)]
         first = provider.credentials.pick((*self._given_up, *resting))
         if first is None:
@@ -163,7 +167,7 @@ class _Run:
         if isinstance(error, UpstreamCredential) or failed >= self._retry.attempts:
             raise error
         pause_s = self._retry.pause_s(failed, error.retry_after_s)
-        left_s = call.facts.get(DEADLINE, float("inf")) - asyncio.get_running_loop().time()
+        left_s = call.facts.get(DEADLINE, float("inf")) - time.monotonic()
         if pause_s > min(left_s, max(self._retry.longest_s, 0.0)):
             raise error
         await self._sleep(pause_s)

@@ -7,8 +7,8 @@ attempts of all variants together.
 
 from __future__ import annotations
 
-import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 
 from comporta.errors import ComportaError, UpstreamError
@@ -51,7 +51,7 @@ class Choose:
             plan = led_back(plan, pinned, call.model)
         call.target = plan.targets[0]
         total_s = min(self._total_s(call.target.route), call.facts.get(GIVEN_S, math.inf))
-        call.facts[DEADLINE] = asyncio.get_running_loop().time() + total_s
+        call.facts[DEADLINE] = time.monotonic() + total_s
         if plan.on_cut == "resume" and resumable(call):
             return self._resumed(await begun(await self._in_turn(call, next, plan)), call, next, plan)
         if len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
@@ -94,7 +94,7 @@ class Choose:
 
     def _late(self, call: Call) -> bool:
         deadline_s: float = call.facts[DEADLINE]
-        return asyncio.get_running_loop().time() >= deadline_s
+        return time.monotonic() >= deadline_s
 
 
 def _fixed(text: str) -> Event:

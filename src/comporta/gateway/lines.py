@@ -22,11 +22,14 @@ _DRAIN_BYTES = 4096
 class Exchange:
     """One request and its answer (`Response` of the transport). After its end nothing done to it touches the line."""
 
-    __slots__ = ("_ended", "_error", "_head", "_headers", "_line", "_parts", "_paused", "_waiter", "_waiting_bytes",
-                 "status")  # fmt: skip
+    __slots__ = (
+        "_ended", "_error", "_head", "_headers", "_line", "_loop", "_parts", "_paused", "_waiter", "_waiting_bytes",
+        "status",
+    )  # fmt: skip
 
     def __init__(self, line: Line) -> None:
         self._line: Line | None = line
+        self._loop = line.loop
         self._parts: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._paused = False
@@ -145,7 +148,7 @@ class Exchange:
             self._line.resume()
 
     def _wait(self) -> asyncio.Future[None]:
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        self._waiter = waiter = self._loop.create_future()
         return waiter
 
 
@@ -155,7 +158,11 @@ class Line(asyncio.Protocol):
     An answer that nobody asked for closes it: what came before a request can't be the answer to it.
     """
 
-    def __init__(self, back: Callable[[Line], None], lost: Callable[[Line], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, back: Callable[[Line], None], lost: Callable[[Line], None]
+    ) -> None:
+        #: Kept, since asking which loop runs is a system call each time.
+        self.loop = loop
         self._back = back
         self._lost = lost
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -196,7 +203,7 @@ class Line(asyncio.Protocol):
     def drain(self) -> None:
         """Wait a moment for the end of an answer that has said all; then it is put by, else closed."""
         self._drained_bytes = 0
-        self._draining = asyncio.get_running_loop().call_later(_DRAIN_S, self.leave, False)
+        self._draining = self.loop.call_later(_DRAIN_S, self.leave, False)
 
     def pause(self) -> None:
         if self.open:

@@ -122,11 +122,11 @@ class Gone:
 
     _AFTER_S = 0.05
 
-    def __init__(self, proto: Any, task: asyncio.Task[Any] | None) -> None:
+    def __init__(self, proto: Any, task: asyncio.Task[Any] | None, loop: asyncio.AbstractEventLoop) -> None:
         self._proto = proto
         self._task = task
         self._watch: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(self._AFTER_S, self._begin)
+        self._timer = loop.call_later(self._AFTER_S, self._begin)
         #: Whether it was the client's leaving that cancelled the call.
         self.left = False
 

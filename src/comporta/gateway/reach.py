@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -131,7 +131,7 @@ def bounded(limits: TimeLimits, call: Call) -> TimeLimits:
     deadline_s = call.facts.get(DEADLINE)
     if deadline_s is None:
         return limits
-    left_s = max(deadline_s - asyncio.get_running_loop().time(), 0.001)
+    left_s = max(deadline_s - time.monotonic(), 0.001)
     return limits if left_s >= limits.total_s else structs.replace(limits, total_s=left_s)
 
 

@@ -15,7 +15,9 @@ _MOST_DISCARDED = 256 * 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 
 
-async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float) -> bytes:
+async def read_body(
+    proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float, loop: asyncio.AbstractEventLoop | None = None
+) -> bytes:
     """The whole body. Raises BodyTooLarge above `limit` bytes and BadRequest for one that is cut off or too slow.
 
     granian ends the iteration in silence when the client leaves, so the size is held against Content-Length.
@@ -26,7 +28,7 @@ async def read_body(proto: Any, headers: Mapping[str, str], limit: int, timeout_
         await _discard(proto, timeout_s)
         raise BodyTooLarge(f"The body has {expected} bytes; the limit is {limit}.")
     if expected is not None and expected <= 65536:
-        body: bytes = await _small(proto, timeout_s)
+        body: bytes = await _small(proto, timeout_s, loop or asyncio.get_running_loop())
     else:
         body = await _large(proto, limit, timeout_s)
     if expected is not None and len(body) != expected:
@@ -65,10 +67,10 @@ async def _discard(proto: Any, timeout_s: float) -> None:
                     return
 
 
-async def _small(proto: Any, timeout_s: float) -> bytes:
+async def _small(proto: Any, timeout_s: float, loop: asyncio.AbstractEventLoop) -> bytes:
     """A body that comes at once, as nearly all do: a bare timer costs a third of `asyncio.timeout`."""
     late = _Late()
-    timer = asyncio.get_running_loop().call_later(timeout_s, late.strike, asyncio.current_task())
+    timer = loop.call_later(timeout_s, late.strike, asyncio.current_task(loop))
     try:
         return bytes(await proto())
     except asyncio.CancelledError:

@@ -104,12 +104,11 @@ class HttpTransport:
     async def send(self, request: Request, connect_s: float, timeout_s: float | None) -> Response:
         place, start = self._known.get((request.method, request.url)) or self._learn(request)
         data = _written(request, start)
-        loop = asyncio.get_running_loop()
         while True:
             line = self._kept(place) or await self._connect(place, connect_s)
             used = line.used
             exchange = line.exchange(data)
-            timer = None if timeout_s is None else loop.call_later(timeout_s, _late, exchange, timeout_s)
+            timer = None if timeout_s is None else line.loop.call_later(timeout_s, _late, exchange, timeout_s)
             try:
                 await exchange.begin()
             except UpstreamUnreachable:
@@ -171,7 +170,7 @@ class HttpTransport:
         return None
 
     def _put_by(self, place: Place, line: Line) -> None:
-        loop = asyncio.get_running_loop()
+        loop = line.loop
         line.since_s = loop.time()
         self._idle.setdefault(place, []).append(line)
         if self._sweeper is None:
@@ -215,7 +214,7 @@ class HttpTransport:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, line = await loop.create_connection(
-                lambda: Line(lambda line: self._put_by(place, line), self._all.discard),
+                lambda: Line(loop, lambda line: self._put_by(place, line), self._all.discard),
                 sock=sock,
                 ssl=self._context() if place.tls else None,
                 server_hostname=place.host if place.tls else None,

@@ -102,6 +102,10 @@ def cost_microusd(usage: Usage, price: Price) -> int | None:
     so without one the cost is unknown.
     """
     total = 0
+    plain_in, plain_out = price.input, price.output
+    rare = usage.cached or usage.cache_write or usage.image_in or usage.audio_in or usage.reasoning or usage.audio_out
+    if not rare and plain_in is not None and plain_out is not None:
+        return -(-(usage.input * plain_in + usage.output * plain_out) // _MILLION)
     for tokens, rate in (
         (usage.input, price.input),
         (usage.cached, price.input if price.cached is None else price.cached),

@@ -99,7 +99,10 @@ class Credentials:
 
     def named(self, name: str) -> Credential | None:
         """The key of that name, if it can be used now."""
-        return next((credential for credential in self.all() if credential.name == name), None)
+        for credential in self.all():
+            if credential.name == name:
+                return credential
+        return None
 
     def pick(self, exclude: Sequence[str] = ()) -> Credential | None:
         """The next key in turn, by weight; None where there is none left."""
