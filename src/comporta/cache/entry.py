@@ -79,7 +79,11 @@ def is_complete(events: Sequence[Event], choices: int) -> bool:
 
 def size_of(event: Event) -> int:
     """About how many bytes an event takes when encoded: cheap, and never far too low."""
-    size = 64 + (len(event.raw) if event.raw is not None else 0) + 4096 * len(event.vectors)
+    raw = event.raw
+    if raw is not None and not event.vectors:
+        # What its deltas say stands in there, too.
+        return 128 + 2 * len(raw)
+    size = 64 + (len(raw) if raw is not None else 0) + 4096 * len(event.vectors)
     for delta in event.deltas:
         size += 32 + len(delta.text) + len(delta.reasoning) + len(delta.refusal)
         for tool in delta.tools:
