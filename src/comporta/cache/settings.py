@@ -21,7 +21,7 @@ class CacheSection(Section):
     max_entry: Size = Field(_MIB, gt=0, validate_default=True, description="The largest answer that is kept.")
     share: bool = Field(False, description="Let identical calls under way at the same time share one upstream call.")
     memory: Size = Field(
-        32 * _MIB, ge=0, validate_default=True, description="The most that each worker keeps in memory; 0 for none."
+        16 * _MIB, ge=0, validate_default=True, description="The most that each worker keeps in memory; 0 for none."
     )
     memory_entries: int = Field(20_000, ge=0, description="The most answers that each worker keeps in memory.")
     store: Literal["auto", "postgres", "memory"] = Field(
