@@ -47,6 +47,12 @@ class Held:
             raise self.error
         self.rows |= {row.key: row.body for row in rows}
 
+    async def held(self, owner: bytes, after: str | None, limit: int) -> tuple[list[bytes], str | None]:
+        return [], None
+
+    async def erase(self, owner: bytes, after: str | None) -> tuple[int, str | None]:
+        return 0, None
+
     async def refresh(self) -> None:
         if self.error is not None:
             raise self.error
