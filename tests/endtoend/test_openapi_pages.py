@@ -72,6 +72,7 @@ class Asking:
         schema.config.update(base_url=gate.url)
         found: Any = schema.get_all_operations()
         self._operations = [one.ok() for one in found]
+        self._offered = {value for one in _parameters(page) for value in one["schema"].get("enum", ())}
         self.wrong: list[str] = []
         #: Statuses by operation, of what the page allows.
         self.answers: dict[str, Counter[int]] = {}
@@ -97,7 +98,9 @@ class Asking:
                 if answer.status_code == 400 and BEYOND_SCHEMAS.search(answer.text):
                     return
             # Lists and objects have no one form in a query: what comes of them may be a text again.
-            left_out = [negative_data_rejection] if _holds_more_than_texts(case.query) else []
+            # Nor is a name wrong for not being among those that were offered.
+            stray = [one for one in (case.path_parameters or {}).values() if str(one) not in self._offered]
+            left_out = [negative_data_rejection] if stray or _holds_more_than_texts(case.query) else []
             try:
                 case.validate_response(answer, excluded_checks=left_out)
             except FailureGroup as failure:
@@ -124,6 +127,12 @@ def _holds_more_than_texts(query: Any) -> bool:
 def _page(gate: Served, path: str) -> JSON:
     page: JSON = ask(gate, path, key=None).json
     return page
+
+
+def _parameters(page: JSON) -> Iterator[JSON]:
+    for methods in page["paths"].values():
+        for operation in methods.values():
+            yield from (one for one in operation.get("parameters", ()) if one["in"] == "path")
 
 
 def _offer(page: JSON, path: str, method: str, name: str, values: list[str]) -> None:
