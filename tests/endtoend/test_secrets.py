@@ -32,8 +32,14 @@ providers:
     base_url: {openai}/v1
     api_key: ${{PLANTED_OPENAI}}
     headers: {{x-tenant-secret: "${{PLANTED_HEADER}}"}}
-  anthropic: {{base_url: "{anthropic}", api_key: "${{PLANTED_ANTHROPIC}}"}}
-  gemini: {{base_url: "{gemini}", api_key: "${{PLANTED_GEMINI}}"}}
+  anthropic:
+    base_url: {anthropic}
+    api_key: ${{PLANTED_ANTHROPIC}}
+    headers: {{x-tenant-secret: "${{PLANTED_HEADER}}"}}
+  gemini:
+    base_url: {gemini}
+    api_key: ${{PLANTED_GEMINI}}
+    headers: {{x-tenant-secret: "${{PLANTED_HEADER}}"}}
   filed:
     kind: openai
     base_url: {openai}/v1
@@ -200,9 +206,7 @@ def upstream_failures(place: Place) -> None:
     """Providers that quote what they were sent: keys, headers, all of it."""
     planted = place.planted
     for provider in ("openai", "anthropic", "gemini"):
-        told = f"Incorrect API key provided: {planted[f'{provider} key']}."
-        if provider == "openai":
-            told += f" Or is it {planted[HEADER]}?"
+        told = f"Incorrect API key provided: {planted[f'{provider} key']}. Or is it {planted[HEADER]}?"
         for number, step in enumerate(failures(told, planted)):
             for stream in (False, True):
                 getattr(place.fakes, provider).script(step, model="failing")

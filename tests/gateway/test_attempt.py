@@ -60,6 +60,7 @@ class Asker:
         self.base_url = base_url
         self.model = model or OpenAI()
         self.calls: list[Call] = []
+        self.headers: dict[str, str] = {}
 
     async def events(self, *, stream: bool, body: JSON | None = None, **limits: float) -> AsyncIterator[Event]:
         parsed = OpenAIChat().parse(json.dumps({**CHAT, **(body or {})}).encode(), {})
@@ -68,7 +69,7 @@ class Asker:
         self.calls.append(call)
         reached = Reached(
             model=self.model,
-            endpoint=Endpoint("openai", self.base_url, SECRET),
+            endpoint=Endpoint("openai", self.base_url, SECRET, self.headers),
             query=Query(kind="chat", input=parsed.input, model="m", stream=stream),
             credential="first",
             limits=TimeLimits(**{f"{name}_s": value for name, value in limits.items()}),
@@ -227,6 +228,19 @@ async def test_a_finished_answer_does_not_wait_long_for_its_terminator(
     assert asyncio.get_running_loop().time() - started_s < 2
 
 
+async def test_a_choice_that_begins_late_is_waited_for(
+    asker: Asker, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WIRE 2, 12: that another choice has finished makes no answer whole."""
+    monkeypatch.setattr(attempt, "FINISHING_S", 0.1)
+    fake.script(Step(text="one", token_delay_s=0.3), Step(text="one", stall_after=3, omit_usage=True))
+    reply = await collect(await asker.events(stream=True, body={"n": 2}))
+    await asker.calls[-1].close_events()
+    assert [(c.text, c.finish) for c in reply.choices] == [("one", "stop")] * 2
+    with pytest.raises(UpstreamTimeout):
+        await asker.text(stream=True, body={"n": 2}, idle=0.3)
+
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +307,15 @@ async def test_a_key_that_the_upstream_quotes_is_in_no_error(
     assert SECRET not in error.value.message
     assert SECRET not in str(error.value)
     assert SECRET not in repr(error.value.args)
+
+
+async def test_a_secret_header_that_the_upstream_quotes_is_in_no_error_and_a_short_one_spoils_none(
+    asker: Asker, fake: FakeOpenAI
+) -> None:
+    asker.headers = {"x-tenant": "planted-value", "x-short": "a"}
+    fake.script(Step(status=400, message="No tenant 'planted-value' at all"))
+    with pytest.raises(ComportaError, match=r"No tenant '\*\*\*' at all"):
+        await asker.text(stream=False)
 
 
 async def test_what_a_refusal_says_is_passed_on_but_for_the_key(asker: Asker, fake: FakeOpenAI) -> None:

@@ -12,6 +12,7 @@ from comporta.errors import ComportaError, UpstreamFault, UpstreamTimeout
 from comporta.gateway.transport import MAX_FAULT_BYTES, MAX_REPLY_BYTES, Response, Transport
 from comporta.pipeline import Call, Span
 from comporta.providers.base import Decoder, Endpoint, Local, Query, Request, Wire
+from comporta.telemetry.scrubbing import MIN_SECRET_LENGTH
 from comporta.types import Event
 
 #: How long the terminator of a finished answer is waited for, in seconds.
@@ -59,7 +60,7 @@ class Attempt:
         try:
             events = await self._ask(call, reached, span)
         except BaseException as error:
-            _conceal(error, reached.endpoint.secret)
+            _conceal(error, reached.endpoint)
             call.close_span(span, error)
             raise
         call.span_depth = span.depth
@@ -89,7 +90,7 @@ class Attempt:
             raise await _fault(wire, response)
         if query.stream and not _is_json(response):
             decoder = wire.decoder(query)
-            return UpstreamEvents(response, decoder, limits, started_s, call, span, reached.endpoint.secret)
+            return UpstreamEvents(response, decoder, limits, started_s, call, span, reached.endpoint)
         body = await _whole(response, limits.total_s - (loop.time() - started_s), loop)
         return One(wire.reply(query, body), call, span)
 
@@ -132,10 +133,12 @@ async def _fault(wire: Wire, response: Response) -> ComportaError:
     return wire.fault(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
 
 
-def _conceal(error: BaseException, secret: str | None) -> None:
-    """Take the key we sent out of an error's message: some providers quote it back, inside a 200 too."""
-    if secret and isinstance(error, ComportaError) and secret in error.message:
-        error.message = error.message.replace(secret, "***")
+def _conceal(error: BaseException, endpoint: Endpoint) -> None:
+    """Take what we sent out of an error's message: some providers quote key and headers back, inside a 200 too."""
+    if isinstance(error, ComportaError):
+        for secret in (endpoint.secret, *endpoint.headers.values()):
+            if secret and len(secret) >= MIN_SECRET_LENGTH and secret in error.message:
+                error.message = error.message.replace(secret, "***")
         error.args = (error.message,)
 
 
@@ -248,16 +251,16 @@ class UpstreamEvents(_Events):
     """A streamed answer: bytes in, events out; closing it aborts the upstream request unless it was read to its end."""
 
     __slots__ = (
-        "_begun", "_decoder", "_ended", "_finished", "_last", "_limit", "_open", "_ready", "_response", "_secret",
+        "_begun", "_decoder", "_ended", "_endpoint", "_finished", "_last", "_limit", "_open", "_ready", "_response",
         "_unread",
     )  # fmt: skip
 
     def __init__(
         self, response: Response, decoder: Decoder, limits: TimeLimits, started_s: float, call: Call, span: Span,
-        secret: str | None,
+        endpoint: Endpoint,
     ) -> None:  # fmt: skip
         super().__init__(call, span)
-        self._secret = secret
+        self._endpoint = endpoint
         self._response = response
         self._decoder = decoder
         self._limit = Limit(limits, started_s, response.fail)
@@ -282,7 +285,7 @@ class UpstreamEvents(_Events):
                 await self._more()
             except BaseException as error:
                 if not isinstance(error, StopAsyncIteration):
-                    _conceal(error, self._secret)
+                    _conceal(error, self._endpoint)
                     self._close(error)
                 raise
         event = ready.pop()
