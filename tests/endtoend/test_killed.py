@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ routes:
   echo: {{model: scripted/echo}}
   free: {{model: scripted/free}}
   limited: {{model: scripted/free}}
+  shared:
+    variants:
+      - {{name: most, model: scripted/free, weight: 3}}
+      - {{name: rest, model: scripted/free, weight: 1}}
 limits:
   - {{per: route, name: limited, requests_per_minute: 50}}
 budgets:
@@ -98,6 +103,17 @@ def workers_of(gate: Served) -> set[int]:
     return {child for pid in mains for child in children(pid) if child in mains}
 
 
+def both_serve(gate: Served) -> set[int]:
+    """Wait for two workers that are open: each then writes its counts; one that only starts answers nobody yet."""
+    found = until(lambda: two if len(two := workers_of(gate)) == 2 and all(serves(gate, w) for w in two) else None, 20)
+    assert found
+    return found
+
+
+def serves(gate: Served, worker: int) -> bool:
+    return any((gate.data / "metrics").glob(f"{worker}-*.counts"))
+
+
 def connections_of(pid: int) -> int:
     found = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -143,12 +159,29 @@ class Load:
                 await asyncio.sleep(0.02)
 
 
+def test_shares_converge_and_a_caller_stays_put_whichever_worker_answers(pair: Served) -> None:
+    def variant(**who: str) -> str:
+        answer = chat(pair, "shared", "hello", **who)
+        assert answer.status == 200
+        return answer.headers["x-comporta-variant"]
+
+    both_serve(pair)
+    with ThreadPoolExecutor(4) as pool:
+        by_session = list(pool.map(lambda n: variant(x_comporta_session=f"s-{n}"), range(160)))
+        again = list(pool.map(lambda n: variant(x_comporta_session=f"s-{n}", user="other"), range(160)))
+        by_user = list(pool.map(lambda n: variant(user=f"s-{n}"), range(40)))
+        drawn = list(pool.map(lambda _: variant(), range(160)))
+    assert by_session == again and by_user == by_session[:40]
+    # A quarter of 160, within five standard deviations.
+    for found in (by_session, drawn):
+        assert 40 - 28 <= found.count("rest") <= 40 + 28
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_worker_killed_under_load_loses_no_answered_call_and_the_other_one_goes_on(
     pair: Served, stream: bool
 ) -> None:
-    before = workers_of(pair)
-    assert len(before) == 2
+    before = await asyncio.to_thread(both_serve, pair)
     load = Load(pair, model="free", stream=stream, script={"token_delay": 0.01})
     running = asyncio.create_task(load.run(callers=16, for_s=2.5))
     await asyncio.sleep(0.8)
@@ -160,7 +193,7 @@ async def test_a_worker_killed_under_load_loses_no_answered_call_and_the_other_o
     assert len(load.statuses) - killed_at > 50, "the other one goes on"
     assert load.broken <= 200
     assert await asyncio.to_thread(until, lambda: load.answered <= recorded(pair), 20)
-    assert await asyncio.to_thread(until, lambda: len(workers_of(pair)) == 2 and victim not in workers_of(pair), 20)
+    assert victim not in await asyncio.to_thread(both_serve, pair)
 
 
 def money(redis: KillableRedis) -> dict[str, tuple[int, int]]:
@@ -192,7 +225,7 @@ async def test_what_a_killed_worker_held_of_a_budget_lapses_and_nothing_more_is_
     pair: Served, redis: KillableRedis
 ) -> None:
     """WIRE 29: the budget has room for eight such calls, and never for a ninth."""
-    assert await asyncio.to_thread(until, lambda: len(workers_of(pair)) == 2, 20)
+    await asyncio.to_thread(both_serve, pair)
     key = await asyncio.to_thread(new_key, pair, "paid")
     idle = {pid: connections_of(pid) for pid in workers_of(pair)}
     headers = {"Authorization": f"Bearer {key}"}
@@ -229,6 +262,7 @@ async def ended(call: asyncio.Task[Any]) -> bool:
 async def test_redis_killed_and_back_lets_no_budget_be_overspent_and_stops_no_other_call(
     pair: Served, redis: KillableRedis
 ) -> None:
+    await asyncio.to_thread(both_serve, pair)
     used = await asyncio.to_thread(new_key, pair, "used")
     assert (await asyncio.to_thread(chat, pair, "echo", "hello", key=used, max_tokens=7)).status == 200
     refused = await asyncio.to_thread(chat, pair, "echo", "hello", key=used, max_tokens=17)

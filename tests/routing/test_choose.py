@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comporta.errors import Forbidden, NotFound
@@ -68,6 +69,19 @@ def test_a_caller_stays_on_one_variant(session: str) -> None:
 def test_shares_converge_to_the_weights(keyed: bool) -> None:
     drawn = Counter(pick(ROUTE, f"user-{n}" if keyed else None).name for n in range(20_000))
     assert abs(drawn["a"] / 20_000 - 0.75) < 0.02
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 100) | st.just(0.0), min_size=2, max_size=6).filter(lambda w: sum(w) > 0.1), st.text())
+def test_any_weights_shares_converge_to_them(weights: list[float], name: str) -> None:
+    """Within five standard deviations of what chance allows, for callers that stay put."""
+    count, total = 4_000, sum(weights)
+    route = Route(name, tuple(Variant(str(n), "openai", "m", weight) for n, weight in enumerate(weights)))
+    drawn = Counter(pick(route, f"user-{n}").name for n in range(count))
+    for number, weight in enumerate(weights):
+        share = weight / total
+        slack = 5 * math.sqrt(share * (1 - share) / count) + 1e-9
+        assert abs(drawn[str(number)] / count - share) <= slack, (number, share)
 
 
 def test_a_key_with_a_list_reaches_only_what_stands_in_it() -> None:
