@@ -1,0 +1,1 @@
+"""Prompts: files with a version, read with every mistake placed, rendered with checked values into messages."""
