@@ -194,6 +194,65 @@ async def test_a_second_answer_to_one_request_is_never_given_to_the_next(transpo
         assert site.connections == 2
 
 
+async def test_the_beginning_of_a_second_answer_is_never_taken_for_the_next(transport: HttpTransport) -> None:
+    """With the answer itself, and with what follows one that was read as far as it mattered."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    begun, rest = b"HTTP/1.1 200 OK\r\nContent-Le", b"ngth: 5\r\n\r\nother"
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(chunked)
+        await asyncio.sleep(0.05)
+        writer.write(b"0\r\n\r\n" + begun)
+        await head_of(reader)
+        writer.write(rest)
+        await reader.read()
+
+    async with Site(answers(PLAIN + begun, rest)).open() as site:
+        assert await body(transport, site.url) == b"hello"
+        assert await body(transport, site.url) == b"hello"
+        assert site.connections == 2
+    async with Site(late).open() as site:
+        for _ in range(2):
+            response = await ask(transport, site.url)
+            assert await response.chunk() == b"hello"
+            response.finish()
+            await until(lambda: transport.connections == 0)
+        assert site.connections == 2
+
+
+async def test_a_connection_that_was_held_back_reads_on_for_the_next_call(transport: HttpTransport) -> None:
+    """The end of a large answer may come in the same breath as what made the provider wait."""
+    size = 400_000
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await head_of(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            await writer.drain()
+
+    async with Site(talk).open() as site:
+        for _ in range(3):
+            response = await ask(transport, site.url, 2)
+            await asyncio.sleep(0.05)
+            assert len(await response.read(1 << 20)) == size
+        assert site.connections == 1
+
+
+async def test_an_answer_before_its_request_was_out_leaves_no_connection_behind(transport: HttpTransport) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        await asyncio.Event().wait()
+
+    async with Site(talk).open() as site:
+        large = Request(site.url, b"x" * (32 * 1024 * 1024))
+        response = await transport.send(large, 2, 5)
+        assert (response.status, await response.read(10)) == (413, b"big")
+        assert (await ask(transport, site.url, 2)).status == 413
+        assert site.connections == 2
+
+
 async def test_bytes_that_nobody_asked_for_close_an_idle_connection(transport: HttpTransport) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)

@@ -105,6 +105,8 @@ class Exchange:
         """Close the connection now unless the body came to its end. Safe to call again."""
         line, self._line = self._line, None
         if line is not None:
+            if self._paused:
+                line.resume()
             line.leave(self._ended)
 
     def finish(self) -> None:
@@ -112,12 +114,18 @@ class Exchange:
         line, self._line = self._line, None
         if line is None:
             return
+        if self._paused:
+            line.resume()
         if self._ended:
             line.leave(True)
         else:
             line.drain()
 
     # -- told by the line
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
 
     def put(self, data: bytes) -> None:
         self._parts.append(data)
@@ -192,9 +200,12 @@ class Line(asyncio.Protocol):
         return exchange
 
     def leave(self, ended: bool) -> None:
-        """The exchange is over; the line is free if it came to its end, else closed."""
+        """The exchange is over; the line is free if it came to its end, else closed.
+
+        An answer that was there before its request had gone out whole is no sign that the rest will ever be read.
+        """
         self._exchange = None
-        if ended and self._keep and self.open:
+        if ended and self._keep and self.open and not self.transport.get_write_buffer_size():
             self.used = True
             self._back(self)
         elif self.transport is not None:
@@ -256,6 +267,10 @@ class Line(asyncio.Protocol):
     # -- told by the parser
 
     def on_message_begin(self) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.ended:
+            # A second answer to one request: whatever it is, the line can't be trusted any more.
+            raise ValueError("there are two answers")
         self._head = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -266,9 +281,6 @@ class Line(asyncio.Protocol):
         exchange = self._exchange
         if status < 200 or exchange is None:
             return
-        if exchange.status:
-            # A second answer to one request: whatever it is, the line can't be trusted any more.
-            raise ValueError("there are two answers")
         if self._head_bytes > _MOST_HEAD_BYTES and sum(len(n) + len(v) for n, v in self._head) > _MOST_HEAD_BYTES:
             raise ValueError("the head is too long")
         self._head_bytes = 0
