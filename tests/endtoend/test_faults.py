@@ -37,7 +37,7 @@ routes:
 logging: {{format: json}}
 records: {{content: off}}
 """
-LIMITS = "{first_token: 1s, idle: 1s, total: 5s, connect: 1s}"
+LIMITS = "{first_token: 800ms, idle: 800ms, total: 5s, connect: 1s}"
 Framing = Literal["chunked", "length", "until closed"]
 FRAMINGS: list[Framing] = ["chunked", "length", "until closed"]
 #: Provider in the configuration and door for each recorded wire.
@@ -268,7 +268,7 @@ def test_a_silent_upstream_is_a_504_in_the_clients_own_envelope(faulty: Served, 
 def test_an_upstream_slow_after_the_first_token_is_waited_for_and_one_that_stops_is_not(
     faulty: Served, fakes: Fakes
 ) -> None:
-    fakes.openai.script(Step(text="one two three", token_delay_s=0.6), model="slow-after")
+    fakes.openai.script(Step(text="one two three", token_delay_s=0.3), model="slow-after")
     answer = chat(faulty, "good/slow-after", stream=True)
     assert b"three" in answer.body and b'"error"' not in answer.body
     fakes.openai.script(Step(text="one two three", stall_after=3), model="stops-after")

@@ -162,7 +162,6 @@ def virtual_keys(place: Place) -> None:
 def good_calls(place: Place) -> None:
     """With content capture off, what people write is a secret, too."""
     word = place.planted.plant("word in a message")
-    place.fakes.openai.default = Step(text="Fine.")
     for provider in ("openai", "anthropic", "gemini", "filed", "scripted"):
         for stream in (False, True):
             key = place.planted["rotated key"]
@@ -253,8 +252,7 @@ def bad_configurations(place: Place) -> None:
     word = place.planted.plant("secret in a bad file", "sk-")
     try:
         for bad in (
-            f"providers: {{openai: {{api_key: {{{word}: 1}}}}}}\n", f"providers: [{word}\n",
-            good.replace("scripted: {}", f"scripted: {{api_kye: {word}}}"),
+            f"providers: [{word}\n", good.replace("scripted: {}", f"scripted: {{api_kye: {word}}}"),
             good.replace('"${PLANTED_HEADER}"', f"[{word}]"),
             good.replace("routes:", f"outgoing: {{proxy: 'https://user:{word}@127.0.0.1:9'}}\nroutes:"),
         ):  # fmt: skip
@@ -278,7 +276,6 @@ def redis_away(place: Place) -> None:
 
 
 def commands(place: Place) -> None:
-    place.fakes.openai.script(Step(status=401, message=place.planted["openai key"]))
     place.commands(
         ("doctor",), ("doctor", "--json"), ("config", "check"), ("config", "show", "--origins"), ("key", "list"),
         ("call", "Hello", "--model", "scripted/echo"), ("call", "Hello", "--model", "nobody/x"),
