@@ -29,11 +29,13 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("comporta.cli.serve", "Start everything: database, gate and job worker."),
     "call": Entry("comporta.cli.call", "Ask a model from the terminal."),
+    "init": Entry("comporta.cli.init", "Write what a project starts from: prompts in three languages."),
     "doctor": Entry("comporta.cli.doctor", "Check everything the gate needs, and say how to mend it."),
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),
     "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
+    "prompts": Entry("comporta.cli.prompts", "Check prompt files."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),

@@ -91,8 +91,7 @@ def load_bytes(
     data: bytes, name: str, find: Find | None = None, *, strict: bool = False, guards: bool = False
 ) -> Prompts:
     """The prompts of one file's bytes; `name` stands in mistakes, and gives the id where the file doesn't."""
-    text, mistakes = decoded(data, name, KIND)
-    return _held(_linked([_file(text, name, mistakes, guards)], find), strict)
+    return _held(survey_bytes(data, name, find, guards=guards), strict)
 
 
 def survey(path: Path, find: Find | None = None, *, guards: bool = False) -> Survey:
@@ -106,6 +105,12 @@ def survey(path: Path, find: Find | None = None, *, guards: bool = False) -> Sur
         return Survey((), (Mistake(Place(str(path), 0), (), "is not there"),), ())
     found = [_file(*_text(one), guards) for one in files]
     return structs.replace(_linked(found, find), files=tuple(files))
+
+
+def survey_bytes(data: bytes, name: str, find: Find | None = None, *, guards: bool = False) -> Survey:
+    """The same for one file's bytes."""
+    text, mistakes = decoded(data, name, KIND)
+    return _linked([_file(text, name, mistakes, guards)], find)
 
 
 def _hidden(path: Path, folder: Path) -> bool:
