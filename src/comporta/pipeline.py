@@ -119,12 +119,25 @@ class Call(Struct, kw_only=True, eq=False):
         if not self._open or self._open[-1] is not events:
             self._open.append(events)
 
-    async def close_events(self) -> None:
-        """Close what is open, innermost last-opened first; the upstream request is aborted if it still runs."""
-        while self._open:
+    @property
+    def held(self) -> int:
+        """How many iterators are open."""
+        return len(self._open)
+
+    async def close_events(self, since: int = 0) -> None:
+        """Close what is open, innermost last-opened first; the upstream request is aborted if it still runs.
+
+        Only what was opened after there were `since` of them: a failed attempt in the middle of a stream that is taken
+        up again leaves the layers around it open. One that fails to close keeps none of the others open.
+        """
+        while len(self._open) > since:
             aclose = getattr(self._open.pop(), "aclose", None)
             if aclose is not None:
-                await aclose()
+                try:
+                    await aclose()
+                except BaseException:
+                    await self.close_events(since)
+                    raise
 
     def end(self, error: ComportaError | None = None) -> None:
         """Run the endings, once. Safe to call again: the second time does nothing."""

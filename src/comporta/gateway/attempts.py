@@ -81,6 +81,7 @@ class _Run:
     async def ask(self, call: Call, next: Next) -> AsyncIterator[Event]:
         failed = 0
         last: UpstreamError | None = None
+        held = call.held
         while True:
             place = await self._place(last)
             call.target = structs.replace(self._target, credential=place[2])
@@ -89,7 +90,7 @@ class _Run:
             except UpstreamError as error:
                 noticed_too_long(error, -(-sized(call) // 4), self._provider.facts(self._target.model).context)
                 self._note(place, error)
-                await call.close_events()
+                await call.close_events(held)
                 failed += 1
                 await self._wait(call, error, failed, place)
                 call.retries += 1

@@ -68,12 +68,13 @@ class Choose:
     async def _in_turn(self, call: Call, next: Next, plan: Plan) -> AsyncIterator[Event]:
         waiting = list(plan.targets)
         failure: UpstreamError | None = None
+        held = call.held
         while waiting:
             call.target = waiting.pop(0)
             try:
                 return await begun(await next(call))
             except UpstreamError as error:
-                await call.close_events()
+                await call.close_events(held)
                 failure = failure or error
                 waiting = self._after(error, call.target, waiting, plan)
                 if waiting and self._late(call):

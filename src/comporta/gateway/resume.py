@@ -111,6 +111,8 @@ class Resumed:
         parted = isinstance(error, _PartedWays)
         if not (self._plain and said and (parted or breaks(error))):
             return False
+        # What goes on saying something else is not wanted, and paid for.
+        await self.aclose()
         waiting = self._continuers if parted else self._others
         while waiting:
             if await self._open(waiting.pop(0), said, parted):
