@@ -426,3 +426,52 @@ async def test_events_that_came_together_leave_together_and_a_wait_sends_what_is
     await task
     assert [part.count(b'"content"') for part in proto.sent] == [2, 2, 0]
     assert proto.sent[-1] == b"data: [DONE]\n\n"
+
+
+async def test_a_layer_that_fails_to_close_leaves_none_below_it_open() -> None:
+    closed: list[str] = []
+
+    class Layer:
+        def __init__(self, name: str, error: Exception | None = None) -> None:
+            self._name, self._error = name, error
+
+        def __aiter__(self) -> Layer:
+            return self
+
+        async def __anext__(self) -> Event:
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            closed.append(self._name)
+            if self._error is not None:
+                raise self._error
+
+    call = Call(kind="chat", input=Input(), model="m", caller=Caller("k"))
+    for layer in (Layer("upstream"), Layer("broken", ValueError("can't")), Layer("outer")):
+        call.hold(layer)
+    with pytest.raises(ValueError, match="can't"):
+        await call.close_events()
+    assert closed == ["outer", "broken", "upstream"]
+
+
+async def test_wire_8_a_client_that_left_before_the_last_event_went_out_is_in_the_record() -> None:
+    """What is written between two events finds the connection closed, and nothing more comes."""
+    reached = asyncio.Event()
+
+    async def begin(call: Call) -> AsyncIterator[Event]:
+        async def events() -> AsyncIterator[Event]:
+            yield says("one")
+            await asyncio.sleep(0)
+            yield says("two", "stop")
+            reached.set()
+            await asyncio.sleep(0.01)
+
+        return events()
+
+    watched = Watched(begin)
+    proto, task = watched.begin(stream=True)
+    await proto.arrived.wait()
+    proto.leave()
+    await reached.wait()
+    await task
+    watched.assert_over("client_closed")

@@ -60,6 +60,8 @@ class Outgoing:
 
     def flush(self) -> None:
         """Send what waits now. Raises ClientGone when the connection is closed."""
+        if self._gone:
+            raise ClientGone("The client closed the connection.")
         if not self._waiting:
             return
         waiting = self._waiting
