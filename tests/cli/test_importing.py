@@ -172,6 +172,7 @@ def test_limits_budgets_and_settings_come_over(whole: tuple[Imported, str], tmp_
     assert limits["key", None].requests_per_minute == 60 and limits["key", None].tokens_per_minute == 9000
     [budget] = settings.budgets
     assert (budget.limit, budget.period) == (100_000_000, "month")
+    assert settings.spending.unpriced == "allow", "theirs counts models without a price as free"
     assert settings.retry.attempts == 4 and settings.retry.first_wait == 5
     assert settings.breaker.failures == 4 and settings.breaker.rest == 30
     assert settings.cache.enabled and settings.cache.ttl == 600

@@ -165,6 +165,13 @@ def _budget(part: Part, dollars: float, found: Settings) -> None:
     found.sections["budgets"] = [
         {"name": "all", "limit": show_money(round(dollars * 1_000_000)), "period": period or "month"}
     ]
+    # A budget here refuses models without a price, where theirs takes them for free.
+    found.put("spending", "unpriced", "allow")
+    part.tell(
+        "max_budget",
+        "models without a price are asked uncounted, as they were: give them one under `models`, "
+        "then set `spending.unpriced` to `refuse`",
+    )
 
 
 def _keys(given: Part, found: Settings) -> None:

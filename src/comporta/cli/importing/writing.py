@@ -19,6 +19,7 @@ _WORDS = {
     "cache": "Answers given again for identical calls of the same team.",
     "redis": "Shared by several workers.",
     "budgets": "In calendar periods (UTC): LiteLLM's begin with the key.",
+    "spending": "Models without a price (your own ones) are asked under a budget too, and not counted.",
     "limits": "Towards models, as `rpm` and `tpm` were; and for every key.",
 }
 
