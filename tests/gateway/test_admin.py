@@ -267,6 +267,9 @@ async def test_an_end_in_seconds_or_at_a_time_is_kept(admin: Admin) -> None:
         ({"name": "x", "expires_at": "2090-01-01T00:00:00Z", "expires_in_s": 5}, "expires_in_s"),
         ({"name": "x", "expires_in_s": -1}, "expires_in_s"),
         ({"name": "x", "admin": "perhaps"}, "admin"),
+        ({"name": "x", "requests_per_minute": True}, "requests_per_minute"),
+        ({"name": "x", "tokens_per_minute": True}, "tokens_per_minute"),
+        ({"name": "x", "concurrent": True}, "concurrent"),
         ({}, "name"),
     ],
 )
@@ -333,6 +336,7 @@ async def test_a_budget_says_what_was_spent_and_that_it_is_enforced(admin: Admin
         ({"limit_microusd": -5}, "limit_microusd"),
         ({"limit_microusd": 10**16}, "limit_microusd"),
         ({"limit_microusd": 1.5}, "limit_microusd"),
+        ({"limit_microusd": True}, "limit_microusd"),
         ({"scope": "planet"}, "scope"),
         ({"scope": "team", "value": None}, "value"),
         ({"period": "year"}, "period"),

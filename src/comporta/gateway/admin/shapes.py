@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from comporta.errors import BadRequest
 from comporta.types import Caller
@@ -30,6 +30,16 @@ def _texts(value: Any) -> Iterator[str]:
             waiting += (*item, *item.values())
         elif isinstance(item, list):
             waiting += item
+
+
+def _no_truth(value: Any) -> Any:
+    """JSON's true is no 1: as a limit or a budget it would shut everybody out."""
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
 
 
 class In(BaseModel):
