@@ -483,9 +483,11 @@ async def test_an_own_authority_is_trusted_where_it_is_named(certificate: Path) 
         await strict.close()
 
 
-async def test_a_tls_provider_is_reached_through_a_proxys_tunnel(certificate: Path) -> None:
+@pytest.mark.parametrize("opened", [b"200 Connection established", b"200", b"200 ", b"204 Fine"])
+async def test_a_tls_provider_is_reached_through_a_proxys_tunnel(certificate: Path, opened: bytes) -> None:
     asked: list[bytes] = []
-    async with Site(answers(PLAIN)).open(listening(certificate)) as site, Site(tunnel(site, asked)).open() as proxy:
+    talk = Site(answers(PLAIN)).open(listening(certificate))
+    async with talk as site, Site(tunnel(site, asked, opened)).open() as proxy:
         transport = HttpTransport(proxy=f"http://ana:s%40l@127.0.0.1:{proxy.port}", ca_file=str(certificate))
         assert await body(transport, "https://provider.test/v1") == b"hello"
         await transport.close()
@@ -493,11 +495,11 @@ async def test_a_tls_provider_is_reached_through_a_proxys_tunnel(certificate: Pa
     assert b"proxy-authorization: Basic YW5hOnNAbA==" in asked[0]
 
 
-def tunnel(site: Site, asked: list[bytes]) -> Talk:
+def tunnel(site: Site, asked: list[bytes], opened: bytes) -> Talk:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", site.port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + opened + b"\r\n\r\n")
         back = asyncio.ensure_future(pour(far_reader, writer))
         try:
             await pour(reader, far_writer)

@@ -294,8 +294,9 @@ async def _tunnel(sock: socket.socket, place: Place, credentials: str) -> None:
         head += data
         if not data or len(head) > _MOST_PROXY_HEAD:
             raise UpstreamUnreachable("The outgoing proxy gave no proper answer.", code="proxy_failed")
-    status = head[:64].split(b" ")[1:2]
-    if status != [b"200"]:
+    # Any 2xx opens the tunnel, with words behind it or without (RFC 9110, 9.3.6).
+    status = head[:64].split()[1:2]
+    if not (status and len(status[0]) == 3 and status[0].startswith(b"2")):
         told = status[0][:3].decode("latin-1") if status else "no status"
         raise UpstreamUnreachable(f"The outgoing proxy refused the connection ({told}).", code="proxy_refused")
 
