@@ -84,6 +84,8 @@ class _Run:
         held = call.held
         while True:
             place = await self._place(last)
+            if last is not None:
+                call.retries += 1
             call.target = structs.replace(self._target, credential=place[2])
             try:
                 events = await begun(await next(call))
@@ -93,7 +95,6 @@ class _Run:
                 await call.close_events(held)
                 failed += 1
                 await self._wait(call, error, failed, place)
-                call.retries += 1
                 last = error
             except BaseException:
                 self._health.released(place, self._probe)
@@ -169,10 +170,18 @@ class _Run:
             raise error
         pause_s = self._retry.pause_s(failed, error.retry_after_s)
         left_s = call.facts.get(DEADLINE, float("inf")) - time.monotonic()
-        if pause_s > min(left_s, max(self._retry.longest_s, 0.0)):
+        if pause_s > min(left_s, max(self._retry.longest_s, 0.0)) or self._rests_longer(place, pause_s):
             raise error
         await self._sleep(pause_s)
         self._waited = place if error.retry_after_s else None
+
+    def _rests_longer(self, place: Place, pause_s: float) -> bool:
+        """Whether no key may be asked with after the pause: this failure opened the breaker, and others can answer."""
+        provider, model, asked = place
+        names = {asked}
+        if self._target.credential is None:
+            names |= {c.name for c in self._provider.credentials.all() if c.name not in self._given_up}
+        return all(self._health.rests_s((provider, model, name)) > pause_s for name in names)
 
     def _others(self, place: Place) -> bool:
         return self._target.credential is None and any(
