@@ -160,6 +160,13 @@ async def test_wire_5_an_answer_cut_at_any_byte_is_a_failure(transport: HttpTran
             assert failure.value.code in ("upstream_cut", "reset")
 
 
+async def test_what_follows_a_body_is_no_header(transport: HttpTransport) -> None:
+    async with Site(answers(CHUNKED)).open() as site:
+        response = await ask(transport, site.url)
+        assert await response.read(100) == b"hello world"
+        assert "trailer" not in response.headers
+
+
 async def test_an_answer_without_a_length_ends_with_its_connection(transport: HttpTransport) -> None:
     async with Site(answers(b"HTTP/1.0 200 OK\r\n\r\nto the end", then="close")).open() as site:
         assert await body(transport, site.url) == b"to the end"

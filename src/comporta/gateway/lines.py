@@ -274,7 +274,10 @@ class Line(asyncio.Protocol):
         self._head = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head.append((name, value))
+        exchange = self._exchange
+        if exchange is None or not exchange.status:
+            # What follows a body is of no use to anybody, and without bound.
+            self._head.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
