@@ -62,6 +62,7 @@ def test_a_configuration_that_is_written_after_the_start_is_found(
         ("providers: {openai: {credentials: [{name: a}]}}", "give exactly one of `key`, `env` and `file`"),
         ("providers: {openai: {credentials: [{key: a, env: A}]}}", "give exactly one of `key`, `env` and `file`"),
         ("providers: {openai: {credentials: [{key: a}, {key: b}]}}", "2 credentials are named 'default'"),
+        ("budgets: [{name: x, limit: 5}, {name: x, limit: 6}]", "the name of budgets[1] is taken by an earlier one"),
         ("routes: {a: {model: offline/extractive}, b: {model: a}}", "routes.b.model: 'a' is neither"),
     ],
 )

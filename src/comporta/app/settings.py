@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from comporta.budget.settings import BudgetSection, SpendingSection
 from comporta.cache.settings import CacheSection
@@ -49,3 +49,13 @@ class Settings(Section):
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")
+
+    @field_validator("budgets")
+    @classmethod
+    def _named_once(cls, budgets: list[BudgetSection]) -> list[BudgetSection]:
+        """A budget is counted by its name: of two of the same name only the last would hold."""
+        names = [budget.name for budget in budgets]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise ValueError(f"the name of budgets[{at}] is taken by an earlier one; each needs a name of its own")
+        return budgets
