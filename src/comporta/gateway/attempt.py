@@ -99,7 +99,7 @@ def _which(error: UpstreamTimeout, limits: TimeLimits, headers_s: float) -> Upst
     """Headers that did not come: by which limit, only the asker knows."""
     if error.code == "connect_timeout" or headers_s < limits.total_s:
         return error
-    return UpstreamTimeout(f"Not complete within {limits.total_s:g} s.", code="total_timeout")
+    return UpstreamTimeout(f"Not complete within {limits.total_s:.3g} s.", code="total_timeout")
 
 
 def _is_json(response: Response) -> bool:
@@ -238,7 +238,7 @@ class Limit:
         now_s = self._loop.time()
         limits = self._limits
         if now_s >= self._deadline_s:
-            self._fail(UpstreamTimeout(f"Not complete within {limits.total_s:g} s.", code="total_timeout"))
+            self._fail(UpstreamTimeout(f"Not complete within {limits.total_s:.3g} s.", code="total_timeout"))
         elif not self._begun:
             self._fail(UpstreamTimeout(f"No content within {limits.first_token_s:g} s.", code="first_token_timeout"))
         elif self._since_s and now_s - self._since_s >= self._idle_s:
