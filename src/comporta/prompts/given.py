@@ -26,7 +26,7 @@ _WANTED: Mapping[Type, str] = {
     "image": "an image: a URL, a data URL, or an object with url, or data and media_type",
 }  # fmt: skip
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@.]{1,63}(?:\.[^\s@.]{1,63}){1,8}")
-_URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+_URL = re.compile(r"https?://[^\s/?#]++\S*+", re.IGNORECASE)
 
 
 class Wrong(Exception):

@@ -9,8 +9,8 @@ from typing import Any
 from comporta.types import Image
 
 _DATA_URL = re.compile(r"data:(image/[A-Za-z0-9.+-]{1,40});base64,", re.IGNORECASE)
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
-_WEB = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+")
+_WEB = re.compile(r"https?://[^\s/?#]++\S*+", re.IGNORECASE)
 _KEYS = {"url", "data", "media_type", "detail"}
 
 

@@ -49,7 +49,7 @@ def _check_digit(digits: str) -> int:
 
 
 def _is_card(digits: str) -> bool:
-    if len(set(digits)) < 3:
+    if len(set(digits)) == 1:
         return False
     doubled = (int(digit) * (1 + at % 2) for at, digit in enumerate(reversed(digits)))
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0

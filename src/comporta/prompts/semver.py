@@ -13,6 +13,7 @@ _VERSION = re.compile(
 _SHORT = re.compile(rf"{_NUMBER}(?:\.{_NUMBER}){{0,1}}")
 _NAMED = re.compile(r"(.+?)(?:@v?|-v(?=[0-9]+\.[0-9]))([0-9][0-9A-Za-z.+-]*)")
 LONGEST = 64
+_LONGEST_NAME = 200
 
 Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
 
@@ -40,7 +41,7 @@ def order(version: str) -> Order:
 
 def named(text: str) -> Named:
     """`support`, `support@2.3.1` or `support-v2.3.1`; two numbers mean a third that is 0 (`-v1.2` = 1.2.0)."""
-    match = _NAMED.fullmatch(text)
+    match = _NAMED.fullmatch(text) if len(text) <= _LONGEST_NAME else None
     if match is None:
         return Named(text, None)
     return Named(match[1], whole(match[2]))

@@ -57,14 +57,24 @@ def understood(text: str, kind: Type | None = None) -> Said:
         raise Unclear(f"{text[:40]}…")
     said = Said(type=kind)
     for clause in _clauses(text):
-        for read in (_plain_word, _length, _items, _size, _rest):
-            found = read(clause, said)
-            if found is not None:
-                said = found
-                break
-        else:
+        found = _read(clause, said)
+        if found is None:
+            # A type may lead its rule: number between 1 and 5.
+            head, _, rest = clause.partition(" ")
+            typed = _plain_word(head, said)
+            found = None if typed is None else _read(rest.strip(), typed)
+        if found is None:
             raise Unclear(clause)
+        said = found
     return said
+
+
+def _read(clause: str, said: Said) -> Said | None:
+    for read in (_plain_word, _length, _items, _size, _rest):
+        found = read(clause, said)
+        if found is not None:
+            return found
+    return None
 
 
 def _clauses(text: str) -> Iterator[str]:
@@ -143,7 +153,8 @@ def _size(clause: str, said: Said) -> Said | None:
     found = _bounds(clause, "")
     if found is None:
         return None
-    return _ruled(structs.replace(said, type="number"), minimum=found[0], maximum=found[1])
+    bounds = {name: bound for name, bound in zip(("minimum", "maximum"), found, strict=True) if bound is not None}
+    return _ruled(structs.replace(said, type="number"), **bounds)
 
 
 def _rest(clause: str, said: Said) -> Said | None:
