@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,24 @@ def test_what_no_file_may_be_is_one_clear_sentence(data: bytes, told: str) -> No
         load_bytes(data, "prompts/a.yaml")
     assert told in caught.value.message
     assert len(caught.value.message.splitlines()) <= 2
+
+
+HUGE = {
+    "placeholders": HEAD + "system_prompt: '" + "".join(f"{{v{n}}}" for n in range(20_000)) + "'",
+    "variables": HEAD + "system_prompt: x\nvariables: [" + ", ".join(f"v{n}" for n in range(20_000)) + "]",
+    "keys": HEAD + "".join(f"k{n}: 1\n" for n in range(20_000)),
+    "versions": "id: a\nsystem_prompt: x\nversion: '" + "1." * 200_000 + "'",
+    "loops": HEAD + "template: jinja\nsystem_prompt: '" + "{% if a %}" * 3_000 + "'",
+    "brackets": HEAD + "template: jinja\nsystem_prompt: '{{ " + "(" * 5_000 + " }}'",
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_a_file_with_too_much_of_anything_is_refused_soon(text: str) -> None:
+    begun_s = time.perf_counter()
+    with pytest.raises(ConfigError):
+        load_bytes(text.encode(), "a.yaml")
+    assert time.perf_counter() - begun_s < 5
 
 
 def test_an_id_in_two_files_is_told_with_both_places(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ UNBUILT_MASK = (
     "mask_pii is understood, and masking comes with the guards, which this version does not have yet: take it out, or "
     "the value would go to the provider unmasked"
 )
+#: No prompt that somebody reads has more; what is looked up among them is looked up one by one.
+MOST = 500
 #: Which rules a type can keep.
 _FITTING: dict[str, tuple[Type, ...]] = {
     "min_length": ("string",), "max_length": ("string",), "pattern": ("string",), "format": ("string",),
@@ -43,6 +45,9 @@ def read_variables(reading: Reading, guards: bool) -> tuple[Variable, ...]:
         reading.wrong(path, "must be a list of variables, or a mapping from names")
         return ()
     else:
+        return ()
+    if len(found) > MOST:
+        reading.wrong(path, f"declares {len(found):,} variables; a prompt has at most {MOST}")
         return ()
     known: set[str] = set()
     for at, one in enumerate(found):

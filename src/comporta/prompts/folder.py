@@ -12,6 +12,7 @@ from comporta.config.parsing import decoded, parse, read_text
 from comporta.config.tree import Fields, Items, Mistake, Node, Place, Step, nearest
 from comporta.errors import NotFound
 from comporta.prompts.compiled import Templates, check_text
+from comporta.prompts.declared import MOST
 from comporta.prompts.file import read_prompt
 from comporta.prompts.includes import Find, linked
 from comporta.prompts.plain import Untemplatable
@@ -213,6 +214,9 @@ def _declared(read: Read, unresolved: bool) -> tuple[Read, list[Mistake], list[M
         names, wrong = check_text(prompt, one, templates)
         used |= {name: one.path for name in sorted(names) if name not in used}
         mistakes += [] if wrong is None else [read.mistake(*wrong)]
+    if len(used) > MOST:
+        mistakes.append(read.mistake((), f"has {len(used):,} placeholders; a prompt has at most {MOST}"))
+        return read, mistakes, []
     known = [one.name for one in prompt.variables]
     implied = [name for name in used if name not in known]
     warnings = [

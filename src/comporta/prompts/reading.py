@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from comporta.config.mistakes import did_you_mean
+from comporta.config.mistakes import MOST_LINES, did_you_mean
 from comporta.config.tree import Fields, Items, Mistake, Node, Path, Scalar, children, exact, nearest, plain
 
 T = TypeVar("T")
@@ -46,11 +46,12 @@ class Reading:
         node = self.node(path)
         if not isinstance(node, Fields):
             return
-        for key in node.values:
-            if key not in known:
-                guess = did_you_mean(key, known)
-                told = guess or f"; known here: {', '.join(known[:_MOST_SHOWN])}"
-                self.wrong((*path, key), f"unknown key{told}")
+        unknown = [key for key in node.values if key not in known]
+        # No more than that is told anyway, and each is compared with all that are known.
+        for key in unknown[:MOST_LINES]:
+            guess = did_you_mean(key, known)
+            told = guess or f"; known here: {', '.join(known[:_MOST_SHOWN])}"
+            self.wrong((*path, key), f"unknown key{told}")
 
     def fields(self, path: Path) -> bool:
         """Whether there is a mapping; anything else that is there is a mistake."""
