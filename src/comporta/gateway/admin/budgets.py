@@ -12,11 +12,11 @@ from pydantic import Field
 from comporta.budget.budgets import Budget, Budgets, Scope, Spent
 from comporta.budget.periods import Period, period_of
 from comporta.errors import BadRequest
-from comporta.gateway.admin.shapes import SHOWN, By, Deleted, Id, In, Kept, Listing, Out, Whole, moment
+from comporta.gateway.admin.shapes import SHOWN, WHOLE, By, Deleted, Id, In, Kept, Listing, Out, moment
 
 _Name = Annotated[str, Field(min_length=1, max_length=100, examples=["support-monthly"], json_schema_extra=SHOWN)]
 _Value = Annotated[str, Field(min_length=1, max_length=100, examples=["support"], json_schema_extra=SHOWN)]
-_Limit = Annotated[Whole, Field(gt=0, le=10**15, examples=[100_000_000])]
+_Limit = Annotated[int, Field(gt=0, le=10**15, examples=[100_000_000]), WHOLE]
 
 
 class NewBudget(In):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from comporta.errors import BadRequest
-from comporta.gateway.admin.shapes import SHOWN, By, Id, In, Kept, Listing, Out, Tags, Whole, Word, moment, seconds_of
+from comporta.gateway.admin.shapes import SHOWN, WHOLE, By, Id, In, Kept, Listing, Out, Tags, Word, moment, seconds_of
 from comporta.keys.keys import LIMITS, Keys
 from comporta.keys.rows import KeyRow
 
@@ -19,9 +19,9 @@ _Allow = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=SHOWN)]],
     Field(max_length=1000, description="Route and model names the key may use; empty: all.", examples=[["support"]]),
 ]
-_Requests = Annotated[Whole, Field(ge=1, le=10**9, examples=[600])]
-_Tokens = Annotated[Whole, Field(ge=1, le=10**12, examples=[200_000])]
-_Calls = Annotated[Whole, Field(ge=1, le=10**6, examples=[20])]
+_Requests = Annotated[int, Field(ge=1, le=10**9, examples=[600]), WHOLE]
+_Tokens = Annotated[int, Field(ge=1, le=10**12, examples=[200_000]), WHOLE]
+_Calls = Annotated[int, Field(ge=1, le=10**6, examples=[20]), WHOLE]
 
 
 class NewKey(In):

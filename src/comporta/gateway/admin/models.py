@@ -11,12 +11,12 @@ from comporta.config.mistakes import did_you_mean
 from comporta.errors import BadRequest, Conflict, NotFound
 from comporta.gateway.admin.parts import AdminParts, ModelView, RouteView, Source
 from comporta.gateway.admin.routes import read_only
-from comporta.gateway.admin.shapes import By, Deleted, In, Listing, Name, Out, Whole
+from comporta.gateway.admin.shapes import WHOLE, By, Deleted, In, Listing, Name, Out
 from comporta.routing.registered import RegisteredModel
 from comporta.types import Price
 
-_Cost = Annotated[Whole, Field(ge=0, le=10**12)]
-_Tokens = Annotated[Whole, Field(gt=0, le=2**31 - 1)]
+_Cost = Annotated[int, Field(ge=0, le=10**12), WHOLE]
+_Tokens = Annotated[int, Field(gt=0, le=2**31 - 1), WHOLE]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$"
 
 

@@ -39,7 +39,8 @@ def _no_truth(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_no_truth)]
+#: Stands behind the bounds of a number: before them they would be no part of its JSON schema.
+WHOLE = BeforeValidator(_no_truth)
 
 
 class In(BaseModel):
