@@ -1,9 +1,9 @@
 """Looks for planted secrets wherever a gate leaves anything: logs, answers, tables, files, figures, command lines.
 
-    planted = Planted("database password", "openai key")
-    ...                                     # use planted["openai key"] as that
-    heard = Heard()                         # note every answer, and what every command said
-    assert leaks(planted, [*heard.said, *left_by(gate)]) == []
+planted = Planted("database password", "openai key")
+...                                     # use planted["openai key"] as that
+heard = Heard()                         # note every answer, and what every command said
+assert leaks(planted, [*heard.said, *left_by(gate)]) == []
 """
 
 from __future__ import annotations
@@ -66,10 +66,7 @@ def leaks(planted: Planted, said: Iterable[Said]) -> list[str]:
     """Which secret stands where; empty where all is well."""
     spellings = list(planted.spellings())
     found = {
-        f"{name} in {one.where}"
-        for one in said
-        for name, text in spellings
-        if name not in one.but and text in one.text
+        f"{name} in {one.where}" for one in said for name, text in spellings if name not in one.but and text in one.text
     }
     return sorted(found)
 
