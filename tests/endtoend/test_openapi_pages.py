@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +16,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from comporta.testing.servers import short_folder
-from support.easygoing import Easygoing
+from support.easygoing import easygoing
 from support.serving import Served
 from support.talking import ask
 
@@ -47,20 +45,11 @@ BEYOND_SCHEMAS = re.compile(
 @pytest.fixture
 def gate() -> Iterator[Served]:
     """A gate of each test's own: what is asked of it makes budgets and ends keys."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    upstream = Easygoing()
-    asyncio.run_coroutine_threadsafe(upstream.start(), loop).result(10)
-    with short_folder() as folder:
+    with easygoing() as upstream, short_folder() as folder:
         served = Served(folder, CONFIG.format(url=upstream.url))
         served.start()
         yield served
         assert served.stop() == 0, served.output
-    asyncio.run_coroutine_threadsafe(upstream.stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
 
 
 class Asking:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
@@ -32,6 +35,23 @@ class Easygoing(FakeOpenAI):
 
     def _refused_chat(self, body: JSON) -> Answer | None:
         return None
+
+
+@contextmanager
+def easygoing() -> Iterator[Easygoing]:
+    """One that runs in a thread of its own, for as long as the block lasts."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    upstream = Easygoing()
+    asyncio.run_coroutine_threadsafe(upstream.start(), loop).result(10)
+    try:
+        yield upstream
+    finally:
+        asyncio.run_coroutine_threadsafe(upstream.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
 
 
 def _whole(route: Route) -> Route:

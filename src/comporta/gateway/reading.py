@@ -16,7 +16,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 
 
 async def read_body(
-    proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float, loop: asyncio.AbstractEventLoop | None = None
+    proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float, loop: asyncio.AbstractEventLoop
 ) -> bytes:
     """The whole body. Raises BodyTooLarge above `limit` bytes and BadRequest for one that is cut off or too slow.
 
@@ -28,7 +28,7 @@ async def read_body(
         await _discard(proto, timeout_s)
         raise BodyTooLarge(f"The body has {expected} bytes; the limit is {limit}.")
     if expected is not None and expected <= 65536:
-        body: bytes = await _small(proto, timeout_s, loop or asyncio.get_running_loop())
+        body: bytes = await _small(proto, timeout_s, loop)
     else:
         body = await _large(proto, limit, timeout_s)
     if expected is not None and len(body) != expected:
