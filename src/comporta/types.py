@@ -316,6 +316,14 @@ class Caller(Struct, frozen=True, omit_defaults=True):
     allow: tuple[str, ...] = ()
 
 
+class PromptRef(Struct, frozen=True, omit_defaults=True):
+    """Which prompt is meant: a version, or a label (an environment), or neither: then the caller's environment."""
+
+    id: str
+    version: str | None = None
+    label: str | None = None
+
+
 class Target(Struct, frozen=True, omit_defaults=True):
     """Where a call goes: chosen by the `choose` stage, completed by `attempt` (credential)."""
 
@@ -327,6 +335,8 @@ class Target(Struct, frozen=True, omit_defaults=True):
     #: Defaults of the variant: the body wins over them.
     params: JSON = {}
     credential: str | None = None
+    #: The prompt that the variant asks with.
+    prompt: PromptRef | None = None
 
 
 class Price(Struct, frozen=True, omit_defaults=True):
@@ -342,21 +352,30 @@ class Price(Struct, frozen=True, omit_defaults=True):
     audio_out: int | None = None
 
 
+#: Who judged: the person served, a human reviewer, a judge model, code, a guard, or what people did.
+Source = Literal["user", "human", "judge", "code", "guard", "behaviour"]
+
+
 class Score(Struct, frozen=True, omit_defaults=True):
-    """One judgement: number = score, boolean = assertion, text = label; `source` says who judged."""
+    """One judgement: number = score, boolean = assertion, text = label; `source` says who judged.
+
+    `trace_id` is what was judged, empty where only the call is known; `who` names the judge (key, reviewer, model,
+    guard). `at_s` is seconds since 1970, UTC.
+    """
 
     id: str
     trace_id: str
     call_id: str | None
     name: str
     value: float | bool | str
-    source: Literal["user", "reviewer", "judge", "code", "guard", "behaviour"]
+    source: Source
     reason: str | None = None
     at_s: float = 0.0
+    who: str = ""
 
 
 __all__ = [
     "JSON", "UNSET", "Audio", "Caller", "Choice", "Delta", "Event", "File", "Finish", "Image", "Input", "Kind",
-    "Message", "Other", "Part", "Price", "Reasoning", "Refusal", "Reply", "ResponseFormat", "Role", "Score", "Target",
-    "Text", "Tool", "ToolCall", "ToolChoice", "ToolDelta", "ToolResult", "UnsetType", "Usage",
+    "Message", "Other", "Part", "Price", "PromptRef", "Reasoning", "Refusal", "Reply", "ResponseFormat", "Role", "Score", "Source",
+    "Target",    "Text", "Tool", "ToolCall", "ToolChoice", "ToolDelta", "ToolResult", "UnsetType", "Usage",
 ]  # fmt: skip
