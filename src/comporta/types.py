@@ -376,6 +376,7 @@ class Score(Struct, frozen=True, omit_defaults=True):
 
 __all__ = [
     "JSON", "UNSET", "Audio", "Caller", "Choice", "Delta", "Event", "File", "Finish", "Image", "Input", "Kind",
-    "Message", "Other", "Part", "Price", "PromptRef", "Reasoning", "Refusal", "Reply", "ResponseFormat", "Role", "Score", "Source",
-    "Target",    "Text", "Tool", "ToolCall", "ToolChoice", "ToolDelta", "ToolResult", "UnsetType", "Usage",
+    "Message", "Other", "Part", "Price", "PromptRef", "Reasoning", "Refusal", "Reply", "ResponseFormat", "Role",
+    "Score", "Source", "Target", "Text", "Tool", "ToolCall", "ToolChoice", "ToolDelta", "ToolResult", "UnsetType",
+    "Usage",
 ]  # fmt: skip
