@@ -67,6 +67,27 @@ async def test_a_call_without_usage_has_no_tokens_and_an_unknown_cost_is_null(
     assert await fetch(database, "select sum(unpriced_calls), sum(cost_microusd) from rollup_minute") == [(1, 0)]
 
 
+async def test_a_spool_that_fell_behind_is_emptied_in_larger_batches(
+    database: Database, spool: Spool, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    async def insert(database: Database, records: Sequence[CallRecord]) -> int:
+        sizes.append(len(records))
+        return await insert_batch(database, records)
+
+    shipper = Shipper(database, spool, batch_records=10, insert=insert)
+    for _ in range(10):
+        spool.append(make_record())
+    assert await shipper.drain()
+    monkeypatch.setattr("comporta.telemetry.shipping._BEHIND_BYTES", 100)
+    for _ in range(50):
+        spool.append(make_record())
+    assert await shipper.drain()
+    assert sizes == [10, 40, 10]
+    assert (await totals(database))[0] == 60
+
+
 async def test_shipping_the_same_records_again_changes_nothing(
     database: Database, spool: Spool, make_record: MakeRecord
 ) -> None:

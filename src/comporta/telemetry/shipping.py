@@ -26,6 +26,10 @@ INTERVAL_S = 0.5
 BATCH_RECORDS = 500
 _BATCH_BYTES = 8 << 20
 _PIECE_RECORDS = 50
+#: With so much waiting, batches and their pieces are so many times as large: of each batch, and of each piece that must
+#: wait for its turn among the calls, a part of the time is the same however large it is.
+_BEHIND_BYTES = 8 << 20
+_BEHIND_TIMES = 4
 _DAY_US = 86_400_000_000
 _ADOPT_EVERY_S = 5.0
 _AHEAD_EVERY_S = 3600.0
@@ -173,8 +177,9 @@ class Shipper:
         records: list[CallRecord] = []
         bad: list[Bad] = []
         end, left = spooled.place, _BATCH_BYTES
-        while len(records) < self._batch_records and left > 0:
-            wanted = min(_PIECE_RECORDS, self._batch_records - len(records))
+        times = _BEHIND_TIMES if self._spool.bytes > _BEHIND_BYTES else 1
+        while len(records) < self._batch_records * times and left > 0:
+            wanted = min(_PIECE_RECORDS * times, self._batch_records * times - len(records))
             piece = spooled.read(wanted, left, live, end)
             if piece.end == end:
                 break
