@@ -1,0 +1,8 @@
+"""THE table of assertion kinds: a new kind is one function in a file of its own and one row here."""
+
+from __future__ import annotations
+
+from comporta.evaluation.scorers import length, texts
+from comporta.evaluation.table import Kind
+
+KINDS: tuple[Kind, ...] = (*texts.KINDS, *length.KINDS)
