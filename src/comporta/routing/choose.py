@@ -105,15 +105,16 @@ def _find(known: Known, name: str, sticky_key: str | None) -> Plan | None:
 
 
 def _planned(route: Route, first: Variant) -> Plan:
-    larger = None if route.larger is None else _target(route, route.larger)
+    larger = None if route.larger is None else target_of(route, route.larger)
     if len(route.variants) == 1:
-        return Plan((_target(route, first),), larger, route.last_resort, route.on_cut)
+        return Plan((target_of(route, first),), larger, route.last_resort, route.on_cut)
     others = [variant for variant in route.variants if variant is not first]
-    targets = tuple(_target(route, variant) for variant in (first, *others))
+    targets = tuple(target_of(route, variant) for variant in (first, *others))
     return Plan(targets, larger, route.last_resort, route.on_cut)
 
 
-def _target(route: Route, variant: Variant) -> Target:
+def target_of(route: Route, variant: Variant) -> Target:
+    """Where a route's calls go by one of its variants."""
     return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
 
 
