@@ -14,7 +14,7 @@ from comporta.errors import BadRequest, ComportaError, NotFound, Unavailable
 from comporta.gateway.answering import Answering, asking_again
 from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.listing import error as in_envelope
-from comporta.gateway.reading import request_id_of
+from comporta.gateway.reading import read_body, request_id_of
 from comporta.pipeline import new_id
 
 log = structlog.get_logger("comporta.gateway")
@@ -22,25 +22,31 @@ log = structlog.get_logger("comporta.gateway")
 
 #: A page may ask a database that neither answers nor is away (frozen, out of disk).
 _PAGE_LIMIT_S = 20.0
+#: How long the body of a small POST may take to arrive.
+_BODY_LIMIT_S = 15.0
+
+
+Pairs = Sequence[tuple[str, str]]
 
 
 class Page(Struct, frozen=True):
-    """What a small GET or DELETE answers."""
+    """What a small GET, POST or DELETE answers."""
 
     body: bytes
     content_type: str = "application/json"
     status: int = 200
+    headers: Pairs = ()
 
 
 class Asked(Struct, frozen=True):
-    """What a small page may look at: the rest of the path after its prefix, the query and the headers."""
+    """What a small page may look at: the rest of the path after its prefix, the query, the headers, a POST's body."""
 
     rest: str
     query: dict[str, str]
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
-Pairs = Sequence[tuple[str, str]]
 PageOf = Callable[[Asked], Awaitable[Page]]
 #: An application mounted below a path (admin API), called with granian's own scope and protocol.
 Mount = Callable[[Any, Any], Awaitable[None]]
@@ -50,7 +56,7 @@ class Server:
     """Routes by exact path, then by prefix. `doors` answer POST; `pages` answer GET; `mounts` answer everything below.
 
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
-    answer DELETE.
+    answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
     """
 
     def __init__(
@@ -61,12 +67,16 @@ class Server:
         pages: Mapping[str, PageOf],
         mounts: Mapping[str, Mount],
         deletions: Mapping[str, PageOf] | None = None,
+        posts: Mapping[str, PageOf] | None = None,
+        max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
         self._doors = {door.path: door for door in doors}
         self._pages = {path: page for path, page in pages.items() if path == "/" or not path.endswith("/")}
         self._below = {path: page for path, page in pages.items() if path not in self._pages}
         self._deletions = deletions or {}
+        self._posts = posts or {}
+        self._max_body = max_body
         self._mounts = mounts
 
     async def __call__(self, scope: Any, proto: Any) -> None:
@@ -90,10 +100,12 @@ class Server:
         if remove is not None and scope.method == "DELETE":
             await _show(remove, below, scope, proto)
             return
+        take, posted = _below(self._posts, path)
+        if take is not None and scope.method == "POST":
+            await _show(take, posted, scope, proto, self._max_body)
+            return
         if page is None or scope.method not in ("GET", "HEAD"):
-            read = "GET, DELETE" if remove is not None else "GET"
-            allowed = "POST" if door is not None else read if page is not None else None
-            _wrong_path(scope, proto, allowed)
+            _wrong_path(scope, proto, _methods(page, remove, take or door))
             return
         await _show(page, rest, scope, proto)
 
@@ -105,11 +117,16 @@ class Server:
 
 
 def _below(pages: Mapping[str, PageOf], path: str) -> tuple[PageOf | None, str]:
-    """The page whose prefix a path has, and the rest of the path."""
+    """The page whose prefix a path has, and the rest of the path; a key that doesn't end in `/` is a whole path."""
     for prefix, page in pages.items():
-        if path.startswith(prefix):
+        if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
             return page, path[len(prefix) :]
     return None, ""
+
+
+def _methods(page: object, remove: object, take: object) -> str | None:
+    """The methods of a path, as `allow` lists them; None where there is nothing."""
+    return ", ".join([name for name, one in (("GET", page), ("DELETE", remove), ("POST", take)) if one]) or None
 
 
 def _wrong_path(scope: Any, proto: Any, allowed: str | None) -> None:
@@ -125,11 +142,15 @@ def _printable(path: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in path[:200])
 
 
-async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
+async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int = 0) -> None:
+    """`max_body`: the largest body that is read, in bytes; 0 reads none."""
     request_id = request_id_of(scope.headers) or new_id()
+    loop = asyncio.get_running_loop()
     try:
+        query = _query(scope.query_string)
+        body = await read_body(proto, scope.headers, max_body, _BODY_LIMIT_S, loop) if max_body else b""
         async with asyncio.timeout(_PAGE_LIMIT_S):
-            shown = await page(Asked(rest, _query(scope.query_string), scope.headers))
+            shown = await page(Asked(rest, query, scope.headers, body))
     except TimeoutError:
         told = f"No answer within {_PAGE_LIMIT_S:g} s: does PostgreSQL respond? See `comporta doctor`."
         _send_error(scope, proto, Unavailable(told, code="database_unavailable"), request_id)
@@ -139,7 +160,7 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any) -> None:
         log.error("page_failed", request_id=request_id, path=scope.path, kind=type(error).__name__, exc_info=error)
         _send_error(scope, proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
     else:
-        head = [("content-type", shown.content_type), ("x-request-id", request_id)]
+        head = [("content-type", shown.content_type), ("x-request-id", request_id), *shown.headers]
         proto.response_bytes(shown.status, head, b"" if scope.method == "HEAD" else shown.body)
 
 
