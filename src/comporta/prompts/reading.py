@@ -106,6 +106,16 @@ class Reading:
         return None
 
     def number(self, path: Path, least: float | None = None, most: float | None = None) -> float | None:
+        """A finite number, however it is spelled: 1 and 1.0 are the same."""
+        value = self._number(path)
+        if value is None:
+            return None
+        if (least is not None and value < least) or (most is not None and value > most):
+            self.wrong(path, _range(least, most))
+            return None
+        return float(value)
+
+    def _number(self, path: Path) -> int | float | None:
         node = self.node(path)
         if node is None:
             return None
@@ -113,13 +123,10 @@ class Reading:
         if not isinstance(value, int | float) or isinstance(value, bool) or not _fits(value):
             self.wrong(path, "must be a number")
             return None
-        if (least is not None and value < least) or (most is not None and value > most):
-            self.wrong(path, _range(least, most))
-            return None
         return value
 
     def whole(self, path: Path, least: int, most: int = _MOST_INTEGER) -> int | None:
-        value = self.number(path)
+        value = self._number(path)
         if value is None:
             return None
         if int(value) != value or not least <= value <= most:

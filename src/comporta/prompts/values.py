@@ -24,7 +24,7 @@ class Rules(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     minimum: float | None = None
     maximum: float | None = None
     integer: bool = False
-    one_of: tuple[str | float | bool, ...] = ()
+    one_of: tuple[str | int | float | bool, ...] = ()
     pattern: str | None = None
     format: Literal["email", "url", "date", "uuid"] | None = None
 
@@ -45,14 +45,14 @@ class Variable(Struct, frozen=True, omit_defaults=True):
     inherited: bool = False
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, tag="turn"):
     """A message of a prompt's own conversation."""
 
     role: Role
     content: str
 
 
-class History(Struct, frozen=True):
+class History(Struct, frozen=True, tag="history"):
     """Where the conversation so far goes."""
 
 
