@@ -14,6 +14,7 @@ from comporta.errors import ConfigError, NotFound
 from comporta.gateway.attempt import TimeLimits
 from comporta.gateway.images import ImagesPolicy, policy_of
 from comporta.gateway.reach import wrong_params
+from comporta.prompts.refs import ref_of
 from comporta.providers.base import Local, Wire
 from comporta.providers.catalogue import Catalogue, ModelFacts
 from comporta.providers.credentials import Credentials, Source
@@ -324,19 +325,21 @@ def _taker(
 
 def _variant(given: VariantSection, providers: Mapping[str, Provider], models: Mapping[str, Route]) -> Variant | str:
     """The variant, or what is wrong with it."""
+    prompt = None if given.prompt is None else ref_of(given.prompt)
+    name = given.name or ":".join(one for one in (given.prompt, given.model) if one)
+    if given.model is None:
+        return Variant(name, "", "", given.weight, given.params, prompt)
     named = models.get(given.model)
     if named is not None:
         base = named.variants[0]
-        return Variant(
-            given.name or given.model, base.provider, base.model, given.weight, {**base.params, **given.params}
-        )
+        return Variant(name, base.provider, base.model, given.weight, {**base.params, **given.params}, prompt)
     provider, slash, model = given.model.partition("/")
     if not slash or not model:
         near = did_you_mean(given.model, models)
         return f"'{given.model}' is neither `provider/model` nor a model under `models`{near}"
     if provider not in providers:
         return _unknown_provider(provider, providers)
-    return Variant(given.name or given.model, provider, model, given.weight, given.params)
+    return Variant(name, provider, model, given.weight, given.params, prompt)
 
 
 def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> str:

@@ -15,20 +15,24 @@ from typing import Literal, Protocol
 from msgspec import Struct, structs
 
 from comporta.errors import Forbidden, NotFound
-from comporta.types import JSON, Caller, Target
+from comporta.types import JSON, Caller, PromptRef, Target
 
 #: What becomes of a stream that breaks off after its first content.
 OnCut = Literal["end", "resume"]
 
 
 class Variant(Struct, frozen=True):
-    """One way to answer a route: a provider's model with parameters and a weight."""
+    """One way to answer a route: a provider's model with parameters and a weight, and perhaps a prompt.
+
+    Provider and model are empty where the prompt's file names the model: then the stage `prompt` fills them in.
+    """
 
     name: str
     provider: str
     model: str
     weight: float = 1.0
     params: JSON = {}
+    prompt: PromptRef | None = None
 
 
 class Route(Struct, frozen=True):
@@ -115,7 +119,7 @@ def _planned(route: Route, first: Variant) -> Plan:
 
 def target_of(route: Route, variant: Variant) -> Target:
     """Where a route's calls go by one of its variants."""
-    return Target(route.name, variant.name, variant.provider, variant.model, variant.params)
+    return Target(route.name, variant.name, variant.provider, variant.model, variant.params, prompt=variant.prompt)
 
 
 def pick(route: Route, sticky_key: str | None) -> Variant:

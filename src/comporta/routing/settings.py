@@ -9,16 +9,34 @@ from pydantic import Field, model_validator
 from comporta.cache.settings import RouteCacheSection
 from comporta.config.section import Section
 from comporta.config.values import Duration, Share, Size
+from comporta.prompts.refs import ref_of
 from comporta.providers.settings import TimeoutsSection
 
 
 class VariantSection(Section):
     """One way to answer a route."""
 
-    model: str = Field(description="`provider/model`, or the name of a model under `models`.")
-    name: str | None = Field(None, description="Its name in records and headers; default: the model's.")
+    model: str | None = Field(
+        None, description="`provider/model`, or the name of a model under `models`; default: what the prompt names."
+    )
+    prompt: str | None = Field(
+        None,
+        description="A prompt of the registry: `support@2.3.1`, `support@staging`, or `support` (by the environment of "
+        "the caller's key, else `production`).",
+    )
+    name: str | None = Field(
+        None, description="Its name in records and headers; default: the prompt's and the model's."
+    )
     weight: float = Field(1.0, ge=0, description="Its share of the route's calls.")
     params: dict[str, Any] = Field(default_factory=dict, description="Defaults that a body may override.")
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> VariantSection:
+        if self.model is None and self.prompt is None:
+            raise ValueError("give a `model`, a `prompt`, or both")
+        if self.prompt is not None:
+            ref_of(self.prompt)
+        return self
 
 
 class RouteImagesSection(Section):
