@@ -65,6 +65,9 @@ class FollowUps:
             if len(route.variants) > 1 or route.larger is not None:
                 return False
             provider = route.variants[0].provider
+            if not provider:
+                # The prompt names the model, and its next version may name another one.
+                return False
         else:
             provider = name.partition("/")[0] if "/" in name else next(iter(known.offering(name)), "")
         found = known.providers.get(provider)

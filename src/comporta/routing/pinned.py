@@ -45,7 +45,7 @@ def led_back(plan: Plan, pinned: Pinned, name: str) -> Plan:
     credential = pinned.target.credential
     if pinned.held:
         return Plan((structs.replace(target, credential=credential),), None, plan.last_resort, plan.on_cut)
-    others = tuple(one for one in plan.targets if one is not target)
+    others = tuple(one for one in plan.targets if one is not target and (one.provider or one.variant != target.variant))
     first = () if credential is None else (structs.replace(target, credential=credential),)
     return structs.replace(plan, targets=(*first, target, *others))
 
@@ -56,6 +56,9 @@ def _same_variant(plan: Plan, pinned: Pinned) -> Target | None:
     for target in everyone:
         if (target.variant, target.provider, target.model) == wanted:
             return target
+        if not target.provider and target.variant == pinned.target.variant:
+            # Its prompt named the model, and the answer came from there.
+            return structs.replace(target, provider=pinned.target.provider, model=pinned.target.model)
     return None
 
 
