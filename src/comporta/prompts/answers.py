@@ -33,7 +33,7 @@ def read_response_format(reading: Reading, prompt_id: str) -> ResponseFormat | N
     if kind == "json_schema":
         return _openai(reading, path, prompt_id)
     check_schema(reading, path)
-    return ResponseFormat("json_schema", name=_schema_name(prompt_id), schema=reading.mapping(path))
+    return ResponseFormat("json_schema", name=schema_name(prompt_id), schema=reading.mapping(path))
 
 
 def _word(reading: Reading, path: Path) -> ResponseFormat | None:
@@ -59,14 +59,15 @@ def _openai(reading: Reading, path: Path, prompt_id: str) -> ResponseFormat | No
     check_schema(reading, (*below, "schema"))
     return ResponseFormat(
         "json_schema",
-        name=reading.text((*below, "name")) or _schema_name(prompt_id),
+        name=reading.text((*below, "name")) or schema_name(prompt_id),
         schema=reading.mapping((*below, "schema")),
         strict=reading.truth((*below, "strict")),
         description=reading.text((*below, "description")) or None,
     )
 
 
-def _schema_name(prompt_id: str) -> str:
+def schema_name(prompt_id: str) -> str:
+    """What a schema is called whose prompt file gives it no name."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", prompt_id)[:64]
 
 

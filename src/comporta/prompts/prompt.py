@@ -76,7 +76,9 @@ class Prompt(Struct, frozen=True, dict=True, kw_only=True, omit_defaults=True):
     def digest(self) -> str:
         """A hash of all that the file says: comments, order and spelling of the YAML don't count."""
         own = tuple(one for one in self.variables if not one.implied and not one.inherited)
-        said = msgspec.structs.replace(self, variables=own, pieces={})
+        written = msgspec.json.encode(msgspec.structs.replace(self, variables=own, pieces={}))
+        # Read back, since a whole number may stand where a number is meant: 1 and 1.0 are the same.
+        said = msgspec.json.decode(written, type=Prompt)
         return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 
     @cached_property
