@@ -81,7 +81,7 @@ _COLUMNS: dict[str, str] = {
 #: What spans and rollups are made from: not the content, which would be carried along for nothing.
 _RETURNED = (
     "started_at", "id", *DIMENSIONS, "stream", "retries", "cache", *(f"{b}_tokens" for b in BUCKETS), "estimated",
-    "cost_microusd", "duration_us", "first_us",
+    "cost_microusd", "duration_us", "first_us", "tags", "outcome",
 )  # fmt: skip
 _HIT = "cache like 'hit%' or cache in ('exact', 'semantic')"
 
@@ -140,6 +140,14 @@ INCOMING = """
     on commit delete rows
 """
 COPY = "copy incoming (id, record, prompt, reply) from stdin"
+#: Calls that take part in a rollout: whoever keeps its figures takes them out of there, each of them once.
+_ROLLED = """
+        insert into rollout_call (rollout, side, call_id, started_at, duration_us, first_us, cost_microusd, cache,
+            outcome, outcome_class, failed)
+        select tags ->> 'rollout', coalesce(tags ->> 'rollout_side', ''), id, started_at, duration_us, first_us,
+            cost_microusd, cache, outcome, outcome_class, tags ->> 'rollout_failed'
+        from fresh where tags ? 'rollout'
+"""
 #: Everything that follows from a batch follows from the calls that were not there before.
 INSERT = f"""
     with fresh as (
@@ -155,6 +163,7 @@ INSERT = f"""
         join incoming on incoming.id = fresh.id,
         jsonb_array_elements(incoming.record -> {_POSITION["spans"]}) with ordinality as s (span, number)
         on conflict do nothing
+    ), rolled as ({_ROLLED}
     ), minutes as ({_rollup("rollup_minute", "minute")}
     ), hours as ({_rollup("rollup_hour", "hour")}
     )

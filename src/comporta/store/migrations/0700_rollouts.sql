@@ -38,7 +38,7 @@ create index rollout_started on rollout (started_at desc);
 
 -- Running sums of both sides, apart from the row above: they change every second.
 create table rollout_figures (
-    rollout uuid primary key references rollout (id) on delete cascade,
+    rollout uuid primary key references rollout (id),
     figures jsonb not null,
     shadow jsonb not null default '{}',
     -- What the last look found: the decision with its numbers.
@@ -50,7 +50,7 @@ create table rollout_figures (
 create table rollout_event (
     id uuid primary key,
     number bigint generated always as identity,
-    rollout uuid not null references rollout (id) on delete cascade,
+    rollout uuid not null references rollout (id),
     at timestamptz not null,
     by text not null,
     act text not null,
@@ -62,26 +62,20 @@ create table rollout_event (
 );
 create index rollout_event_of on rollout_event (rollout, number);
 
-create function rollout_event_stays() returns trigger
-language plpgsql
-as $$
-begin
-    raise exception 'what was decided on a rollout is never changed';
-end
-$$;
-create trigger rollout_event_stays before update on rollout_event
-for each row execute function rollout_event_stays();
+create trigger rollout_event_keeps before update or delete or truncate on rollout_event
+for each statement execute function comporta_keeps();
 
 -- News of events that are still to be told; a row goes once its notice is on its way.
 create table rollout_news (
-    event uuid primary key references rollout_event (id) on delete cascade
+    event uuid primary key references rollout_event (id)
 );
 
 -- Ended calls of both sides that the figures do not hold yet. Written with the call's record, in one transaction;
 -- taken out by whoever adds them to the figures, in one transaction too: none is lost, none counts twice.
 create table rollout_call (
     number bigint generated always as identity primary key,
-    rollout uuid not null,
+    -- As the call was tagged: whoever takes it out knows which rollouts there are.
+    rollout text not null,
     side text not null,
     call_id uuid not null,
     started_at timestamptz not null,
