@@ -1,0 +1,1 @@
+"""The kinds of guards: a module each, with its rows."""
