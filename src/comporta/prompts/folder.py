@@ -97,21 +97,30 @@ def load_bytes(
 
 def survey(path: Path, find: Find | None = None, *, guards: bool = False) -> Survey:
     """What a folder holds, and all that is wrong with it; nothing is raised for what files say."""
-    if path.is_dir():
-        # Hidden files are editors' own.
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and not _hidden(p, path))
-    elif path.exists():
-        files = [path]
-    else:
+    files = files_of(path)
+    if not files and not path.exists():
         return Survey((), (Mistake(Place(str(path), 0), (), "is not there"),), ())
     found = [_file(*_text(one), guards) for one in files]
-    return structs.replace(_linked(found, find), files=tuple(files))
+    return structs.replace(link(found, find), files=tuple(files))
+
+
+def files_of(path: Path) -> list[Path]:
+    """The prompt files of a folder, in order; a file is one itself."""
+    if path.is_dir():
+        # Hidden files are editors' own.
+        return sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and not _hidden(p, path))
+    return [path] if path.exists() else []
 
 
 def survey_bytes(data: bytes, name: str, find: Find | None = None, *, guards: bool = False) -> Survey:
     """The same for one file's bytes."""
+    return link([survey_alone(data, name, guards=guards)], find)
+
+
+def survey_alone(data: bytes, name: str, *, guards: bool = False) -> Survey:
+    """What one file holds by itself, not yet linked with the others and with its pieces: see `link`."""
     text, mistakes = decoded(data, name, KIND)
-    return _linked([_file(text, name, mistakes, guards)], find)
+    return _file(text, name, mistakes, guards)
 
 
 def _hidden(path: Path, folder: Path) -> bool:
@@ -169,7 +178,7 @@ def _prompts_in(tree: Node, mistakes: list[Mistake]) -> list[tuple[tuple[Step, .
     return list(zip(places, listed.values, strict=True)) if isinstance(listed, Items) else []
 
 
-def _linked(files: Iterable[Survey], find: Find | None) -> Survey:
+def link(files: Iterable[Survey], find: Find | None) -> Survey:
     """All files together: ids that stand twice, pieces, placeholders without a declaration."""
     files = list(files)
     mistakes = [one for file in files for one in file.mistakes]
