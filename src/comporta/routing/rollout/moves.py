@@ -1,0 +1,82 @@
+"""What can be done with a rollout or an experiment, and what it is afterwards: pure functions of row and clock."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import structs
+
+from comporta.errors import Conflict
+from comporta.routing.rollout.plan import Rollout
+from comporta.routing.rollout.rows import RolloutRow, State
+
+
+def plan_of(row: RolloutRow) -> Rollout:
+    """The plan of a rollout."""
+    return msgspec.convert(row.plan, Rollout)
+
+
+def pause(row: RolloutRow, now_s: float) -> RolloutRow:
+    """Shares stay as they are, and nothing is decided. Raises Conflict."""
+    _demand(row, "pause", ("running", "shadow"))
+    return structs.replace(row, state="paused", paused_from=row.state)
+
+
+def resume(row: RolloutRow, now_s: float) -> RolloutRow:
+    """Go on where it was paused; the time of the stage begins anew. Raises Conflict."""
+    _demand(row, "resume", ("paused",))
+    return structs.replace(row, state=row.paused_from or "running", paused_from=None, stage_at_s=now_s)
+
+
+def promote(row: RolloutRow, now_s: float, *, whole: bool = False) -> RolloutRow:
+    """The next stage, or all calls at once; from shadow mode the first stage. Raises Conflict."""
+    _demand(row, "promote", ("running", "paused", "shadow"))
+    if row.kind == "experiment":
+        raise Conflict(
+            f"The experiment '{row.name}' moves nothing by itself: stop it, and start a rollout to the side that won.",
+            code="rollout_state",
+        )
+    stages = plan_of(row).stages
+    in_shadow = "shadow" in (row.state, row.paused_from)
+    stage = len(stages) - 1 if whole else 0 if in_shadow else min(row.stage + 1, len(stages) - 1)
+    return at_stage(row, stage, now_s)
+
+
+def at_stage(row: RolloutRow, stage: int, now_s: float) -> RolloutRow:
+    """At that stage; the last one, where all calls go to B, is `standing` until configuration or label says so too."""
+    share = plan_of(row).stages[stage].share
+    state: State = "standing" if share >= 1 else "running"
+    return structs.replace(row, state=state, paused_from=None, stage=stage, share=share, stage_at_s=now_s, problem=None)
+
+
+def shared(row: RolloutRow, share: float) -> RolloutRow:
+    """An experiment's new share."""
+    return structs.replace(row, share=share)
+
+
+def abort(row: RolloutRow, now_s: float) -> RolloutRow:
+    """All calls go to A again, for good. Raises Conflict."""
+    _demand(row, "abort", ("running", "paused", "shadow", "standing"))
+    return _over(row, "stopped" if row.kind == "experiment" else "aborted", now_s)
+
+
+def roll_back(row: RolloutRow, now_s: float) -> RolloutRow:
+    """The same, since B does harm."""
+    _demand(row, "roll back", ("running", "paused", "standing"))
+    return _over(row, "rolled_back", now_s)
+
+
+def finish(row: RolloutRow, now_s: float) -> RolloutRow:
+    """Configuration or label say what the rollout said: it is no longer needed."""
+    _demand(row, "finish", ("standing",))
+    return structs.replace(row, state="done", ended_at_s=now_s, problem=None)
+
+
+def _over(row: RolloutRow, state: State, now_s: float) -> RolloutRow:
+    return structs.replace(row, state=state, paused_from=None, share=0.0, ended_at_s=now_s, problem=None)
+
+
+def _demand(row: RolloutRow, act: str, states: tuple[State, ...]) -> None:
+    if row.state not in states:
+        raise Conflict(
+            f"The {row.kind} '{row.name}' is {row.state.replace('_', ' ')}: it can't {act}.", code="rollout_state"
+        )
