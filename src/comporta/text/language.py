@@ -7,14 +7,18 @@ from typing import Literal
 
 from msgspec import Struct
 
+from comporta.text import everyday
 from comporta.text.stopwords import ENGLISH, NEIGHBOURS, PORTUGUESE, SPANISH
 
 Code = Literal["en", "pt", "es", "other"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _LISTS: tuple[tuple[Code, frozenset[str]], ...] = (
-    ("en", ENGLISH), ("pt", PORTUGUESE), ("es", SPANISH), ("other", NEIGHBOURS),
-)  # fmt: skip
+    ("en", ENGLISH | everyday.ENGLISH),
+    ("pt", PORTUGUESE | everyday.PORTUGUESE),
+    ("es", SPANISH | everyday.SPANISH),
+    ("other", NEIGHBOURS | everyday.FRENCH | everyday.GERMAN | everyday.ITALIAN | everyday.DUTCH),
+)
 #: Spellings that only one of them has; each counts as much as a small word of its own.
 _MARKS: tuple[tuple[Code, re.Pattern[str]], ...] = (
     ("pt", re.compile(r"[ãõ]|ções\b|ç[aou]|\w[ln]h[aeo]")),
