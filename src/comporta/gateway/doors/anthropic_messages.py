@@ -10,10 +10,10 @@ from comporta.gateway.doors.anthropic_reading import NAME, messages, system, thi
 from comporta.gateway.doors.anthropic_stream import MessageStream
 from comporta.gateway.doors.anthropic_writing import envelope, message
 from comporta.gateway.doors.base import Parsed, Stream
+from comporta.gateway.doors.prompted import is_ours, model_of, speaks_for_itself
 from comporta.gateway.doors.reading import (
     Fields,
     body_of,
-    field,
     fields_of,
     flag,
     integer,
@@ -23,7 +23,6 @@ from comporta.gateway.doors.reading import (
     option,
     session_of,
     stops,
-    word,
 )
 from comporta.gateway.doors.writing import encode
 from comporta.pipeline import Call
@@ -50,7 +49,8 @@ class AnthropicMessages:
 
     def parse(self, body: bytes, headers: Mapping[str, str]) -> Parsed:
         raw = body_of(body)
-        if raw.get("max_tokens") is None:
+        if raw.get("max_tokens") is None and not is_ours(raw.get("prompt")):
+            # A prompt of ours may say it.
             raise missing("max_tokens")
         return _parsed(raw, "chat")
 
@@ -86,7 +86,7 @@ class AnthropicCountTokens:
 
 
 def _parsed(raw: JSON, kind: Kind) -> Parsed:
-    model = field(raw, "model", "", word)
+    model = model_of(raw)
     stream = kind == "chat" and (option(raw, "stream", "", flag) or False)
     found = _fields(raw)
     metadata: JSON = found.get("metadata", {})
@@ -101,12 +101,13 @@ def _parsed(raw: JSON, kind: Kind) -> Parsed:
 
 
 def _fields(raw: JSON) -> dict[str, Any]:
-    found = fields_of(raw, FIELDS, SKIP)
-    if "messages" not in found:
+    stored = "prompt" in raw and speaks_for_itself(raw) and is_ours(raw["prompt"]) and not raw.get("messages")
+    found = fields_of(raw, FIELDS, SKIP | {"messages"} if stored else SKIP)
+    if "messages" not in found and not stored:
         raise missing("messages")
     if raw.get("system") is not None:
         said = system(raw["system"], "system")
-        found["messages"] = found["messages"] if said is None else (said, *found["messages"])
+        found["messages"] = (*(() if said is None else (said,)), *found.get("messages", ()))
     if raw.get("tool_choice") is not None:
         found |= tool_choice(raw["tool_choice"], "tool_choice")
     if raw.get("thinking") is not None or raw.get("output_config") is not None:

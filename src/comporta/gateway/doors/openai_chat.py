@@ -17,10 +17,10 @@ from comporta.gateway.doors.chat_reading import (
     tools,
 )
 from comporta.gateway.doors.chat_writing import ChatStream, completion
+from comporta.gateway.doors.prompted import model_of, speaks_for_itself
 from comporta.gateway.doors.reading import (
     Fields,
     body_of,
-    field,
     fields_of,
     flag,
     integer,
@@ -76,10 +76,9 @@ class OpenAIChat:
 
     def parse(self, body: bytes, headers: Mapping[str, str]) -> Parsed:
         raw = body_of(body)
-        model = field(raw, "model", "", word)
+        model = model_of(raw)
         stream = option(raw, "stream", "", flag) or False
-        # A stored prompt may say everything there is to say.
-        stored = type(raw.get("prompt")) is dict and not raw.get("messages")
+        stored = "prompt" in raw and speaks_for_itself(raw) and not raw.get("messages")
         found = fields_of(raw, FIELDS, SKIP | {"messages"} if stored else SKIP)
         if "messages" not in found and not stored:
             raise missing("messages")

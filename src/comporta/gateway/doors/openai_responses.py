@@ -7,11 +7,11 @@ from typing import Any
 
 from comporta.errors import ComportaError
 from comporta.gateway.doors.base import Parsed
+from comporta.gateway.doors.prompted import model_of, speaks_for_itself
 from comporta.gateway.doors.reading import (
     Fields,
     array,
     body_of,
-    field,
     fields_of,
     flag,
     integer,
@@ -63,7 +63,7 @@ class OpenAIResponses:
 
     def parse(self, body: bytes, headers: Mapping[str, str]) -> Parsed:
         raw = body_of(body)
-        model = field(raw, "model", "", word)
+        model = model_of(raw)
         stream = option(raw, "stream", "", flag) or False
         found = _fields(raw)
         return Parsed(
@@ -85,7 +85,8 @@ class OpenAIResponses:
 
 
 def _fields(raw: JSON) -> dict[str, Any]:
-    found = fields_of(raw, FIELDS, SKIP)
+    stored = "prompt" in raw and speaks_for_itself(raw) and not raw.get("input")
+    found = fields_of(raw, FIELDS, SKIP | {"input"} if stored else SKIP)
     extra: JSON = found.get("extra", {})
     if "messages" not in found and not any(extra.get(name) for name in _ELSEWHERE):
         raise missing("input")
