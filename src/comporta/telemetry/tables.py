@@ -17,7 +17,10 @@ from comporta.telemetry.record import CallRecord
 from comporta.types import Usage
 
 #: What rollups can be asked by.
-DIMENSIONS = ("route", "variant", "provider", "model", "key_id", "team", "environment", "feature", "outcome_class")
+DIMENSIONS = (
+    "route", "variant", "provider", "model", "key_id", "team", "environment", "feature", "outcome_class", "prompt_id",
+    "prompt_version",
+)  # fmt: skip
 #: A longer name would not fit the key's index.
 _MAX_DIMENSION_CHARS = 100
 _MAX_INDEXED_CHARS = 256
@@ -27,7 +30,7 @@ _ROWS_AT_ONCE = 50
 BUCKETS = tuple(f for f in Usage.__struct_fields__ if f != "estimated")
 
 #: What goes into the column `record`: all but the content, which has columns of its own.
-_FLAT = tuple(name for name in CallRecord.__struct_fields__ if name not in ("prompt", "reply"))
+_FLAT = tuple(name for name in CallRecord.__struct_fields__ if name not in ("prompt", "reply", "variables"))
 _POSITION = {name: i for i, name in enumerate(_FLAT)}
 
 
@@ -64,6 +67,7 @@ _COLUMNS: dict[str, str] = {
     **{f: _text(f) for f in ("request_id", "door", "kind", "asked", "route", "variant", "provider", "model")},
     **{f: _text(f) for f in ("credential", "reply_id", "reply_model", "key_name", "team", "environment", "feature")},
     **{f: _text(f) for f in ("cache", "outcome", "outcome_class", "error_type", "error_message", "capture")},
+    **{f: _text(f) for f in ("prompt_id", "prompt_version", "prompt_label")},
     "key_id": _indexed("key_id"),
     "user_id": _indexed("user"),
     "session": _indexed("session"),
@@ -74,8 +78,10 @@ _COLUMNS: dict[str, str] = {
     "dropped": _json("dropped"),
     **{f"{b}_tokens": _tokens(b) for b in BUCKETS},
     "estimated": f"coalesce(({_USAGE} ->> 'estimated')::boolean, false)",
+    "deploy": f"nullif({_json('deploy')}, 'null')",
     "prompt": "prompt",
     "reply": "reply",
+    "variables": "variables",
 }
 
 #: What spans and rollups are made from: not the content, which would be carried along for nothing.
@@ -136,16 +142,16 @@ def _rollup(table: str, unit: str) -> str:
 
 
 INCOMING = """
-    create temporary table if not exists incoming (id uuid, record jsonb, prompt jsonb, reply jsonb)
+    create temporary table if not exists incoming (id uuid, record jsonb, prompt jsonb, reply jsonb, variables jsonb)
     on commit delete rows
 """
-COPY = "copy incoming (id, record, prompt, reply) from stdin"
+COPY = "copy incoming (id, record, prompt, reply, variables) from stdin"
 #: Calls that take part in a rollout: whoever keeps its figures takes them out of there, each of them once.
 _ROLLED = """
-        insert into rollout_call (rollout, side, call_id, started_at, duration_us, first_us, cost_microusd, cache,
-            outcome, outcome_class, failed)
-        select tags ->> 'rollout', coalesce(tags ->> 'rollout_side', ''), id, started_at, duration_us, first_us,
-            cost_microusd, cache, outcome, outcome_class, tags ->> 'rollout_failed'
+        insert into rollout_call (rollout, side, stage, call_id, started_at, duration_us, first_us, cost_microusd,
+            cache, outcome, outcome_class, failed)
+        select tags ->> 'rollout', coalesce(tags ->> 'rollout_side', ''), coalesce(tags ->> 'rollout_stage', ''), id,
+            started_at, duration_us, first_us, cost_microusd, cache, outcome, outcome_class, tags ->> 'rollout_failed'
         from fresh where tags ? 'rollout'
 """
 #: Everything that follows from a batch follows from the calls that were not there before.
@@ -197,8 +203,8 @@ async def insert(connection: Connection, records: Sequence[CallRecord]) -> int:
 
 def _copy_row(record: CallRecord) -> bytes:
     flat = _encode(_flat(record))
-    return b"%b\t%b\t%b\t%b\n" % (
-        _escaped(record.id), _field(flat), _content(record.prompt), _content(record.reply),
+    return b"%b\t%b\t%b\t%b\t%b\n" % (
+        _escaped(record.id), _field(flat), _content(record.prompt), _content(record.reply), _content(record.variables),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from comporta.types import Input, PromptRef, Target
 
 Side = Literal["a", "b", "shadow"]
 #: Tags of a call that takes part. They are kept with its record, and its figures are made from them.
-TAG, TAG_SIDE, TAG_FAILED = "rollout", "rollout_side", "rollout_failed"
+TAG, TAG_SIDE, TAG_STAGE, TAG_FAILED = "rollout", "rollout_side", "rollout_stage", "rollout_failed"
 #: In the facts of a copy: the rollout whose side B it asks.
 COPY = "shadow"
 #: In the facts of a call that a fixed reply answered (set by the stage `choose`).
@@ -135,7 +135,7 @@ class Overlay:
 
     def _taken(self, call: Call, split: Split, side: Side, plan: Plan, own: tuple[Target, ...]) -> Plan:
         row = split.row
-        tags = {TAG: row.id, TAG_SIDE: side}
+        tags = {TAG: row.id, TAG_SIDE: side, TAG_STAGE: str(row.stage)}
         if side != "a":
             tags |= row.tags
         call.tags = {**call.tags, **tags}

@@ -77,6 +77,7 @@ create table rollout_call (
     -- As the call was tagged: whoever takes it out knows which rollouts there are.
     rollout text not null,
     side text not null,
+    stage text not null,
     call_id uuid not null,
     started_at timestamptz not null,
     duration_us bigint not null,
@@ -89,3 +90,17 @@ create table rollout_call (
     failed text
 );
 create index rollout_call_of on rollout_call (rollout, number);
+
+-- Their scores, in the same way: written when a score has found its call.
+create table rollout_score (
+    number bigint generated always as identity primary key,
+    rollout text not null,
+    side text not null,
+    stage text not null,
+    at timestamptz not null,
+    name text not null,
+    kind text not null,
+    value double precision,
+    label text
+);
+create index rollout_score_of on rollout_score (rollout, number);
