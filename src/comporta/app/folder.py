@@ -29,6 +29,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.spool = self.path / "spool"
+        self.scores = self.path / "scores"
         self.metrics = self.path / "metrics"
         self.cache = self.path / "cache"
         self.admin_key = self.path / "admin.key"

@@ -14,6 +14,9 @@ from comporta.telemetry import logs
 from comporta.telemetry.capture import Capture
 from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.recorder import Recorder
+from comporta.telemetry.score_shipping import ScoreShipper
+from comporta.telemetry.score_spool import ScoreSpool
+from comporta.telemetry.scores import Scores
 from comporta.telemetry.scrubbing import Scrubber
 from comporta.telemetry.shipping import Shipper
 from comporta.telemetry.spool import Spool
@@ -34,6 +37,10 @@ class Telemetry:
         self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
         self.recorder = Recorder(self.spool, self._capture(settings), price, self.metrics.note)
         self.shipper = Shipper(database, self.spool)
+        self._score_spool = ScoreSpool(folder.scores)
+        #: What is judged of calls, from wherever it comes.
+        self.scores = Scores(self._score_spool, clean=self.scrubber.scrub)
+        self.score_shipper = ScoreShipper(database, self._score_spool)
         #: Totals that other parts of the gate keep, by their names among the metrics.
         self.more: Callable[[], Mapping[str, float]] = dict
 
@@ -53,10 +60,12 @@ class Telemetry:
         """Ship and count until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.shipper.run())
+            tasks.create_task(self.score_shipper.run())
             tasks.create_task(self.metrics.run())
 
     async def close(self) -> None:
-        await self.shipper.drain(_LAST_SHIPPING_S)
+        await asyncio.gather(self.shipper.drain(_LAST_SHIPPING_S), self.score_shipper.drain(_LAST_SHIPPING_S))
+        self._score_spool.close()
         with contextlib.suppress(OSError):
             self.metrics.close()
         self.spool.close()
@@ -71,8 +80,14 @@ class Telemetry:
             "records_stripped": self.spool.stripped,
             "records_quarantined": self.shipper.quarantine.count,
             "records_shipped": self.shipper.shipped,
+            "scores_shipped": self.score_shipper.shipped,
+            **self.scores.figures(),
             **self.more(),
         }
 
     def _gauges(self) -> dict[str, float]:
-        return {"calls_in_flight": self.recorder.in_flight, "spool_bytes": self.spool.bytes}
+        return {
+            "calls_in_flight": self.recorder.in_flight,
+            "spool_bytes": self.spool.bytes,
+            "score_spool_bytes": self._score_spool.bytes,
+        }

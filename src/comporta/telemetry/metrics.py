@@ -325,10 +325,13 @@ _TOTALS = {
     "records_shipped": "Records that reached the database",
     "cache_store_failures": "Times that the cache's store was away, slow or failing, and so passed over",
     "cache_entries_lost": "Answers that could not be written to the cache's store",
+    "scores_lost": "Scores lost since there was no room for them",
+    "scores_shipped": "Scores that reached the database",
 }
 _GAUGES = {
     "calls_in_flight": "Calls that are being answered",
     "spool_bytes": "Bytes of records on the disk that wait for the database",
+    "score_spool_bytes": "Bytes of scores on the disk that wait for the database",
     "records_bytes": "Bytes that the records of calls take in the database",
 }
 
@@ -347,6 +350,18 @@ class _Collected(Collector):
             yield CounterMetricFamily(f"comporta_{name}", text, value=self._sums.totals.get(name, 0.0))
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"comporta_{name}", text, value=self._sums.gauges.get(name, 0.0))
+        yield self._by_score("scores", "Scores by name and by who judged", "score_count")
+        yield self._by_score("score_values", "Sum of scores' values; true is 1, and a text counts nothing", "score_sum")
+
+    def _by_score(self, name: str, text: str, kind: str) -> Metric:
+        """Totals that carry their labels in their names: `score_count:user:thumbs`."""
+        # A score may be negative: what sums them up is no counter.
+        family = CounterMetricFamily if kind == "score_count" else GaugeMetricFamily
+        made = family(f"comporta_{name}", text, labels=("source", "name"))
+        for key, value in self._sums.totals.items():
+            if key.startswith(f"{kind}:"):
+                made.add_metric(key.split(":", 2)[1:], value)
+        return made
 
     def _by_calls(self) -> Iterator[Metric]:
         yield self._counter("calls", "Calls by where they went and how they ended", lambda s: s.calls)
