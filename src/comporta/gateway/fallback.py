@@ -19,6 +19,7 @@ from comporta.pipeline import Call, Next, replay
 from comporta.routing.choose import Known, Plan, plan_of
 from comporta.routing.pinned import PINNED, led_back
 from comporta.routing.retry import then
+from comporta.routing.rollout.overlay import Overlay
 from comporta.types import Delta, Event, Target, Usage
 
 _TOO_LONG = "context_length_exceeded"
@@ -31,7 +32,8 @@ GIVEN_S = "given_s"
 class Choose:
     """The stage. `known` gives today's snapshot, so that a reload reaches the next call, `total_s` a route's limit.
 
-    `can_continue` says whether a target's model can go on from a given beginning of its answer.
+    `can_continue` says whether a target's model can go on from a given beginning of its answer. `overlay` says where
+    calls of running rollouts go.
     """
 
     def __init__(
@@ -39,13 +41,17 @@ class Choose:
         known: Callable[[], Known],
         total_s: Callable[[str], float],
         can_continue: Callable[[Target], bool],
+        overlay: Overlay | None = None,
     ) -> None:
+        self._overlay = overlay or Overlay()
         self._known = known
         self._total_s = total_s
         self._can_continue = can_continue
 
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
+        if self._overlay.live:
+            plan = self._overlay.plan(call, plan)
         pinned = call.facts.get(PINNED)
         if pinned is not None:
             plan = led_back(plan, pinned, call.model)
