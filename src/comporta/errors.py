@@ -4,6 +4,7 @@
     ├── ConfigError                     a mistake in the configuration, with file, path and line
     ├── Refused                         we say no before anything is sent
     │   ├── BadRequest 400              ── Unsupported 400, ContextTooLong 400, BodyTooLarge 413
+    │   ├── GuardrailBlocked 400            a guard found what must not pass
     │   ├── InvalidKey 401, Forbidden 403, NotFound 404, Conflict 409
     │   └── BudgetExceeded 402, RateLimited 429
     ├── UpstreamError 502               the provider failed
@@ -14,7 +15,7 @@
     │   ├── UpstreamUnreachable 502     no connection
     │   ├── UpstreamCut 502             the answer ended before its end
     │   └── UpstreamTimeout 504         one of the time limits
-    ├── Unavailable 503                 something of ours is away
+    ├── Unavailable 503                 something of ours is away ── GuardFailed 503
     └── ClientGone 499                  nobody is listening any more (in records only)
 
 `status` is what a client sees, `code` is finer and stable, `type` is the family. A message never holds upstream text
@@ -89,6 +90,12 @@ class BodyTooLarge(BadRequest):
 
     status = 413
     code = "request_too_large"
+
+
+class GuardrailBlocked(Refused):
+    """A guard found what must not pass; which guard is said, and never what it matched."""
+
+    code = "guardrail_blocked"
 
 
 class InvalidKey(Refused):
@@ -206,6 +213,12 @@ class Unavailable(ComportaError):
     status = 503
     code = "unavailable"
     retryable = True
+
+
+class GuardFailed(Unavailable):
+    """A guard that lets nothing through unseen could not look."""
+
+    code = "guard_failed"
 
 
 class ClientGone(ComportaError):

@@ -125,6 +125,8 @@ class Kind(Struct, frozen=True):
     slow: bool = False
     #: How much of an answer must be at hand before it can judge: characters, a sentence, or all of it.
     needs: Literal["span", "sentence", "whole"] = "span"
+    #: Whether the text alone decides, so that a verdict may be remembered; False where the rest of the context counts.
+    alone: bool = True
     aliases: tuple[str, ...] = ()
     #: In a sentence, for docs and `comporta guard list`.
     about: str = ""

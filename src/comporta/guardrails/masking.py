@@ -1,0 +1,104 @@
+"""Masks in place of what was found, and the way back: the same value always gets the same mask in a conversation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from comporta.guardrails.base import Match
+
+Style = Literal["label", "numbered", "stars"]
+
+_MASK = re.compile(r"\[[A-Z][A-Z0-9_]{1,30}_\d{1,5}\]")
+#: The longest mask there is: so much of a stream is held back where one may have begun.
+LONGEST_MASK = 40
+_OPENED = re.compile(r"\[[A-Z0-9_]{0,37}\Z")
+
+
+class MaskSettings(Struct, frozen=True):
+    """How masks look: `[CPF]`, `[CPF_1]` (told apart, and led back where that is configured), or stars."""
+
+    style: Style = "label"
+
+
+class Masks:
+    """The masks of one call. `put` sets them, `back` leads from masks to values, `again` from values to masks."""
+
+    def __init__(self, style: Style = "label", taken: str = "") -> None:
+        self._style = style
+        self._of: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+        #: Masks that stand in the conversation as it came: they are somebody's words, and stay what they are.
+        self._taken = frozenset(_MASK.findall(taken))
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def put(self, text: str, matches: Sequence[Match]) -> str:
+        """The text with a mask in place of each match. Matches are disjoint and in order."""
+        parts, done = [], 0
+        for match in matches:
+            parts += [text[done : match.start], self.mask(text[match.start : match.end], match.kind)]
+            done = match.end
+        return "".join((*parts, text[done:]))
+
+    def mask(self, value: str, kind: str) -> str:
+        """The mask of one value; the same one each time."""
+        known = self._of.get(value)
+        if known is None:
+            known = self._of[value] = self._new(value, kind)
+            if self._style == "numbered":
+                self._values[known] = value
+        return known
+
+    def back(self, text: str) -> str:
+        """The text with the values that its masks stand for; masks of other styles stand for nobody in particular."""
+        if "[" not in text or not self._values:
+            return text
+        return _MASK.sub(lambda found: self._values.get(found.group(), found.group()), text)
+
+    def back_in_json(self, text: str) -> str:
+        """The same inside JSON text: values are written as JSON writes them."""
+        if "[" not in text or not self._values:
+            return text
+        return _MASK.sub(lambda found: self._quoted(found.group()), text)
+
+    def again(self, text: str) -> str:
+        """A text (or JSON text) in which masked values stand, with their masks instead: what is kept of an answer."""
+        for value, mask in sorted(self._of.items(), key=lambda pair: -len(pair[0])):
+            text = text.replace(value, mask).replace(_inside(value), mask)
+        return text
+
+    def _quoted(self, mask: str) -> str:
+        value = self._values.get(mask)
+        return mask if value is None else _inside(value)
+
+    def _new(self, value: str, kind: str) -> str:
+        if self._style == "stars":
+            return "*" * min(max(len(value), 4), 12)
+        if self._style == "label":
+            return f"[{kind}]"
+        while True:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            mask = f"[{kind}_{self._counts[kind]}]"
+            if mask not in self._taken:
+                return mask
+
+
+def _inside(value: str) -> str:
+    return msgspec.json.encode(value)[1:-1].decode() if _encodable(value) else value
+
+
+def _encodable(value: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def may_have_begun(text: str) -> int:
+    """Where at a text's end a mask may have begun that is not whole yet; its length where none has."""
+    found = _OPENED.search(text, max(0, len(text) - LONGEST_MASK))
+    return len(text) if found is None else found.start()
