@@ -9,7 +9,7 @@ _EMPTY = """
         where span.started_at = theirs.started_at and span.call_id = theirs.id and span.attributes is not null
     )
     update call set user_id = null, session = null, request_id = call.id::text, reply_id = null,
-        error_message = null, prompt = null, reply = null, capture = 'erased'
+        error_message = null, prompt = null, reply = null, variables = null, capture = 'erased'
     from theirs where call.started_at = theirs.started_at and call.id = theirs.id
 """
 EMPTY = f"""

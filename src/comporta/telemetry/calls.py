@@ -28,6 +28,8 @@ COLUMNS = {
     "team": "team",
     "environment": "environment",
     "feature": "feature",
+    "prompt": "prompt_id",
+    "prompt_version": "prompt_version",
     "user": "user_id",
     "session": "session",
     "trace": "trace_id",
@@ -37,12 +39,13 @@ _PLAIN = (
     "started_at", "trace_id", "request_id", "duration_us", "first_us", "door", "kind", "stream", "asked", "route",
     "variant", "provider", "model", "credential", "reply_id", "reply_model", "key_id", "key_name", "team",
     "environment", "feature", "tags", "session", "cost_microusd", "cache", "retries", "dropped", "outcome",
-    "outcome_class", "status", "error_type", "error_message", "malformed_frames", "capture",
+    "outcome_class", "status", "error_type", "error_message", "malformed_frames", "capture", "prompt_id",
+    "prompt_version", "prompt_label", "deploy",
 )  # fmt: skip
 
 SHOWN = sql.SQL(", ").join(map(sql.Identifier, (*_PLAIN, "id", "parent_id", "user_id", "estimated", *_TOKENS)))
 LIST = sql.SQL("select {shown} from call where true {where} order by started_at desc, id desc limit %s")
-ONE = sql.SQL("select {shown}, prompt, reply from call where id = %s order by started_at desc limit 1")
+ONE = sql.SQL("select {shown}, prompt, reply, variables from call where id = %s order by started_at desc limit 1")
 SPANS = sql.SQL(
     "select name, start_us, duration_us, depth, error, attributes from span"
     " where started_at = %s and call_id = %s order by number"
@@ -90,6 +93,10 @@ class CallRow(Struct, frozen=True):
     error_message: str | None
     malformed_frames: int
     capture: str
+    prompt_id: str | None
+    prompt_version: str | None
+    prompt_label: str | None
+    deploy: dict[str, str] | None
 
 
 class SpanRow(Struct, frozen=True):
@@ -117,6 +124,7 @@ class OneCall(Struct, frozen=True):
     spans: list[SpanRow]
     prompt: Any
     reply: Any
+    variables: Any = None
 
 
 async def list_calls(
@@ -153,7 +161,8 @@ async def one_call(database: Database, id: str) -> OneCall:
         if row is None:
             raise NotFound(f"There is no call {call_id}: it was never made, is not shipped yet, or is past retention.")
         spans = await (await cursor.execute(SPANS, [row["started_at"], call_id])).fetchall()
-    return OneCall(call_row(row), [SpanRow(**span) for span in spans], row["prompt"], row["reply"])
+    told = [SpanRow(**span) for span in spans]
+    return OneCall(call_row(row), told, row["prompt"], row["reply"], row["variables"])
 
 
 def _where(

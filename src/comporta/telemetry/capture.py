@@ -87,6 +87,17 @@ class Capture:
             return _encode([h for c in reply.choices for h in _hashed_parts(None, _parts_of(c))]).decode()
         return _encode([self._preview(None, _text_of(_parts_of(c))) for c in reply.choices]).decode()
 
+    def variables(self, values: Mapping[str, Any], mode: Mode) -> str | None:
+        """The values that a prompt was filled with, by their names."""
+        if mode == "off" or not values:
+            return None
+        if mode == "full":
+            return _encode(_lean(values)).decode()
+        texts = {name: v if isinstance(v, str) else _encode(_lean(v)).decode() for name, v in values.items()}
+        if mode == "hashed":
+            return _encode({name: _hash("text", text, None) for name, text in texts.items()}).decode()
+        return _encode({name: self._preview(None, text) for name, text in texts.items()}).decode()
+
     def _previews(self, input: Input) -> list[Preview]:
         messages = [self._preview(m.role, _text_of(m.parts)) for m in input.messages]
         return messages + [self._preview("user", t) for t in input.texts if isinstance(t, str)]

@@ -31,7 +31,7 @@ _PIECE_RECORDS = 50
 _PIECE_BYTES = 8 << 20
 
 PAGE = sql.SQL("""
-select {shown}, prompt, reply from call
+select {shown}, prompt, reply, variables from call
 where user_id = %(user)s and (started_at, id) > (%(at)s, %(id)s) order by started_at, id limit %(limit)s
 """).format(shown=SHOWN)
 KNOWN = "select id::text from call where id = any(%(ids)s::uuid[])"
@@ -67,7 +67,7 @@ class Calls:
         spans = await (await cursor.execute(SPANS, [row["started_at"], row["id"]])).fetchall()
         told = {
             "call": call_row(row), "spans": [SpanRow(**span) for span in spans], "prompt": row["prompt"],
-            "reply": row["reply"],
+            "reply": row["reply"], "variables": row["variables"],
         }  # fmt: skip
         value: JSON = msgspec.to_builtins(told)
         return value

@@ -80,10 +80,33 @@ class CallRecord(Struct, frozen=True, array_like=True, gc=False):
     spans: tuple[SpanRecord, ...]
     prompt: str | None = None
     reply: str | None = None
+    #: The prompt of the registry that it asked with, and the label that led to its version.
+    prompt_id: str | None = None
+    prompt_version: str | None = None
+    prompt_label: str | None = None
+    #: Tags of the deploy that had moved that label (`commit_sha`, `author`, `model_version`).
+    deploy: dict[str, str] | None = None
+    #: The prompt's values, JSON text as captured.
+    variables: str | None = None
 
     def without_content(self) -> CallRecord:
         """What is kept when there is no room for content."""
-        return structs.replace(self, prompt=None, reply=None, error_message=None, capture="dropped")
+        return structs.replace(self, prompt=None, reply=None, variables=None, error_message=None, capture="dropped")
+
+
+#: Where a call's `Prompted` stands among its facts.
+PROMPTED = "prompted"
+
+
+class Prompted(Struct, frozen=True):
+    """The prompt that a call asks with."""
+
+    id: str
+    version: str
+    #: None where the version itself was asked for.
+    label: str | None = None
+    deploy: dict[str, str] | None = None
+    variables: JSON = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -110,6 +133,7 @@ def record_of(
     capture: str = "off",
     prompt: str | None = None,
     reply: str | None = None,
+    variables: str | None = None,
     error: errors.ComportaError | None = None,
     end_ns: int = 0,
 ) -> CallRecord:
@@ -118,6 +142,7 @@ def record_of(
     start_ns = call.start_ns
     error = call.error or error
     target, caller = call.target, call.caller
+    prompted = call.facts.get(PROMPTED)
     spans = [
         SpanRecord(
             # A span that nobody closed lasted until the call's end.
@@ -144,6 +169,8 @@ def record_of(
         tuple(spans),
         prompt,
         reply,
+        *(_UNPROMPTED if prompted is None else _prompted(prompted)),
+        variables,
     )
 
 
@@ -152,6 +179,8 @@ _asked = attrgetter("door", "kind", "stream", "model")
 _where = attrgetter("route", "variant", "provider", "model", "credential")
 _who = attrgetter("key_id", "name", "team", "environment", "feature")
 _what = attrgetter("tags", "user", "session", "usage", "cost_microusd", "cache", "retries", "dropped")
+_prompted = attrgetter("id", "version", "label", "deploy")
+_UNPROMPTED = (None, None, None, None)
 _NOWHERE = (None, None, None, None, None)
 _WELL = (OK, OK, 200, None, None)
 

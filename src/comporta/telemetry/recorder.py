@@ -17,7 +17,7 @@ import structlog
 from comporta.errors import ClientGone, ComportaError
 from comporta.pipeline import Call, Gathered, Next, reply_of
 from comporta.telemetry.capture import Capture, Mode, size_of
-from comporta.telemetry.record import CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
+from comporta.telemetry.record import PROMPTED, CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
 from comporta.types import Event, Reply, Usage
 
@@ -111,7 +111,10 @@ class Recorder:
         if mode == "off":
             return record_of(call, capture=mode, error=error)
         kept = capture.reply(watched.reply(), mode) if watched is not None else None
-        return record_of(call, capture=mode, prompt=capture.prompt(call.input, mode), reply=kept, error=error)
+        prompted = call.facts.get(PROMPTED)
+        values = None if prompted is None else capture.variables(prompted.variables, mode)
+        asked = capture.prompt(call.input, mode)
+        return record_of(call, capture=mode, prompt=asked, reply=kept, variables=values, error=error)
 
 
 #: Stands in place of the watcher once the call is recorded.

@@ -26,6 +26,8 @@ COLUMNS = {
     "team": "team",
     "environment": "environment",
     "feature": "feature",
+    "prompt": "prompt_id",
+    "prompt_version": "prompt_version",
 }
 DEFAULT_WINDOW = "24h"
 _WINDOW = re.compile(r"(\d{1,5})(m|h|d)", re.ASCII)

@@ -70,6 +70,10 @@ class CallOut(Out):
     error_message: str | None
     malformed_frames: int
     capture: str = Field(description="What is kept of prompt and reply: full, preview, hashed or off.")
+    prompt_id: str | None = Field(description="The prompt of the registry that it asked with.")
+    prompt_version: str | None
+    prompt_label: str | None = Field(description="The label that led to the version; null where that was asked for.")
+    deploy: dict[str, str] | None = Field(description="Tags of the deploy that had moved the label there.")
 
 
 class CallsPage(Out):
@@ -97,6 +101,7 @@ class CallDetail(Out):
     spans: list[SpanOut]
     prompt: Any
     reply: Any
+    variables: Any = Field(description="The prompt's values by name, as far as content is kept.")
 
 
 _WINDOW: dict[str, Any] = {"pattern": "^[0-9]{1,5}(m|h|d)$"}
@@ -115,6 +120,8 @@ class Filters(In):
     team: _Text | None = None
     environment: _Text | None = None
     feature: _Text | None = None
+    prompt: _Text | None = Field(None, description="A prompt's id.")
+    prompt_version: _Text | None = None
     user: _Text | None = None
     session: _Text | None = None
     trace: _Text | None = None
@@ -153,7 +160,9 @@ class _On:
         """One call: what each stage and attempt did and how long it took, and the content that is kept."""
         found = await one_call(self._database, id)
         spans = [SpanOut.model_validate(span) for span in found.spans]
-        return CallDetail(call=_call(found.call), spans=spans, prompt=found.prompt, reply=found.reply)
+        return CallDetail(
+            call=_call(found.call), spans=spans, prompt=found.prompt, reply=found.reply, variables=found.variables
+        )
 
     async def summary(
         self,
