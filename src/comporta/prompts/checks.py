@@ -72,7 +72,7 @@ async def examine(folder: Path, found: Survey, facts: Facts) -> Report:
     findings = [_finding("mistake", "form", one) for one in found.mistakes]
     findings += [_finding("warning", "undeclared", one) for one in found.warnings]
     for read in found.reads:
-        for check in (_unused, _lookalikes, lambda one: _size(one, facts), _json, _secrets, _personal):
+        for check in (_unused, _lookalikes, lambda one: _size(one, facts), _json, secrets, _personal):
             findings += [_finding(level, name, read.mistake(path, text)) for level, name, path, text in check(read)]
     notes: list[str] = []
     try:
@@ -173,7 +173,8 @@ def _texts(node: Node) -> Iterator[tuple[tuple[Step, ...], str]]:
             waiting.append(((*path, step), below))
 
 
-def _secrets(read: Read) -> _Found:
+def secrets(read: Read) -> _Found:
+    """What looks like a key, a token or a private key, wherever it stands."""
     scrubber = Scrubber()
     for path, text in _texts(read.tree):
         if scrubber.scrub(text) != text:

@@ -16,17 +16,18 @@ class NoHead(Exception):
 
 async def head_files(folder: Path) -> Mapping[str, bytes]:
     """Every YAML file below the folder in HEAD, by its path in the folder. Raises NoHead."""
-    listed = await _git(folder, b"", "ls-tree", "-r", "-z", "--name-only", "HEAD", ".")
+    listed = await ask_git(folder, b"", "ls-tree", "-r", "-z", "--name-only", "HEAD", ".")
     names = [name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name.endswith((".yaml", ".yml"))]
     # A line break in a name would be taken for the end of a question.
     names = [name for name in names if "\n" not in name]
     if not names:
         return {}
     asked = "".join(f"HEAD:./{name}\n" for name in names).encode("utf-8", "surrogateescape")
-    return dict(zip(names, _blobs(await _git(folder, asked, "cat-file", "--batch"), len(names)), strict=True))
+    return dict(zip(names, _blobs(await ask_git(folder, asked, "cat-file", "--batch"), len(names)), strict=True))
 
 
-async def _git(folder: Path, given: bytes, *arguments: str) -> bytes:
+async def ask_git(folder: Path, given: bytes, *arguments: str) -> bytes:
+    """What a git command prints that is given these bytes. Raises NoHead."""
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         process = await asyncio.create_subprocess_exec(

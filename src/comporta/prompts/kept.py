@@ -29,6 +29,7 @@ class Source(Struct, frozen=True):
 
     name: str
     text: str
+    commit: Commit | None = None
 
 
 class Version(Struct, frozen=True):
