@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ async def all_scores(database: Database) -> list[ScoreRow]:
 async def test_a_score_of_a_call_gets_what_is_known_of_the_call(
     database: Database, scores: Scores, shipper: ScoreShipper, record_calls: Any, make_record: MakeRecord
 ) -> None:
-    call = make_record()
+    call = structs.replace(make_record(), prompt_id="support", prompt_version="2.3.1")
     await record_calls(call)
     assert scores.add(score("relevance", 0.75, call_id=call.id, source="judge", reason="on the point", who="gpt-x"))
     assert await shipper.drain()
@@ -99,6 +99,7 @@ async def test_a_score_of_a_call_gets_what_is_known_of_the_call(
     )  # fmt: skip
     assert (row.joined, row.route, row.variant, row.model, row.team) == (True, "support", "v1", "gpt-x", "water")
     assert (row.environment, row.feature, row.user, row.session) == ("production", "chat", "u-1", "s-1")
+    assert (row.prompt, row.version) == ("support", "2.3.1")
     assert row.trace_id == call.trace_id
     assert await scores_of_trace(database, call.trace_id) == [row]
 
@@ -216,8 +217,8 @@ async def test_scores_of_a_killed_process_are_shipped_by_another(database: Datab
         "for n in range(50): scores.add(Score(str(n), 't', None, 'rating', 1.0, 'user'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(root)], check=False, timeout=30)
-    assert done.returncode == -9
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(root))
+    assert await process.wait() == -9
     spool = ScoreSpool(root)
     assert await ScoreShipper(database, spool).drain()
     assert len(await all_scores(database)) == 50

@@ -98,7 +98,7 @@ class Gate:
             loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
         )
         #: What is held of users: exported and erased.
-        self.people = people_of(self.database, folder.spool, self._drain, self.caching, lambda: self.loaded)
+        self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
         self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
         self._changes = Changes(dsn)
         #: Credentials that records and logs are kept free of.
@@ -184,6 +184,10 @@ class Gate:
 
     async def _drain(self) -> None:
         await self.telemetry.shipper.drain(_DRAIN_S)
+
+    async def _drain_all(self) -> None:
+        await self._drain()
+        await self.telemetry.score_shipper.drain(_DRAIN_S)
 
     async def _find(self, loaded: Loaded[Settings]) -> Found:
         """What is there without being configured: what the environment has keys for, and Ollama."""

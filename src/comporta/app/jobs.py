@@ -17,6 +17,7 @@ from comporta.cache.postgres import prune
 from comporta.errors import Unavailable
 from comporta.gateway.followups import kept
 from comporta.store.database import Database
+from comporta.telemetry import score_tables
 from comporta.telemetry.partitions import ensure_partitions, keep_within, retain
 
 log = structlog.get_logger("comporta.jobs")
@@ -50,6 +51,9 @@ class Keep(Struct, frozen=True):
     cache_bytes: int = 1 << 30
     #: How long responses are kept for their follow-ups.
     responses_days: float = 30
+    #: How long scores are kept, and the most that they may take.
+    score_days: float = 400
+    score_bytes: int = 2_000_000_000
     #: Hears what calls and spans take now.
     measured: Callable[[int], None] = _unheard
 
@@ -59,11 +63,13 @@ class Keep(Struct, frozen=True):
         if dropped:
             log.info("retention.dropped", partitions=dropped)
         await kept.prune(database, self.responses_days * _DAY_S)
+        await score_tables.prune(database, self.score_days)
 
     async def within_size(self, database: Database) -> None:
         """Drop the oldest where records take too much, and let `/metrics` tell what they take."""
         try:
             found = await keep_within(database, self.record_bytes)
+            await score_tables.keep_within(database, self.score_bytes)
         except psycopg.errors.LockNotAvailable:
             # Somebody reads them at length, a backup for one; the next look comes in minutes.
             log.info("records_in_use")

@@ -40,7 +40,8 @@ def main() -> None:
     figures = Figures(folder)
     keep = Keep(
         records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, records.max_size,
-        settings.cache.max_size, settings.responses.keep / _DAY_S, figures.measured,
+        settings.cache.max_size, settings.responses.keep / _DAY_S, records.keep_scores / _DAY_S,
+        records.max_scores_size, figures.measured,
     )  # fmt: skip
     asyncio.new_event_loop().run_until_complete(run(environment["COMPORTA_DATABASE_DSN"], keep))
     # Connections that were being made to a database that has gone ignore their cancelling for a minute; all that

@@ -18,7 +18,8 @@ from comporta.providers.wires import Speakers
 
 #: What a process reads once, when it starts.
 _AT_START = ("server", "database", "redis", "outgoing", "logging", "records.keep", "records.keep_minutes",
-             "records.keep_hours", "records.max_size", "records.spool")  # fmt: skip
+             "records.keep_hours", "records.max_size", "records.keep_scores", "records.max_scores_size",
+             "records.spool")  # fmt: skip
 
 
 class Places(Struct, frozen=True):

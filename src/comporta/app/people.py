@@ -13,6 +13,7 @@ from comporta.gateway.followups.people import Responses
 from comporta.store.database import Database
 from comporta.store.people import Page, People, Person, Removed, erased_since
 from comporta.telemetry.people import Calls, Waiting
+from comporta.telemetry.score_people import ScoresOf
 
 #: So long a call may have been under way when its user is erased, with room to spare.
 _REMEMBERED_S = 3600.0
@@ -31,6 +32,8 @@ def people_of(
             # Before the calls: what is shipped while this goes on is then found at least once.
             Waiting(database, spool),
             Calls(database),
+            # After the calls: what is joined with them meanwhile finds no person there any more.
+            ScoresOf(database),
             Limited(loaded),
         ],
         drain,

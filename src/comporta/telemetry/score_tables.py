@@ -43,7 +43,7 @@ where excluded.at >= score.at and (excluded.kind, excluded.number, excluded.labe
 _LEARNT = {
     "call_id": "id", "called_at": "started_at", "trace_id": "trace_id", "route": "route", "variant": "variant",
     "provider": "provider", "model": "model", "key_id": "key_id", "team": "team", "environment": "environment",
-    "feature": "feature",
+    "feature": "feature", "prompt_id": "prompt_id", "prompt_version": "prompt_version",
 }  # fmt: skip
 _CALL = ", ".join(dict.fromkeys((*_LEARNT.values(), "user_id", "session", "parent_id", "reply_id", "capture")))
 #: By an id of one call; of a trace the latest call that nobody made in the course of another one.

@@ -42,6 +42,13 @@ class RecordsSection(Section):
     keep_hours: Duration = Field(
         400 * _DAY_S, gt=0, validate_default=True, description="How long sums by the hour are kept."
     )
+    keep_scores: Duration = Field(
+        400 * _DAY_S, gt=0, validate_default=True, description="How long scores are kept, longer than their calls."
+    )
+    max_scores_size: Size = Field(
+        2_000_000_000, ge=10_000_000, validate_default=True,
+        description="The most that scores take on the database's disk. Above it the oldest go first.",
+    )  # fmt: skip
     max_size: Size = Field(
         20_000_000_000, ge=10_000_000, validate_default=True,
         description="The most that calls and spans take on the database's disk. Above it the oldest days go first, "
