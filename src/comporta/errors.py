@@ -24,11 +24,14 @@ that could carry a secret: wires build it from status and code.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ComportaError(Exception):
-    """The root. `param` names the field at fault; `retry_after_s` becomes a Retry-After header."""
+    """The root. `param` names the field at fault; `retry_after_s` becomes a Retry-After header.
+
+    `details` are data that stand in the error's body beside its message: of a chain, what came before the failure.
+    """
 
     status: int = 500
     code: str = "internal_error"
@@ -44,11 +47,13 @@ class ComportaError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         status: int | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.details = details
         if code is not None:
             self.code = code
         if status is not None:

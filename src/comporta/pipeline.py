@@ -114,6 +114,10 @@ class Call(Struct, kw_only=True, eq=False):
         """
         self._endings.append(ending)
 
+    def at_last(self, ending: Callable[[Call], None]) -> None:
+        """Register an ending that runs after all others, those that were registered before it too."""
+        self._endings.insert(0, ending)
+
     def hold(self, events: AsyncIterator[Event]) -> None:
         """Register an iterator to be closed when the call ends; the same one twice in a row counts once."""
         if not self._open or self._open[-1] is not events:
@@ -171,6 +175,30 @@ class Call(Struct, kw_only=True, eq=False):
         self.span_depth = span.depth
         if error is not None:
             span.error = error.code if isinstance(error, ComportaError) else type(error).__name__
+
+
+def child_of(parent: Call, asked: Input, model: str, *, door: str, stream: bool = False) -> Call:
+    """A call on behalf of another one: same trace, caller, session, user and tags, one deeper.
+
+    Who asks for it sees to MAX_DEPTH. What its client wished of the caches holds for it too.
+    """
+    wished = parent.headers.get("cache-control")
+    return Call(
+        kind="chat",
+        input=asked,
+        model=model,
+        caller=parent.caller,
+        stream=stream,
+        door=door,
+        request_id=parent.request_id,
+        trace_id=parent.trace_id,
+        parent_id=parent.id,
+        depth=parent.depth + 1,
+        session=parent.session,
+        user=parent.user,
+        tags=dict(parent.tags),
+        headers={} if wished is None else {"cache-control": wished},
+    )
 
 
 class Only:

@@ -31,7 +31,8 @@ _TYPES = {
 def envelope(error: ComportaError) -> bytes:
     """Anthropic's error envelope (WIRE 13); its types follow from the status."""
     kind = _TYPES.get(error.status) or ("api_error" if error.status >= 500 else "invalid_request_error")
-    return encode({"type": "error", "error": {"type": kind, "message": error.message}})
+    body: JSON = {"type": kind, "message": error.message}
+    return encode({"type": "error", "error": body if error.details is None else body | {"details": error.details}})
 
 
 def message(call: Call, reply: Reply) -> bytes:

@@ -45,7 +45,8 @@ def model_of(call: Call, given: str | None) -> str:
 
 def error_body(error: ComportaError) -> JSON:
     """OpenAI's error object; what is absent is JSON null (WIRE 13)."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return body if error.details is None else body | {"details": error.details}
 
 
 def openai_error(error: ComportaError) -> bytes:
