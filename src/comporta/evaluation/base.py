@@ -6,7 +6,7 @@ gives an `Outcome` and never raises for what an answer, a judge or a function do
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,19 @@ class JudgeModel(Struct, frozen=True, omit_defaults=True):
     model: str
     repeats: int = 1
     temperature: float | None = None
-    max_tokens: int = 1024
+    max_tokens: int = 2048
+
+
+class Extracted(Struct, frozen=True, omit_defaults=True):
+    """What an answer does, how sure it says it is (0 to 1), and where each was taken from."""
+
+    action: str | None = None
+    confidence: float | None = None
+    #: `json`, `tool_call`, `classifier`, or None where there was none.
+    action_from: str | None = None
+    confidence_from: str | None = None
+    asked: int = 0
+    cost_microusd: int | None = 0
 
 
 class Tools(Struct, frozen=True):
@@ -81,6 +93,8 @@ class Tools(Struct, frozen=True):
     session: str | None = None
     tags: dict[str, str] = {}
     embedder: Embedder | None = None
+    #: How `action` and `confidence` are found (evaluation/extract.py); None looks into JSON, then into tool calls.
+    extract: Extract | None = None
     #: Where functions given by file (`checks.py:polite`) are looked for when the assertion has no file of its own.
     folder: Path | None = None
     #: Off for assertions that came over the network: a Python function can do anything.
@@ -136,6 +150,17 @@ class Unjudged(Exception):
 
 
 Scorer = Callable[[Answer, Tools], Awaitable[Verdict]]
+Extract = Callable[[Answer, Tools], Awaitable[Extracted]]
+
+
+def added(costs: Iterable[int | None]) -> int | None:
+    """The sum of some costs; unknown as soon as one of them is."""
+    total = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
 
 
 class Assertion(Struct, frozen=True):
