@@ -28,16 +28,19 @@ class MaskSettings(Struct, frozen=True):
 class Masks:
     """The masks of one call. `put` sets them, `back` leads from masks to values, `again` from values to masks."""
 
-    def __init__(self, style: Style = "label", taken: str = "") -> None:
-        self._style = style
+    def __init__(self, style: Style = "label", taken: str = "", *, lead_back: bool = False) -> None:
+        self._style: Style = "numbered" if lead_back else style
+        self._lead_back = lead_back
         self._of: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         #: Masks that stand in the conversation as it came: they are somebody's words, and stay what they are.
         self._taken = frozenset(_MASK.findall(taken))
 
-    def __bool__(self) -> bool:
-        return bool(self._of)
+    @property
+    def reversible(self) -> bool:
+        """Whether there is a value that a mask can be led back to."""
+        return bool(self._values)
 
     def put(self, text: str, matches: Sequence[Match]) -> str:
         """The text with a mask in place of each match. Matches are disjoint and in order."""
@@ -52,31 +55,27 @@ class Masks:
         known = self._of.get(value)
         if known is None:
             known = self._of[value] = self._new(value, kind)
-            if self._style == "numbered":
+            if self._lead_back:
                 self._values[known] = value
         return known
 
     def back(self, text: str) -> str:
-        """The text with the values that its masks stand for; masks of other styles stand for nobody in particular."""
-        if "[" not in text or not self._values:
-            return text
+        """The text with the values that its masks stand for."""
         return _MASK.sub(lambda found: self._values.get(found.group(), found.group()), text)
 
-    def back_in_json(self, text: str) -> str:
-        """The same inside JSON text: values are written as JSON writes them."""
-        if "[" not in text or not self._values:
-            return text
-        return _MASK.sub(lambda found: self._quoted(found.group()), text)
+    def values_in(self, text: str, start: int, end: int, *, json: bool) -> list[tuple[int, int, str]]:
+        """Where masks that can be led back stand, and their values; `json`: as JSON writes them."""
+        return [
+            (found.start(), found.end(), _inside(value) if json else value)
+            for found in _MASK.finditer(text, start, end)
+            if (value := self._values.get(found.group())) is not None
+        ]
 
     def again(self, text: str) -> str:
         """A text (or JSON text) in which masked values stand, with their masks instead: what is kept of an answer."""
         for value, mask in sorted(self._of.items(), key=lambda pair: -len(pair[0])):
             text = text.replace(value, mask).replace(_inside(value), mask)
         return text
-
-    def _quoted(self, mask: str) -> str:
-        value = self._values.get(mask)
-        return mask if value is None else _inside(value)
 
     def _new(self, value: str, kind: str) -> str:
         if self._style == "stars":

@@ -1,0 +1,142 @@
+"""One call under guard: asks the guards about its texts, tells what they found, and words what is said of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from comporta.errors import GuardrailBlocked
+from comporta.guardrails.base import Context, Side
+from comporta.guardrails.masking import Masks
+from comporta.guardrails.parts import last_question, passages_of, system_of
+from comporta.guardrails.policy import Policy, Use
+from comporta.guardrails.repairing import Repairs
+from comporta.guardrails.running import Found, Piece, Report, Runner
+from comporta.pipeline import Call, Span
+from comporta.types import Delta, Event, Input, Usage
+
+#: In the call's facts: the masks of its input, by which what is kept of the answer is masked too.
+MASKS = "masks"
+#: In the call's facts: what was found, for the record, scores and metrics.
+VERDICTS = "verdicts"
+#: In the call's facts: a refusal stood in for an answer; becomes a header.
+REFUSED = "guard_refusal"
+
+#: Hears of every finding: side, what was found, and how long looking took in microseconds.
+Told = Callable[[Call, Side, Report], None]
+
+
+class Said(Struct, frozen=True):
+    """A finding as it is kept: no content."""
+
+    guard: str
+    side: Side
+    outcome: str
+    severity: str
+    confidence: float
+    reason: str
+    place: str
+    kinds: tuple[str, ...] = ()
+
+
+def refusal(words: str) -> Event:
+    """A refusal as a whole answer that cost nothing."""
+    return Event(deltas=(Delta(text=words, finish="stop"),), usage=Usage(), model="guard", whole=True, last=True)
+
+
+def blocking(found: Found, side: Side) -> GuardrailBlocked:
+    """The error of a block: which guard, which side, and why in the guard's own words, which hold no content."""
+    what = "request" if side == "input" else "answer"
+    why = f": {found.verdict.reason}" if found.verdict.reason else ""
+    return GuardrailBlocked(f"The guard '{found.use.name}' blocked this {what}{why}.", param=found.use.name)
+
+
+class Looking:
+    """One call under guard: asks the runner, and tells what was found."""
+
+    def __init__(
+        self, runner: Runner, told: Told, repairs: Repairs, call: Call, policy: Policy, span: Span | None
+    ) -> None:
+        self._runner = runner
+        self._told = told
+        self._repairs = repairs
+        self._span = span
+        self.call = call
+        self.policy = policy
+        self.masks = Masks()
+        # As it was asked: masks may stand in it later.
+        self._asked: Input = call.input
+        self._about: tuple[str, tuple[str, ...], str] | None = None
+        self._seen: set[tuple[object, ...]] = set()
+
+    async def check(self, uses: tuple[Use, ...], pieces: tuple[Piece, ...], side: Side, whole: bool = True) -> Report:
+        """What the guards find; told and noted before anything is done about it."""
+        report = await self._runner.check(uses, pieces, lambda piece, use: self._context(piece, use, side, whole))
+        self._tell(report, pieces, side)
+        return report
+
+    def refusal_of(self, found: Found) -> Event | None:
+        """What to answer in place of what was blocked; None where an error says it."""
+        if self.policy.refusal is None:
+            return None
+        self.call.facts[REFUSED] = found.use.name
+        return refusal(self.policy.refusal)
+
+    def blocking(self, found: Found) -> GuardrailBlocked:
+        """The error of an answer that is blocked."""
+        return blocking(found, "output")
+
+    async def rewritten(
+        self, report: Report, pieces: tuple[Piece, ...], side: Side
+    ) -> dict[tuple[int | str, ...], str]:
+        """The texts that are to be written anew. Raises GuardrailBlocked for one that can't be mended."""
+        texts: dict[tuple[int | str, ...], str] = {}
+        for found in report.found:
+            if found.outcome == "rewrite":
+                piece = pieces[found.piece]
+                context = self._context(piece, found.use, side, True)
+                mended = await self._repairs.mended(found, piece, context, self.call)
+                if mended is None:
+                    raise blocking(found, side)
+                texts[piece.where] = mended
+        return texts
+
+    def _context(self, piece: Piece, use: Use, side: Side, whole: bool) -> Context:
+        call = self.call
+        if use.kind.alone:
+            return Context(side, piece.place, use.threshold, language=call.tags.get("language"), whole=whole)
+        if self._about is None:
+            asked = self._asked
+            self._about = last_question(asked), passages_of(asked), system_of(asked)
+        question, passages, system = self._about
+        form = self._asked.response_format
+        return Context(
+            side, piece.place, use.threshold, question, passages, system, None if form is None else form.schema,
+            call.tags.get("language"), call.caller, call.session, call.model, whole,
+        )  # fmt: skip
+
+    def _tell(self, report: Report, pieces: tuple[Piece, ...], side: Side) -> None:
+        """Tell of what was not told yet: a stream is looked at in pieces, and its beginning again with the rest."""
+        fresh = []
+        for one in report.found:
+            kinds = tuple(sorted({match.kind for match in one.verdict.spans}))
+            mark = (one.use.name, side, one.outcome, pieces[one.piece].where, kinds)
+            if mark not in self._seen:
+                self._seen.add(mark)
+                fresh.append(one)
+                self._note(_said(one, side, pieces[one.piece].place, kinds))
+        self._told(self.call, side, structs.replace(report, found=tuple(fresh)))
+
+    def _note(self, said: Said) -> None:
+        kept = self.call.facts.setdefault(VERDICTS, [])
+        kept.append(said)
+        if self._span is not None:
+            self._span.attributes = {"verdicts": kept, "policy": self.policy.version}
+
+
+def _said(one: Found, side: Side, place: str, kinds: tuple[str, ...]) -> Said:
+    verdict = one.verdict
+    return Said(
+        one.use.name, side, one.outcome, one.use.severity, round(verdict.confidence, 4), verdict.reason, place, kinds
+    )
