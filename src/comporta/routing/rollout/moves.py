@@ -16,36 +16,52 @@ def plan_of(row: RolloutRow) -> Rollout:
 
 
 def pause(row: RolloutRow, now_s: float) -> RolloutRow:
-    """Shares stay as they are, and nothing is decided. Raises Conflict."""
+    """Shares stay as they are; only harm still brings B back. Raises Conflict."""
     _demand(row, "pause", ("running", "shadow"))
-    return structs.replace(row, state="paused", paused_from=row.state)
+    return structs.replace(row, state="paused", paused_from=row.state, paused_at_s=now_s)
 
 
 def resume(row: RolloutRow, now_s: float) -> RolloutRow:
-    """Go on where it was paused; the time of the stage begins anew. Raises Conflict."""
+    """Go on where it was paused; the pause does not count as time of the stage. Raises Conflict."""
     _demand(row, "resume", ("paused",))
-    return structs.replace(row, state=row.paused_from or "running", paused_from=None, stage_at_s=now_s)
+    away_s = now_s - (row.paused_at_s or now_s)
+    return structs.replace(
+        row, state=row.paused_from or "running", paused_from=None, paused_at_s=None, stage_at_s=row.stage_at_s + away_s
+    )
 
 
 def promote(row: RolloutRow, now_s: float, *, whole: bool = False) -> RolloutRow:
-    """The next stage, or all calls at once; from shadow mode the first stage. Raises Conflict."""
+    """The next stage, or all calls at once; from shadow mode the first stage, from the last one the end.
+
+    Raises Conflict.
+    """
     _demand(row, "promote", ("running", "paused", "shadow"))
     if row.kind == "experiment":
         raise Conflict(
             f"The experiment '{row.name}' moves nothing by itself: stop it, and start a rollout to the side that won.",
             code="rollout_state",
         )
-    stages = plan_of(row).stages
+    last = len(plan_of(row).stages) - 1
     in_shadow = "shadow" in (row.state, row.paused_from)
-    stage = len(stages) - 1 if whole else 0 if in_shadow else min(row.stage + 1, len(stages) - 1)
-    return at_stage(row, stage, now_s)
+    if row.stage == last and not in_shadow:
+        return held(row, now_s)
+    return at_stage(row, last if whole else 0 if in_shadow else row.stage + 1, now_s)
 
 
 def at_stage(row: RolloutRow, stage: int, now_s: float) -> RolloutRow:
-    """At that stage; the last one, where all calls go to B, is `standing` until configuration or label says so too."""
+    """Running at that stage."""
     share = plan_of(row).stages[stage].share
-    state: State = "standing" if share >= 1 else "running"
-    return structs.replace(row, state=state, paused_from=None, stage=stage, share=share, stage_at_s=now_s, problem=None)
+    return structs.replace(
+        row, state="running", paused_from=None, paused_at_s=None, stage=stage, share=share, stage_at_s=now_s,
+        problem=None,
+    )  # fmt: skip
+
+
+def held(row: RolloutRow, now_s: float) -> RolloutRow:
+    """All calls go to B for good: it stands until configuration or label say so too."""
+    return structs.replace(
+        row, state="standing", paused_from=None, paused_at_s=None, share=1.0, stage_at_s=now_s, problem=None
+    )
 
 
 def shared(row: RolloutRow, share: float) -> RolloutRow:
@@ -67,8 +83,8 @@ def roll_back(row: RolloutRow, now_s: float) -> RolloutRow:
 
 def finish(row: RolloutRow, now_s: float) -> RolloutRow:
     """Configuration or label say what the rollout said: it is no longer needed."""
-    _demand(row, "finish", ("standing",))
-    return structs.replace(row, state="done", ended_at_s=now_s, problem=None)
+    _demand(row, "finish", ("running", "paused", "standing"))
+    return structs.replace(row, state="done", paused_from=None, ended_at_s=now_s, problem=None)
 
 
 def _over(row: RolloutRow, state: State, now_s: float) -> RolloutRow:

@@ -48,17 +48,20 @@ class RolloutRow(Struct, frozen=True):
     id: str
     kind: Kind
     name: str
-    #: The route and its variant A, or else the prompt and its label.
+    #: The route and its variant A; or else the prompt, its label, and as `variant` its version on side A.
     route: str | None
     variant: str | None
     prompt: str | None
     label: str | None
     change: Change
+    #: What side B came to at the start: provider, model, params, prompt; None of a prompt's label.
+    target: JSON | None
     plan: JSON
     shadow: Shadow | None
     tags: dict[str, str]
     state: State
     paused_from: State | None
+    paused_at_s: float | None
     stage: int
     share: float
     stage_at_s: float
@@ -93,7 +96,8 @@ class EventRow(Struct, frozen=True):
 
 
 COLUMNS = """
-id::text, kind, name, route, variant, prompt, label, change, plan, shadow, tags, state, paused_from, stage, share,
+id::text, kind, name, route, variant, prompt, label, change, target, plan, shadow, tags, state, paused_from,
+extract(epoch from paused_at)::float8, stage, share,
 extract(epoch from stage_at)::float8, extract(epoch from started_at)::float8, started_by,
 extract(epoch from ended_at)::float8, problem
 """
@@ -113,19 +117,28 @@ where (id::text = %(which)s or name = %(which)s or route = %(which)s or prompt |
 order by id::text = %(which)s desc, ended_at is not null, started_at desc limit 1
 """
 INSERT = """
-insert into rollout (id, kind, name, route, variant, prompt, label, change, plan, shadow, tags, state, paused_from,
-                     stage, share, stage_at, started_at, started_by, ended_at, problem)
-values (%(id)s, %(kind)s, %(name)s, %(route)s, %(variant)s, %(prompt)s, %(label)s, %(change)s, %(plan)s, %(shadow)s,
-        %(tags)s, %(state)s, %(paused_from)s, %(stage)s, %(share)s, to_timestamp(%(stage_at_s)s),
-        to_timestamp(%(started_at_s)s), %(started_by)s, to_timestamp(%(ended_at_s)s), %(problem)s)
+insert into rollout (id, kind, name, route, variant, prompt, label, change, target, plan, shadow, tags, state, stage,
+                     share, stage_at, started_at, started_by)
+values (%(id)s, %(kind)s, %(name)s, %(route)s, %(variant)s, %(prompt)s, %(label)s, %(change)s, %(target)s, %(plan)s,
+        %(shadow)s, %(tags)s, %(state)s, %(stage)s, %(share)s, to_timestamp(%(stage_at_s)s),
+        to_timestamp(%(started_at_s)s), %(started_by)s)
 """
 UPDATE = """
-update rollout set state = %(state)s, paused_from = %(paused_from)s, stage = %(stage)s, share = %(share)s,
-    stage_at = to_timestamp(%(stage_at_s)s), ended_at = to_timestamp(%(ended_at_s)s), problem = %(problem)s,
-    shadow = %(shadow)s
+update rollout set state = %(state)s, paused_from = %(paused_from)s, paused_at = to_timestamp(%(paused_at_s)s),
+    stage = %(stage)s, share = %(share)s, stage_at = to_timestamp(%(stage_at_s)s),
+    ended_at = to_timestamp(%(ended_at_s)s), problem = %(problem)s, shadow = %(shadow)s
 where id = %(id)s
 """
-INSERT_FIGURES = "insert into rollout_figures (rollout, figures) values (%(id)s, %(figures)s)"
+INSERT_FIGURES = "insert into rollout_figures (rollout, figures) values (%(id)s, %(figures)s::jsonb)"
+FIGURES = """
+select figures::text, shadow::text, last, extract(epoch from looked_at)::float8 from rollout_figures
+where rollout = %(id)s
+"""
+UPDATE_FIGURES = """
+update rollout_figures set figures = %(figures)s::jsonb, shadow = %(shadow)s::jsonb, last = %(last)s::jsonb,
+    looked_at = to_timestamp(%(now_s)s)
+where rollout = %(id)s
+"""
 INSERT_EVENT = """
 insert into rollout_event (id, rollout, at, by, act, why, before_share, share, stage, numbers)
 values (%(id)s, %(rollout)s, to_timestamp(%(at_s)s), %(by)s, %(act)s, %(why)s, %(before_share)s, %(share)s, %(stage)s,
@@ -150,10 +163,16 @@ def read_event(row: Sequence[Any]) -> EventRow:
     return EventRow(*row)
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: what is no number there (an infinity) is null."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def sql_of(row: RolloutRow) -> dict[str, Any]:
     """A row as the driver takes it."""
     values: dict[str, Any] = {name: getattr(row, name) for name in row.__struct_fields__}
     values["change"] = Jsonb(msgspec.to_builtins(row.change))
     values["shadow"] = None if row.shadow is None else Jsonb(msgspec.to_builtins(row.shadow))
+    values["target"] = None if row.target is None else Jsonb(row.target)
     values["plan"], values["tags"] = Jsonb(row.plan), Jsonb(row.tags)
     return values

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import psycopg
 from msgspec import structs
 from psycopg.types.json import Jsonb
@@ -28,7 +27,9 @@ from comporta.types import JSON
 
 Move = Callable[[RolloutRow, float], RolloutRow]
 #: Events that somebody should hear of.
-_NEWS = frozenset({"start", "stage", "promote", "abort", "roll_back", "finish", "stop", "verdict", "problem", "guard"})
+_NEWS = frozenset(
+    {"start", "stage", "held", "promote", "abort", "roll_back", "finish", "stop", "verdict", "problem", "guard"}
+)
 
 
 class Rollouts:
@@ -78,14 +79,14 @@ class Rollouts:
 
     # ---- changing ----
 
-    async def start(self, row: RolloutRow, figures: JSON, *, why: str = "") -> RolloutRow:
-        """Begin. Raises Conflict where one is live on the same route or label."""
+    async def start(self, row: RolloutRow, figures: str, *, why: str = "") -> RolloutRow:
+        """Begin, with the JSON of the evidence so far. Raises Conflict where one is live on the same route or label."""
         now_s = self._clock()
         row = structs.replace(row, id=row.id or new_id(), stage_at_s=now_s, started_at_s=now_s)
         try:
             async with self._database.connection() as connection:
                 await connection.execute(rows.INSERT, rows.sql_of(row))
-                await connection.execute(rows.INSERT_FIGURES, {"id": row.id, "figures": Jsonb(figures)})
+                await connection.execute(rows.INSERT_FIGURES, {"id": row.id, "figures": figures})
                 await write_event(connection, row, row.started_by, "start", why, None, self._clock())
                 await notify(connection, self.topic)
         except psycopg.errors.UniqueViolation as error:
@@ -164,7 +165,7 @@ async def write_event(
     event: dict[str, Any] = {
         "id": new_id(), "rollout": row.id, "at_s": now_s, "by": by, "act": act, "why": why,
         "before_share": before_share, "share": row.share, "stage": row.stage,
-        "numbers": None if numbers is None else Jsonb(msgspec.to_builtins(numbers)),
+        "numbers": None if numbers is None else Jsonb(numbers),
     }  # fmt: skip
     await connection.execute(rows.INSERT_EVENT, event)
     if act in _NEWS:

@@ -3,13 +3,15 @@ create table rollout (
     id uuid primary key,
     kind text not null check (kind in ('rollout', 'experiment')),
     name text not null,
-    -- What it is about: a route (and which of its variants is A), or the label of a prompt.
+    -- What it is about: a route (and which of its variants is A), or the label of a prompt (and its version on A).
     route text,
     variant text,
     prompt text,
     label text,
     -- What side B asks instead.
     change jsonb not null,
+    -- What that came to at the start: provider, model, params, prompt.
+    target jsonb,
     plan jsonb not null,
     shadow jsonb,
     -- The deploy: commit_sha, author, model_version.
@@ -17,8 +19,9 @@ create table rollout (
     state text not null check (
         state in ('shadow', 'running', 'paused', 'standing', 'done', 'rolled_back', 'aborted', 'stopped')
     ),
-    -- The state that `resume` goes back to.
+    -- The state that `resume` goes back to, and since when it is paused.
     paused_from text,
+    paused_at timestamptz,
     stage integer not null default 0,
     share double precision not null check (share between 0 and 1),
     stage_at timestamptz not null,
