@@ -41,6 +41,7 @@ from comporta.gateway.reach import reach
 from comporta.gateway.transport import HttpTransport
 from comporta.keys.keys import Keys
 from comporta.pipeline import STAGES, Call, Only, Stage, compose
+from comporta.prompts.registry import Registry
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
@@ -76,6 +77,8 @@ class Gate:
         self.keys = Keys(self.database)
         self.budgets = Budgets(self.database)
         self.registered = RegisteredModels(self.database)
+        #: Prompts by version and label: `await gate.prompts.push(Path("prompts"), by="ana")`.
+        self.prompts = Registry(self.database, settings=lambda: self.loaded.value.prompts)
         self.catalogue = Catalogue.shipped()
         self._speakers = Speakers(folder.cache)
         self.transport = _transport(settings)
@@ -120,11 +123,13 @@ class Gate:
         await self.keys.load()
         await self.budgets.load()
         await self.registered.load()
+        await self.prompts.load()
         self._swap(self.loaded)
         for topic, load in (
             (self.keys.topic, self.keys.load),
             (self.budgets.topic, self.budgets.load),
             (self.registered.topic, self.registered.load),
+            (self.prompts.topic, self.prompts.load),
             (ERASURE, Heard(self.database, self.caching).load),
         ):
             self._changes.subscribe(topic, load)

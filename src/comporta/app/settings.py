@@ -12,6 +12,7 @@ from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
 from comporta.keys.settings import LimitSection
+from comporta.prompts.settings import PromptsSection
 from comporta.providers.settings import ModelSection, ProviderSection
 from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
 from comporta.store.settings import DatabaseSection, RedisSection
@@ -30,6 +31,7 @@ class Settings(Section):
     )
     models: dict[str, ModelSection] = Field(default_factory=dict, description="Names and facts of models.")
     routes: dict[str, RouteSection] = Field(default_factory=dict, description="Names that applications ask for.")
+    prompts: PromptsSection = Field(default_factory=lambda: PromptsSection(), description="The prompt registry.")
     retry: RetrySection = Field(
         default_factory=lambda: RetrySection(), description="How often a variant is asked again."
     )
