@@ -45,8 +45,6 @@ class Rules(Struct, frozen=True, omit_defaults=True):
     #: How often a verdict may be wrong.
     alpha: float = 0.05
     metrics: tuple[Metric, ...] = ()
-    #: A judge that contradicts itself more often is no gate.
-    judge_noise: float = 0.2
 
 
 class Suite(Struct, frozen=True):

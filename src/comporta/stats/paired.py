@@ -135,16 +135,16 @@ def flip_signs(differences: Floats) -> float:
 
 
 def _steps(differences: Floats) -> NDArray[np.int64]:
-    """The differences that are none of 0, as whole numbers: exact, or rounded finely where that would be too many."""
-    signed = np.rint(differences * _GRID).astype(np.int64)
+    """The differences that are not 0, as whole numbers: exact, or rounded finely where that would be too many."""
+    signed: NDArray[np.int64] = np.rint(differences * _GRID).astype(np.int64)
     signed = signed[signed != 0]
     if not signed.size:
         return signed
-    signed //= np.gcd.reduce(np.abs(signed))
+    signed = signed // int(np.gcd.reduce(np.abs(signed)))
     total = int(np.abs(signed).sum())
-    if total > _MOST_STEPS:
-        signed = np.rint(signed * (_MOST_STEPS / total)).astype(np.int64)
-    return signed[signed != 0]
+    coarse = signed if total <= _MOST_STEPS else np.rint(signed * (_MOST_STEPS / total)).astype(np.int64)
+    kept: NDArray[np.int64] = coarse[coarse != 0]
+    return kept
 
 
 def bounded_interval(differences: Floats, alpha: float, cases: int | None = None) -> tuple[float, float]:
@@ -213,7 +213,7 @@ def t_quantile(share: float, degrees: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / degrees ** (power + 1) for power, term in enumerate(terms))
+    return z + math.fsum(term / float(degrees) ** (power + 1) for power, term in enumerate(terms))
 
 
 def _edge(inside: float, outside: float, beyond: Callable[[float], bool]) -> float:
