@@ -123,7 +123,6 @@ def _rules(reading: Reading) -> Rules:
     reading.keys(path, _GATE)
     confidence = _share(reading, (*path, "confidence"), 0.5, 0.9999)
     margin = _share(reading, (*path, "margin"))
-    noise = _share(reading, (*path), 0, 0.5)
     return Rules(
         pass_rate=_share(reading, (*path, "pass_rate")),
         margin=0.05 if margin is None else margin,
