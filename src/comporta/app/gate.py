@@ -37,6 +37,7 @@ from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.fallback import GIVEN_S, Choose
 from comporta.gateway.fetching import fetch
 from comporta.gateway.images import ImagesPolicy, images_stage
+from comporta.gateway.prompting import Prompting
 from comporta.gateway.reach import reach
 from comporta.gateway.transport import HttpTransport
 from comporta.keys.keys import Keys
@@ -94,6 +95,7 @@ class Gate:
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = self.caching.figures
+        self.prompting = Prompting(self.prompts, lambda: self.known)
         self.followups = FollowUps(
             lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
         )
@@ -231,6 +233,8 @@ class Gate:
             "limit": self.metering.admission.limit,
             "spend": self.metering.admission.spend,
             "follow": Only(self.followups.follow.applies, self.followups.follow.stage),
+            "model": Only(self.prompting.nameless, self.prompting.name),
+            "prompt": Only(self.prompting.applies, self.prompting.stage),
             "choose": Choose(
                 lambda: self.known,
                 lambda route: self.known.total_s(route),
