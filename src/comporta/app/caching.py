@@ -12,6 +12,7 @@ from comporta.cache.memory import Memory
 from comporta.cache.policy import CachePolicy, policy_of
 from comporta.cache.postgres import PostgresStore
 from comporta.cache.redis import RedisStore
+from comporta.chains.model import PROVIDER
 from comporta.errors import ConfigError
 from comporta.pipeline import Call
 from comporta.store.database import Database
@@ -55,7 +56,9 @@ class Caching:
         if settings is not self._seen:
             self._take(settings)
         target = call.target
-        return self._general if target is None else self._routes.get(target.route, self._general)
+        policy = self._general if target is None else self._routes.get(target.route, self._general)
+        # A chain's steps are looked up each by itself: its answer as a whole would outlive prompts that were changed.
+        return None if policy is not None and target is not None and target.provider == PROVIDER else policy
 
     def _take(self, settings: Settings) -> None:
         general, content = settings.cache, settings.records.content

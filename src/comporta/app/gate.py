@@ -12,6 +12,7 @@ import structlog
 
 from comporta.app.batch import batch
 from comporta.app.caching import Caching
+from comporta.app.chains import Chained, Chaining, Runner
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.health import breaker_limits, health_of
@@ -19,11 +20,13 @@ from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
+from comporta.app.notifying import notifier_of
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
+from comporta.chains.values import Chain
 from comporta.config.loading import Loaded
 from comporta.config.watch import Watched, fingerprint, watch
 from comporta.errors import BadRequest, ComportaError, Conflict
@@ -90,6 +93,7 @@ class Gate:
         self._seen = fingerprint(loaded.watched)
         self._seen_request = fingerprint([folder.reload])
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
+        self.chaining = Chaining(lambda: self.pipeline, self.prompts)
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
@@ -102,6 +106,8 @@ class Gate:
         self.metering = Metering(
             loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
         )
+        #: Tells people of what happens by itself; the process of the jobs delivers.
+        self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
         self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
@@ -152,6 +158,8 @@ class Gate:
         watched.subscribe(self.take)
         reload = [self.folder.reload]
         self._run(watched.run())
+        chains = self.chaining.files
+        self._run(watch(lambda: chains(self.loaded), watched.reload, log, fingerprint(chains(self.loaded))))
         self._run(watch(lambda: reload, watched.reload, log, self._seen_request))
 
     async def close(self) -> None:
@@ -208,11 +216,14 @@ class Gate:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(coroutine))
 
-    def _build(self, loaded: Loaded[Settings]) -> Known:
-        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models)
+    def _build(self, loaded: Loaded[Settings], chained: Chained | None = None) -> Known:
+        chains = self.chaining.read(loaded) if chained is None else chained
+        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains)
 
     def _swap(self, loaded: Loaded[Settings]) -> None:
-        self.known = self._build(loaded)
+        chained = self.chaining.read(loaded)
+        self.known = self._build(loaded, chained)
+        self.chaining.take(chained)
         self.loaded = loaded
         self._keyless = tell_missing_keys(self.known.providers, self._keyless)
         self.telemetry.know(loaded.secrets)
@@ -252,6 +263,8 @@ class Gate:
     def _reach(self, call: Call) -> Reached:
         known = self.known
         reached = reach(call, known.providers.get, known.timeouts)
+        if reached.model is self.chaining.model:
+            return self.chaining.bound(call, reached)
         secret = reached.endpoint.secret
         if secret is not None and secret not in self._secrets:
             # A file's key was rotated: what is sent from now on must stand in no record either.
@@ -340,6 +353,22 @@ class Gate:
         if isinstance(item, Mapping):
             return await self.ask(self._chat_call({"model": model, **params, **item}))
         return await self.chat(item, model, **params)
+
+    def chain(self, chain: Chain | str) -> Runner:
+        """A chain to run: one of the folder by its name, or the program's own, then known here as `chain:name`.
+
+        Raises ConfigError, BadRequest or Conflict for one that can't be taken, NotFound for a name that is none.
+        """
+        if isinstance(chain, str):
+            return Runner(self.chaining.get(chain), self.call, self.pipeline)
+        whole = self.chaining.add(chain)
+        try:
+            self.known = self._build(self.loaded, self.chaining.again())
+        except ComportaError:
+            self.chaining.drop(chain.name)
+            raise
+        self.chaining.take(self.chaining.again())
+        return Runner(whole, self.call, self.pipeline)
 
     async def register_model(
         self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None,

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ollama import ollama_url
 from comporta.app.settings import Settings
+from comporta.chains.model import PROVIDER
+from comporta.chains.values import PREFIX
 from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
 from comporta.errors import ConfigError, NotFound
@@ -148,6 +151,7 @@ def build(
     catalogue: Catalogue,
     speakers: Speakers,
     registered: Callable[[], Mapping[str, RegisteredModel]],
+    chained: Chained = NO_CHAINS,
 ) -> Known:
     """The snapshot of a configuration. Raises ConfigError for what the rooms can only say together."""
     settings = loaded.value
@@ -167,7 +171,12 @@ def build(
         providers[name] = _provider(
             name, section, row, loaded, catalogue, speakers.of(name, row), overrides.get(name, {}), found
         )
-    routes = _routes(loaded, providers, wrong)
+    if chained.chains:
+        if PROVIDER in settings.providers:
+            wrong.append(loaded.mistake(("providers", PROVIDER), "has the name that chains are asked by; take another"))
+        providers[PROVIDER] = chained.provider(catalogue)
+    routes = _routes(loaded, providers, wrong, chained.routes())
+    wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
@@ -268,9 +277,24 @@ def price(section: PriceSection) -> Price:
     return Price(**section.model_dump())
 
 
-def _routes(loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: list[str]) -> dict[str, Route]:
+def _chains_behind(name: str, routes: Mapping[str, Route]) -> list[str]:
+    """The chains that a name leads to, by itself or by a variant of its route."""
+    route = routes.get(name)
+    if route is not None:
+        return [variant.model for variant in route.variants if variant.provider == PROVIDER]
+    provider, slash, model = name.partition("/")
+    if slash and provider == PROVIDER:
+        return [model]
+    return [name.removeprefix(PREFIX)] if name.startswith(PREFIX) else []
+
+
+def _routes(
+    loaded: Loaded[Settings], providers: Mapping[str, Provider], wrong: list[str], chains: Mapping[str, Route]
+) -> dict[str, Route]:
     settings = loaded.value
-    routes = {}
+    routes = dict(chains)
+    taken = [(part, name) for part in ("models", "routes") for name in getattr(settings, part) if name in chains]
+    wrong += [loaded.mistake(path, "is the name of a chain; take another") for path in taken]
     for name, section in settings.models.items():
         provider, model = _meant(name, section)
         if provider not in providers:

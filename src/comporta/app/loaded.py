@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from comporta.app.chains import read_chains
 from comporta.app.folder import Folder
 from comporta.app.known import Found, Known, build
 from comporta.app.settings import Settings
@@ -50,7 +51,7 @@ def waiting(begun: Loaded[Settings], new: Loaded[Settings]) -> list[str]:
 def known(loaded: Loaded[Settings], folder: Folder) -> Known:
     """Providers and routes that follow from it. Raises ConfigError for what the rooms can only say together."""
     found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
-    return build(loaded, found, Catalogue.shipped(), Speakers(folder.cache), dict)
+    return build(loaded, found, Catalogue.shipped(), Speakers(folder.cache), dict, read_chains(loaded))
 
 
 def demand_redis(loaded: Loaded[Settings], workers: int) -> None:

@@ -6,12 +6,15 @@ from pydantic import Field, field_validator
 
 from comporta.budget.settings import BudgetSection, SpendingSection
 from comporta.cache.settings import CacheSection
+from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
 from comporta.counters.settings import CountersSection
 from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
+from comporta.guardrails.settings import GuardrailsSection
 from comporta.keys.settings import LimitSection
+from comporta.notify.settings import NotifySection
 from comporta.prompts.settings import PromptsSection
 from comporta.providers.settings import ModelSection, ProviderSection
 from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
@@ -31,6 +34,7 @@ class Settings(Section):
     )
     models: dict[str, ModelSection] = Field(default_factory=dict, description="Names and facts of models.")
     routes: dict[str, RouteSection] = Field(default_factory=dict, description="Names that applications ask for.")
+    chains: ChainsSection = Field(default_factory=lambda: ChainsSection(), description="Prompts in a row.")
     prompts: PromptsSection = Field(default_factory=lambda: PromptsSection(), description="The prompt registry.")
     retry: RetrySection = Field(
         default_factory=lambda: RetrySection(), description="How often a variant is asked again."
@@ -45,11 +49,17 @@ class Settings(Section):
     counters: CountersSection = Field(
         default_factory=lambda: CountersSection(), description="Live counters of limits and budgets."
     )
+    guardrails: GuardrailsSection = Field(
+        default_factory=lambda: GuardrailsSection(), description="What must not go in, and what must not come out."
+    )
     responses: ResponsesSection = Field(
         default_factory=lambda: ResponsesSection(), description="Responses that their providers don't keep."
     )
     images: ImagesSection = Field(default_factory=lambda: ImagesSection(), description="Limits on images.")
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
+    notify: NotifySection = Field(
+        default_factory=lambda: NotifySection(), description="Whom to tell of what happens by itself."
+    )
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")
 
     @field_validator("budgets")

@@ -120,14 +120,14 @@ class Context:
     def put(self, key: str, value: Any) -> None:
         self._values[key] = value
 
-    def rendered(self, prompt: Prompt, own: Mapping[str, Any], *, history: bool) -> Rendered:
-        """A prompt with these values; `own` go before those of the context. Raises BadRequest."""
-        given = {}
+    def given(self, prompt: Prompt, own: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a prompt's variables; `own` go before those of the context."""
+        given: dict[str, Any] = {}
         for variable in prompt.variables:
             name = variable.name
             value = own[name] if name in own else self._values.get(name)
             given[name] = _fitting(variable, value, is_own(prompt))
-        return prompt.render(given, self.asked.history if history else ())
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def _fitting(variable: Variable, value: Any, as_text: bool) -> Any:

@@ -191,7 +191,7 @@ class Run:
     def _text(self) -> str:
         output = self.chain.output
         if isinstance(output, Prompt):
-            return "\n\n".join(m.text for m in self._context.rendered(output, {}, history=False).messages)
+            return "\n\n".join(m.text for m in output.render(self._context.given(output, {})).messages)
         if output is not None:
             return as_text(self._context.values[output])
         if not self._answered:

@@ -19,6 +19,7 @@ from comporta.errors import BadRequest, ComportaError, RateLimited, UpstreamTime
 from comporta.pipeline import Call, Span, child_of
 from comporta.prompts.prompt import Prompt
 from comporta.prompts.values import Rendered
+from comporta.telemetry.record import PROMPTED, Prompted
 from comporta.types import Event, Message, PromptRef, Reply, Text, Usage
 
 #: The door of calls that chains make.
@@ -39,6 +40,14 @@ class Stream(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Found(Struct, frozen=True):
+    """A prompt of the registry, the label that led there, and the tags of the deploy that put it there."""
+
+    prompt: Prompt
+    label: str | None = None
+    deploy: dict[str, str] | None = None
+
+
 class Tools(Struct, frozen=True):
     """What chains get from elsewhere: how a call is asked within so many seconds, and where prompts are found.
 
@@ -47,7 +56,7 @@ class Tools(Struct, frozen=True):
 
     ask: Callable[[Call, float], Awaitable[Reply]]
     stream: Callable[[Call, float], Stream]
-    prompt: Callable[[PromptRef, str | None], Awaitable[Prompt]]
+    prompt: Callable[[PromptRef, str | None], Awaitable[Found]]
 
 
 class Doing:
@@ -58,6 +67,7 @@ class Doing:
         self.attempts = 0
         self.model: str | None = None
         self.prompt: str | None = None
+        self.prompted: Prompted | None = None
         self.call_id: str | None = None
         self.usage: Usage | None = None
         self.cost_microusd: int | None = 0
@@ -113,7 +123,7 @@ class Asking:
         self._deadline_s = deadline_s
         self._clock = asyncio.get_running_loop().time
         #: Found once: a run finishes on the versions that it began with.
-        self._prompts: dict[PromptRef, Prompt] = {}
+        self._prompts: dict[PromptRef, Found] = {}
 
     async def answer(
         self, doing: Doing, told: str | None, final: bool, read: Callable[[str], Any] | None = None
@@ -170,7 +180,7 @@ class Asking:
         if step.output == "json":
             return True
         if isinstance(step.prompt, PromptRef):
-            return wants_json(step, (await self._found(step.prompt)).response_format)
+            return wants_json(step, (await self._found(step.prompt)).prompt.response_format)
         return False
 
     async def value(self, condition: object) -> Any:
@@ -245,15 +255,20 @@ class Asking:
 
     async def _rendered(self, doing: Doing) -> Rendered:
         step = doing.step
-        prompt = await self._found(step.prompt) if isinstance(step.prompt, PromptRef) else step.prompt
+        found = await self._found(step.prompt) if isinstance(step.prompt, PromptRef) else None
+        prompt = step.prompt if found is None else found.prompt
         assert isinstance(prompt, Prompt), "a step has a prompt once it is made"
         doing.prompt = None if is_own(prompt) else prompt.label
         own: Mapping[str, Any] = {}
         if step.variables:
             own = {name: await self.value(value) for name, value in step.variables.items()}
-        return self._context.rendered(prompt, own, history=step.history)
+        values = self._context.given(prompt, own)
+        if not is_own(prompt):
+            label, deploy = (None, None) if found is None else (found.label, found.deploy)
+            doing.prompted = Prompted(prompt.id, prompt.version, label, deploy, values)
+        return prompt.render(values, self._context.asked.history if step.history else ())
 
-    async def _found(self, reference: PromptRef) -> Prompt:
+    async def _found(self, reference: PromptRef) -> Found:
         found = self._prompts.get(reference)
         if found is None:
             found = self._prompts[reference] = await self._tools.prompt(reference, self._call.caller.environment)
@@ -270,6 +285,8 @@ class Asking:
         call = child_of(parent, asked, doing.model, door=DOOR, stream=stream)
         # Who may ask a chain may ask what its author chose for it.
         call.caller = structs.replace(parent.caller, allow=())
+        if doing.prompted is not None:
+            call.facts[PROMPTED] = doing.prompted
         return call
 
     def _form(self, step: Step, rendered: Rendered) -> str | None:

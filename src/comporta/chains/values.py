@@ -13,6 +13,7 @@ from comporta.chains.text import prompt_of
 from comporta.errors import BadRequest
 from comporta.prompts.plain import Untemplatable
 from comporta.prompts.prompt import Prompt
+from comporta.prompts.refs import ref_of
 from comporta.prompts.values import Variable
 from comporta.types import JSON, PromptRef, Usage
 
@@ -232,21 +233,10 @@ def key_of(name: str) -> str:
 
 def reference(text: str) -> PromptRef | None:
     """A prompt of the registry, where a text is its name: one word, perhaps with a version or a label behind @."""
-    name, at, behind = text.strip().partition("@")
-    if not _ID.fullmatch(name) or (at and not behind) or any(c.isspace() or c in "{}" for c in behind):
+    try:
+        return ref_of(text.strip())
+    except ValueError:
         return None
-    if not at:
-        from_version = _NAMED.fullmatch(name)
-        return PromptRef(from_version[1], version=_whole(from_version[2])) if from_version else PromptRef(name)
-    version = behind.removeprefix("v")
-    return PromptRef(name, version=_whole(version)) if version[:1].isdigit() else PromptRef(name, label=behind)
-
-
-_NAMED = re.compile(r"(.+?)-v([0-9]+\.[0-9][0-9A-Za-z.+-]*)", re.ASCII)
-
-
-def _whole(version: str) -> str:
-    return version + ".0" * (2 - version.count(".")) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", version) else version
 
 
 def _prompt(step: Step) -> PromptRef | Prompt:

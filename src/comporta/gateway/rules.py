@@ -64,6 +64,9 @@ class Ready(Struct, frozen=True):
 
 NOTHING = Ready()
 _Known = tuple[Limits, KeyRow | None, str | None, Ready]
+#: Of those who ask, a call on behalf of another is counted by its tokens alone: the request was counted at the door,
+#: and a key with room for one call at a time could not wait for its own step.
+_WHO = ("key", "team", "user")
 
 
 class Callers:
@@ -74,15 +77,16 @@ class Callers:
 
     def __init__(self, route_of: Callable[[str], str] = str) -> None:
         self._route_of = route_of
-        self._held: dict[tuple[str, str | None, str | None], _Known] = {}
+        self._held: dict[tuple[str, str | None, str | None, bool], _Known] = {}
 
     def of(self, call: Call, limits: Limits, row: KeyRow | None) -> Ready:
         caller = call.caller
-        place = (caller.key_id, call.user if limits.users else None, call.model if limits.routes else None)
+        nested = call.depth > 0
+        place = (caller.key_id, call.user if limits.users else None, call.model if limits.routes else None, nested)
         known = self._held.get(place)
         if known is not None and known[0] is limits and known[1] is row and known[2] == caller.team:
             return known[3]
-        ready = _ready(_asking(call, limits, row, self._route_of))
+        ready = _ready(_asking(call, limits, row, self._route_of), _WHO if nested else ())
         _remember(self._held, place, (limits, row, caller.team, ready))
         return ready
 
@@ -137,7 +141,7 @@ def _towards(target: Target, limits: Limits) -> _Found:
     return found
 
 
-def _ready(found: _Found) -> Ready:
+def _ready(found: _Found, by_tokens: Sequence[str] = ()) -> Ready:
     requests: list[tuple[Window, Rule]] = []
     tokens: list[tuple[tuple[str, int], Rule]] = []
     leases: list[tuple[Lease, Rule]] = []
@@ -145,13 +149,14 @@ def _ready(found: _Found) -> Ready:
         if limit is None:
             continue
         key = f"{per}:{name}"
-        if limit.requests_per_minute is not None:
+        whole = per not in by_tokens
+        if limit.requests_per_minute is not None and whole:
             most = limit.requests_per_minute
             requests.append((Window(f"{key}:r", most), _rule(per, name, "requests", most, limit.wait_s)))
         if limit.tokens_per_minute is not None:
             most = limit.tokens_per_minute
             tokens.append(((f"{key}:t", most), _rule(per, name, "tokens", most, limit.wait_s)))
-        if limit.concurrent is not None:
+        if limit.concurrent is not None and whole:
             rule = Rule(per, name, "concurrent", limit.concurrent, limit.wait_s)
             leases.append((Lease(f"{key}:c", limit.concurrent), rule))
     if not (requests or tokens or leases):

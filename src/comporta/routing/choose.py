@@ -88,7 +88,7 @@ def permitted(caller: Caller, name: str, target: Target | None = None) -> bool:
     """Whether a key may use a name: no list allows all; an entry `provider/*` allows all of a provider."""
     if not caller.allow or caller.admin:
         return True
-    names = {name, name.partition("/")[0] + "/*"}
+    names = {name, name.partition("/")[0] + "/*", name.partition(":")[0] + ":*"}
     if target is not None and target.route == f"{target.provider}/{target.model}":
         names |= {f"{target.provider}/{target.model}", f"{target.provider}/*"}
     return not names.isdisjoint(caller.allow)
