@@ -62,6 +62,8 @@ def _read(reading: Reading, path: Path) -> Assertion | None:
         return None
     reading.keys(path, (kind.word, *kind.options, *COMMON))
     before = len(reading.mistakes)
+    if kind.refused:
+        reading.wrong((*path, kind.word), kind.refused)
     scorer = kind.read(reading, path)
     name = reading.text((*path, "name")) or _named(kind, node.values.get(kind.word))
     optional = reading.truth((*path, "optional")) or False

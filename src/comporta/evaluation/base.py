@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -70,16 +70,19 @@ class JudgeModel(Struct, frozen=True, omit_defaults=True):
     max_tokens: int = 2048
 
 
-class Extracted(Struct, frozen=True, omit_defaults=True):
-    """What an answer does, how sure it says it is (0 to 1), and where each was taken from."""
+class Extracted(Protocol):
+    """What an answer does, how sure it says it is (0 to 1), and where that was taken from (evaluation/acting.py)."""
 
-    action: str | None = None
-    confidence: float | None = None
-    #: `json`, `tool_call`, `classifier`, or None where there was none.
-    action_from: str | None = None
-    confidence_from: str | None = None
-    asked: int = 0
-    cost_microusd: int | None = 0
+    @property
+    def action(self) -> str | None: ...
+    @property
+    def confidence(self) -> float | None: ...
+    @property
+    def source(self) -> str | None: ...
+    @property
+    def asked(self) -> int: ...
+    @property
+    def cost_microusd(self) -> int | None: ...
 
 
 class Tools(Struct, frozen=True):
@@ -93,7 +96,7 @@ class Tools(Struct, frozen=True):
     session: str | None = None
     tags: dict[str, str] = {}
     embedder: Embedder | None = None
-    #: How `action` and `confidence` are found (evaluation/extract.py); None looks into JSON, then into tool calls.
+    #: How `action` and `confidence` are found (evaluation/acting.py); None looks into JSON, then into tool calls.
     extract: Extract | None = None
     #: Where functions given by file (`checks.py:polite`) are looked for when the assertion has no file of its own.
     folder: Path | None = None

@@ -21,3 +21,5 @@ class Kind(Struct, frozen=True):
     read: ReadKind
     says: str
     options: tuple[str, ...] = ()
+    #: Why a file may not say it yet, although it is understood.
+    refused: str = ""
