@@ -25,6 +25,7 @@ from comporta.prompts.prompt import Prompt
 from comporta.prompts.refs import label_of
 from comporta.prompts.values import History, Rendered
 from comporta.routing.choose import Known, permitted, plan_of
+from comporta.routing.rollout.overlay import Overlay
 from comporta.telemetry.record import PROMPTED, Prompted
 from comporta.types import JSON, Caller, Event, Input, Message, PromptRef, Target
 
@@ -77,11 +78,12 @@ class Begun(Struct):
 
 
 class Prompting:
-    """The stages `model` and `prompt`. `known` gives today's routes and models."""
+    """The stages `model` and `prompt`. `known` gives today's routes and models, `overlay` where labels roll out to."""
 
-    def __init__(self, prompts: Prompts, known: Callable[[], Known]) -> None:
+    def __init__(self, prompts: Prompts, known: Callable[[], Known], overlay: Overlay | None = None) -> None:
         self._prompts = prompts
         self._known = known
+        self._overlay = overlay or Overlay()
 
     # ---- the stage `model` ----
 
@@ -158,9 +160,10 @@ class Prompting:
         caller = call.caller
         if ref is begun.said.ref:
             check_scope(caller, ref.id)
-        prompt = self._prompts.resolve(ref, caller.environment)
+        meant = self._overlay.ref(call, ref) if self._overlay.moves_labels else ref
+        prompt = self._prompts.resolve(meant, caller.environment)
         if prompt is None:
-            prompt = await self._prompts.fetch(ref, caller.environment)
+            prompt = await self._prompts.fetch(meant, caller.environment)
         if prompt.extra and (wrong := wrong_params(prompt.extra)):
             raise BadRequest(f"prompt {prompt.label} can't be asked with: {wrong[0]}", code="prompt_unusable")
         label = label_of(ref, caller.environment)
@@ -323,7 +326,8 @@ def _tell(call: Call, prompt: Prompt, unused: Sequence[str], told: Prompted) -> 
         attributes["unused"] = names
     call.facts[HEADERS] = head
     if call.spans:
-        call.spans[-1].attributes = attributes
+        span = call.spans[-1]
+        span.attributes = {**span.attributes, **attributes} if span.attributes else attributes
 
 
 async def _bounded(call: Call, begun: Begun, timeout_s: float, next: Next) -> AsyncIterator[Event]:

@@ -17,9 +17,9 @@ BATCH = 5000
 #: Calls that end within so many seconds of each other are compared with each other.
 _TOGETHER_S = 10.0
 #: Outcomes that say something of a side: what failed on the provider's part or on ours.
-_FAULTS = frozenset({"upstream", "timeout", "unavailable", "internal"})
+FAULTS = frozenset({"upstream", "timeout", "unavailable", "internal"})
 #: Refusals that a side brings about by its model or prompt, and no client by what it asks.
-_SIDE_FAULTS = frozenset(
+SIDE_FAULTS = frozenset(
     {"model_not_found", "unsupported_parameter", "context_length_exceeded", "prompt_not_found", "prompt_variables"}
 )
 _HITS = ("hit", "exact", "semantic")
@@ -125,7 +125,7 @@ def _windows(tallies: dict[tuple[int, float], dict[str, Tally]]) -> Iterator[Win
 
 def has_failed(call: EndedCall) -> bool:
     """Whether a call counts against its side: it failed, or another than its side had to answer it."""
-    return call.failed is not None or call.outcome_class in _FAULTS or call.outcome in _SIDE_FAULTS
+    return call.failed is not None or call.outcome_class in FAULTS or call.outcome in SIDE_FAULTS
 
 
 def says_something(call: EndedCall) -> bool:

@@ -19,8 +19,7 @@ from comporta.routing.rollout.evidence import Evidence, fold
 from comporta.routing.rollout.figures import Figures
 from comporta.routing.rollout.plan import Rollout
 from comporta.routing.rollout.rows import RolloutRow
-from comporta.routing.rollout.store import apply, lock
-from comporta.store.changes import notify
+from comporta.routing.rollout.store import Rollouts, lock
 from comporta.store.database import Connection, Database
 from comporta.types import JSON
 
@@ -58,10 +57,12 @@ class Decider:
     def __init__(
         self,
         database: Database,
+        rollouts: Rollouts,
         problems: Callable[[], Mapping[str, str]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
+        self._rollouts = rollouts
         self._problems = problems
         self._clock = clock
 
@@ -94,10 +95,9 @@ class Decider:
         new = None if decision is None else _moved(row, decision, now_s)
         if new is None or decision is None:
             return None
-        numbers = rows.plain(decision)
-        await apply(connection, row, _ACTS[decision.action], new, GATE, decision.reason, numbers, now_s)
-        await notify(connection, rows.TOPIC)
-        return new
+        return await self._rollouts.apply(
+            connection, row, _ACTS[decision.action], new, by=GATE, why=decision.reason, numbers=rows.plain(decision)
+        )
 
     def _decide(self, plan: Rollout, evidence: Evidence, row: RolloutRow, now_s: float) -> Decision | None:
         if row.state not in ("running", "paused") or row.id in self._problems():

@@ -24,6 +24,8 @@ Side = Literal["a", "b", "shadow"]
 TAG, TAG_SIDE, TAG_STAGE, TAG_FAILED = "rollout", "rollout_side", "rollout_stage", "rollout_failed"
 #: In the facts of a copy: the rollout whose side B it asks.
 COPY = "shadow"
+#: In the facts of a call: the rollout that it takes part in.
+_PART = "rollout"
 #: In the facts of a call that a fixed reply answered (set by the stage `choose`).
 LAST_RESORT = "last_resort"
 #: The environment of callers that have none.
@@ -47,36 +49,33 @@ class Split(Struct, frozen=True):
     row: RolloutRow
     #: Variant A's name; empty where the rollout is about a prompt's label.
     a: str
-    #: What side B asks first; None where only the prompt changes, on whatever target it is.
+    #: What side B of a route asks first.
     b: Target | None
     #: The version of the prompt on side B, where that changes.
     prompt: PromptRef | None
 
     def side_of(self, call: Call) -> Side:
-        """Kept by session, else by user; drawn where there is neither."""
+        """Kept by session, else by user; drawn where there is neither. A copy asks side B alone."""
+        if COPY in call.facts:
+            return "shadow"
         return "b" if sides.on_b(self.row.id, call.session or call.user, self.row.share) else "a"
 
-    def of_b(self, call: Call, plan: Plan) -> tuple[Target, ...]:
-        """What side B asks, in order: all of the plan that this rollout changes, changed."""
+    def of_b(self, plan: Plan) -> tuple[Target, ...]:
+        """What side B of a route asks, in order: the fallbacks too that ask with the prompt that changes."""
+        assert self.b is not None, "a route's side B has a target"
         prompt = self.prompt
         if prompt is None:
-            return (self.b,) if self.b is not None else ()
-        changed = [structs.replace(t, prompt=prompt) for t in plan.targets if self._asks_with(t, call)]
-        if self.b is None:
-            return tuple(changed)
-        return (self.b, *[target for target in changed if target.variant != self.a])
+            return (self.b,)
+        others = [t for t in plan.targets if t.variant != self.a and t.prompt is not None and t.prompt.id == prompt.id]
+        return (
+            self.b,
+            *[structs.replace(target, prompt=prompt) for target in others if target.variant != self.b.variant],
+        )
 
     def place(self, target: Target) -> Place:
         """What tells the targets of the sides apart."""
         new = target.prompt is not None and self.prompt is not None and target.prompt.version == self.prompt.version
         return target.variant, new
-
-    def _asks_with(self, target: Target, call: Call) -> bool:
-        """Whether a target asks with the prompt that changes: a fallback of side B then asks with the new version."""
-        ref, prompt = target.prompt, self.prompt
-        if ref is None or prompt is None or ref.id != prompt.id:
-            return False
-        return bool(self.a) or (ref.version is None and labelled(ref, call) == self.row.label)
 
 
 class Overlay:
@@ -86,8 +85,9 @@ class Overlay:
         self._mirror = mirror
         self._routes: Mapping[str, Split] = {}
         self._labels: Mapping[tuple[str, str], Split] = {}
-        #: Whether any call needs a look.
+        #: Whether any call on a route, or one that asks with a prompt, needs a look.
         self.live = False
+        self.moves_labels = False
         #: By rollout: why it can't be applied as things stand.
         self.problems: Mapping[str, str] = {}
 
@@ -107,50 +107,60 @@ class Overlay:
             elif row.prompt is not None and row.label is not None:
                 labels[row.prompt, row.label] = split
         self._routes, self._labels, self.problems = routes, labels, problems
-        self.live = bool(routes or labels)
-
-    def label(self, ref: PromptRef, call: Call) -> Split | None:
-        """The rollout of the label by which a call means a prompt."""
-        return self._labels.get((ref.id, labelled(ref, call))) if ref.version is None else None
+        self.live, self.moves_labels = bool(routes), bool(labels)
 
     def plan(self, call: Call, plan: Plan) -> Plan:
-        """The plan with the call's side first; the call is tagged with rollout and side."""
+        """The plan of a route with the call's side first; the call is tagged with rollout and side."""
         first = plan.targets[0]
         split = self._routes.get(first.route)
         if split is None or split.a != first.variant:
-            split = self.label(first.prompt, call) if first.prompt is not None and self._labels else None
-            if split is None:
-                return plan
-        ours = split.of_b(call, plan)
-        if COPY in call.facts:
-            # A copy asks side B alone: answered by A it would say nothing, and cost as much.
-            return self._taken(call, split, "shadow", structs.replace(plan, targets=ours), ours)
+            return plan
+        ours = split.of_b(plan)
         if PINNED in call.facts:
             # It goes back to where its conversation is, whichever side that is, and says nothing of either.
             return structs.replace(plan, targets=(*plan.targets, *ours))
-        if split.side_of(call) == "a":
-            self._copied(call, split)
-            return self._taken(call, split, "a", _without(plan, ours), plan.targets)
-        return self._taken(call, split, "b", structs.replace(plan, targets=(*ours, *_others(plan, ours))), ours)
+        side = split.side_of(call)
+        if side == "a":
+            own, plan = plan.targets, _without(plan, ours)
+        else:
+            # Answered by A a copy would say nothing, and cost as much.
+            others = () if side == "shadow" else tuple([target for target in plan.targets if target not in ours])
+            own, plan = ours, structs.replace(plan, targets=(*ours, *others))
+        self._take_part(call, split, side)
+        places = frozenset([split.place(target) for target in (own if plan.larger is None else (*own, plan.larger))])
+        call.at_end(lambda call: _note_failure(call, split, places))
+        return plan
 
-    def _taken(self, call: Call, split: Split, side: Side, plan: Plan, own: tuple[Target, ...]) -> Plan:
+    def ref(self, call: Call, ref: PromptRef) -> PromptRef:
+        """Which prompt a call means by a label that is rolling out; asked once for each reference of a call.
+
+        A call takes part in one rollout: that of its route goes before that of a label.
+        """
+        label = None if ref.version is not None else labelled(ref, call)
+        split = None if label is None else self._labels.get((ref.id, label))
+        if split is None or split.prompt is None or call.facts.get(_PART, split.row.id) != split.row.id:
+            return ref
+        side = split.side_of(call)
+        self._take_part(call, split, side)
+        call.at_end(lambda call: _note_failure(call, None, frozenset()))
+        return ref if side == "a" else split.prompt
+
+    def _take_part(self, call: Call, split: Split, side: Side) -> None:
         row = split.row
+        call.facts[_PART] = row.id
         tags = {TAG: row.id, TAG_SIDE: side, TAG_STAGE: str(row.stage)}
-        if side != "a":
+        if side == "a":
+            self._copied(call, row)
+        else:
             tags |= row.tags
         call.tags = {**call.tags, **tags}
         if call.spans:
             span = call.spans[-1]
             span.attributes = {**(span.attributes or {}), **tags}
-        if plan.larger is not None:
-            own = (*own, plan.larger)
-        places = frozenset([split.place(target) for target in own])
-        call.at_end(lambda call: _note_failure(call, split, places))
-        return plan
 
-    def _copied(self, call: Call, split: Split) -> None:
+    def _copied(self, call: Call, row: RolloutRow) -> None:
         """Have a copy sent once the call has ended, for the share of calls that is to be copied."""
-        row, mirror = split.row, self._mirror
+        mirror = self._mirror
         if row.shadow is None or row.state != "shadow" or mirror is None or call.kind != "chat":
             return
         if random.random() < row.shadow.share:
@@ -159,15 +169,13 @@ class Overlay:
             call.at_end(lambda call: mirror(call, asked, row))
 
 
-def _note_failure(call: Call, split: Split, own: frozenset[Place]) -> None:
+def _note_failure(call: Call, split: Split | None, own: frozenset[Place]) -> None:
     """A call that its side could not answer is a failure of that side, also where somebody else then answered it."""
     target = call.target
-    if call.error is None and target is not None and (LAST_RESORT in call.facts or split.place(target) not in own):
+    if call.error is not None or target is None:
+        return
+    if LAST_RESORT in call.facts or (split is not None and split.place(target) not in own):
         call.tags[TAG_FAILED] = "fallback"
-
-
-def _others(plan: Plan, ours: tuple[Target, ...]) -> list[Target]:
-    return [target for target in plan.targets if target not in ours]
 
 
 def _without(plan: Plan, ours: tuple[Target, ...]) -> Plan:

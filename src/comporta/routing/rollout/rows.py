@@ -144,7 +144,6 @@ insert into rollout_event (id, rollout, at, by, act, why, before_share, share, s
 values (%(id)s, %(rollout)s, to_timestamp(%(at_s)s), %(by)s, %(act)s, %(why)s, %(before_share)s, %(share)s, %(stage)s,
         %(numbers)s)
 """
-INSERT_NEWS = "insert into rollout_news (event) values (%(id)s)"
 EVENTS = """
 select id::text, extract(epoch from at)::float8, by, act, why, before_share, share, stage, numbers
 from rollout_event where rollout = %(id)s order by number desc limit %(limit)s

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import psycopg
 from msgspec import structs
@@ -26,10 +25,12 @@ from comporta.store.rows import Rows
 from comporta.types import JSON
 
 Move = Callable[[RolloutRow, float], RolloutRow]
-#: Events that somebody should hear of.
-_NEWS = frozenset(
-    {"start", "stage", "held", "promote", "abort", "roll_back", "finish", "stop", "verdict", "problem", "guard"}
-)
+#: Hears of an event in the transaction that it is written in: what was done and that it is told stand or fall together.
+Tell = Callable[[Connection, RolloutRow, EventRow], Awaitable[object]]
+
+
+async def _untold(connection: Connection, row: RolloutRow, event: EventRow) -> None:
+    return
 
 
 class Rollouts:
@@ -37,8 +38,9 @@ class Rollouts:
 
     topic = rows.TOPIC
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, *, tell: Tell = _untold, clock: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._tell = tell
         self._clock = clock
         self._rows: Rows[RolloutRow] = Rows(
             database, topic=rows.TOPIC, select=rows.SELECT_LIVE, read=read_row, key=lambda row: row.id
@@ -87,7 +89,7 @@ class Rollouts:
             async with self._database.connection() as connection:
                 await connection.execute(rows.INSERT, rows.sql_of(row))
                 await connection.execute(rows.INSERT_FIGURES, {"id": row.id, "figures": figures})
-                await write_event(connection, row, row.started_by, "start", why, None, self._clock())
+                await self._write_event(connection, row, None, "start", row.started_by, why, None)
                 await notify(connection, self.topic)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(
@@ -104,8 +106,7 @@ class Rollouts:
         """Do something with one, and write it down. Raises NotFound, and Conflict where it can't be done now."""
         async with self._database.connection() as connection:
             row = await lock(connection, id)
-            new = await apply(connection, row, act, move(row, self._clock()), by, why, numbers, self._clock())
-            await notify(connection, self.topic)
+            new = await self.apply(connection, row, act, move(row, self._clock()), by=by, why=why, numbers=numbers)
         await self._seen()
         return new
 
@@ -133,6 +134,25 @@ class Rollouts:
                     row.id, "problem", lambda row, _: structs.replace(row, problem=problem), by="comporta", why=problem
                 )
 
+    async def apply(
+        self, connection: Connection, old: RolloutRow, act: str, new: RolloutRow, *, by: str, why: str = "",
+        numbers: JSON | None = None,
+    ) -> RolloutRow:  # fmt: skip
+        """Write a locked row's change and its event in the running transaction, and announce it."""
+        await connection.execute(rows.UPDATE, rows.sql_of(new))
+        await self._write_event(connection, new, old.share, act, by, why, numbers)
+        await notify(connection, self.topic)
+        return new
+
+    async def _write_event(
+        self, connection: Connection, row: RolloutRow, before: float | None, act: str, by: str, why: str,
+        numbers: JSON | None,
+    ) -> None:  # fmt: skip
+        event = EventRow(new_id(), self._clock(), by, act, why, before, row.share, row.stage, numbers)
+        values = structs.asdict(event) | {"rollout": row.id, "numbers": None if numbers is None else Jsonb(numbers)}
+        await connection.execute(rows.INSERT_EVENT, values)
+        await self._tell(connection, row, event)
+
     async def _seen(self) -> None:
         # The change stands even if the database goes away just now; the next load brings it.
         with suppress(Unavailable):
@@ -145,28 +165,3 @@ async def lock(connection: Connection, id: str) -> RolloutRow:
     if row is None:
         raise NotFound(f"There is no rollout with the id '{id}'.", code="rollout_not_found", param="id")
     return read_row(row)
-
-
-async def apply(
-    connection: Connection, old: RolloutRow, act: str, new: RolloutRow, by: str, why: str, numbers: JSON | None,
-    now_s: float,
-) -> RolloutRow:  # fmt: skip
-    """Write a locked row's change and its event in the running transaction."""
-    await connection.execute(rows.UPDATE, rows.sql_of(new))
-    await write_event(connection, new, by, act, why, numbers, now_s, old.share)
-    return new
-
-
-async def write_event(
-    connection: Connection, row: RolloutRow, by: str, act: str, why: str, numbers: JSON | None, now_s: float,
-    before_share: float | None = None,
-) -> None:  # fmt: skip
-    """One line of the log, and with it, where somebody should hear of it, the news that is still to be told."""
-    event: dict[str, Any] = {
-        "id": new_id(), "rollout": row.id, "at_s": now_s, "by": by, "act": act, "why": why,
-        "before_share": before_share, "share": row.share, "stage": row.stage,
-        "numbers": None if numbers is None else Jsonb(numbers),
-    }  # fmt: skip
-    await connection.execute(rows.INSERT_EVENT, event)
-    if act in _NEWS:
-        await connection.execute(rows.INSERT_NEWS, {"id": event["id"]})

@@ -68,11 +68,6 @@ create index rollout_event_of on rollout_event (rollout, number);
 create trigger rollout_event_keeps before update or delete or truncate on rollout_event
 for each statement execute function comporta_keeps();
 
--- News of events that are still to be told; a row goes once its notice is on its way.
-create table rollout_news (
-    event uuid primary key references rollout_event (id)
-);
-
 -- Ended calls of both sides that the figures do not hold yet. Written with the call's record, in one transaction;
 -- taken out by whoever adds them to the figures, in one transaction too: none is lost, none counts twice.
 create table rollout_call (
