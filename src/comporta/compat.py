@@ -13,6 +13,7 @@ from typing import Any
 
 from comporta.app.gate import Gate
 from comporta.errors import ComportaError
+from comporta.evaluation.scorers.tones import tones
 from comporta.types import Reply
 
 
@@ -128,3 +129,22 @@ class LLMFactory:
 
     def create_processor(self) -> Processor:
         return Processor(self._gate)
+
+
+@dataclass(frozen=True)
+class ToneAnalysis:
+    """How a text sounds. Scores run from 0 to 1; by phrase lists in English, Portuguese and Spanish, a heuristic."""
+
+    tone: str
+    empathy_score: float
+    defensive_score: float
+
+
+class EvaluationMetrics:
+    """Measures of a text that need no model."""
+
+    @staticmethod
+    def analyze(text: str, language: str | None = None) -> ToneAnalysis:
+        """The tone of a text; a `language` given wins over detection. Raises ValueError for other languages."""
+        found = tones().analyse(text, language)
+        return ToneAnalysis(found.label, found.empathy, found.defensive)

@@ -188,5 +188,5 @@ class Assertion(Struct, frozen=True):
         )  # fmt: skip
 
     def _outcome(self, passed: bool | None = None, **more: Any) -> Outcome:
-        place = f"{self.place.file}:{self.place.line}" if self.place is not None else ""
+        place = f"{self.place.file}:{self.place.line}" if self.place is not None and self.place.file else ""
         return Outcome(self.kind, self.name, passed, optional=self.optional, place=place, **more)
