@@ -314,6 +314,8 @@ class Caller(Struct, frozen=True, omit_defaults=True):
     admin: bool = False
     #: Route and model names the key may use; empty means all.
     allow: tuple[str, ...] = ()
+    #: The guard policy that holds for all its calls, beside those of routes and prompts.
+    guardrails: str | None = None
 
 
 class PromptRef(Struct, frozen=True, omit_defaults=True):

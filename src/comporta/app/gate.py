@@ -15,6 +15,7 @@ from comporta.app.caching import Caching
 from comporta.app.chains import Chained, Chaining, Runner
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
+from comporta.app.guarding import Guarding, scores_of
 from comporta.app.health import breaker_limits, health_of
 from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
@@ -43,6 +44,8 @@ from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.prompting import Prompting
 from comporta.gateway.reach import reach
 from comporta.gateway.transport import HttpTransport
+from comporta.guardrails.base import Side, Tools
+from comporta.guardrails.running import Report
 from comporta.keys.keys import Keys
 from comporta.pipeline import STAGES, Call, Only, Stage, compose
 from comporta.prompts.registry import Registry
@@ -94,6 +97,8 @@ class Gate:
         self._seen_request = fingerprint([folder.reload])
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.chaining = Chaining(lambda: self.pipeline, self.prompts)
+        #: What must not go in, and what must not come out.
+        self.guarding = Guarding(Tools(embedder=self._speakers.embedder), self._verdicts)
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
@@ -217,6 +222,7 @@ class Gate:
         self._tasks.append(asyncio.create_task(coroutine))
 
     def _build(self, loaded: Loaded[Settings], chained: Chained | None = None) -> Known:
+        self.guarding.read(loaded)
         chains = self.chaining.read(loaded) if chained is None else chained
         return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains)
 
@@ -224,6 +230,7 @@ class Gate:
         chained = self.chaining.read(loaded)
         self.known = self._build(loaded, chained)
         self.chaining.take(chained)
+        self.guarding.take(loaded)
         self.loaded = loaded
         self._keyless = tell_missing_keys(self.known.providers, self._keyless)
         self.telemetry.know(loaded.secrets)
@@ -255,7 +262,13 @@ class Gate:
         }
         filled["attempt"] = Attempts(lambda name: self.known.providers.get(name), self.health, self._retry)
         filled["recall"] = self.caching.exact.stage
+        filled["guard"] = Only(self.guarding.applies, self.guarding.stage.stage)
         return [(name, filled[name]) for name in STAGES if name in filled]
+
+    def _verdicts(self, call: Call, side: Side, report: Report) -> None:
+        """What guards found: scores of the call, and with them metrics."""
+        for score in scores_of(call, side, report):
+            self.telemetry.scores.add(score)
 
     def _retry(self, call: Call) -> Retry:
         return self.known.retry(call.target.route if call.target else "")

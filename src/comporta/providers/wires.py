@@ -26,7 +26,8 @@ class Speakers:
     """
 
     def __init__(self, cache: Path) -> None:
-        self._embedder = embedder = MiniLM(cache)
+        #: The one embedding model of this process.
+        self.embedder = embedder = MiniLM(cache)
         self._makers: Mapping[str, Callable[[Row], Wire | Local]] = {
             "openai": lambda row: OpenAI(row.title, responses=row.responses, completions=row.completions),
             "anthropic": lambda row: Anthropic(),
@@ -47,10 +48,10 @@ class Speakers:
     async def warm(self) -> None:
         """Load the embedding model, so that the first who needs it does not wait; where it is missing, they hear it."""
         with contextlib.suppress(Unavailable):
-            await self._embedder.warm()
+            await self.embedder.warm()
 
     async def close(self) -> None:
         for made in self._made.values():
             if isinstance(made, Offline):
                 await made.aclose()
-        self._embedder.close()
+        self.embedder.close()

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from comporta.cache.settings import RouteCacheSection
 from comporta.config.section import Section
 from comporta.config.values import Duration, Share, Size
+from comporta.guardrails.settings import PolicySection
 from comporta.prompts.refs import ref_of
 from comporta.providers.settings import TimeoutsSection
 
@@ -94,6 +95,9 @@ class RouteSection(Section):
     )
     cache: RouteCacheSection | None = Field(
         None, description="Give answers of this route again; default: as `cache.enabled` says."
+    )
+    guardrails: str | list[str] | PolicySection | None = Field(
+        None, description="Guards beside those that hold everywhere: names under `guardrails.policies`, or a policy."
     )
     images: RouteImagesSection | None = Field(None, description="Limits on images, and shrinking.")
     timeouts: TimeoutsSection | None = Field(None, description="Time limits that override the provider's.")

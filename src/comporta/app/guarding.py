@@ -1,0 +1,185 @@
+"""Guards as a gate has them: policies from configuration, routes, prompts and keys, and what they are built with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from comporta.app.settings import Settings
+from comporta.config.loading import Loaded
+from comporta.errors import BadRequest, ConfigError, GuardFailed
+from comporta.guardrails.base import Side, Tools
+from comporta.guardrails.call import Told
+from comporta.guardrails.known import known_kinds
+from comporta.guardrails.policy import Kinds, Policy, joined, versioned
+from comporta.guardrails.repairing import Repairs, Reword
+from comporta.guardrails.running import Report, Runner
+from comporta.guardrails.settings import PolicySection
+from comporta.guardrails.stage import Guard
+from comporta.pipeline import Call, new_id
+from comporta.prompts.values import Guardrails
+from comporta.types import Score
+
+#: In the call's facts: no guard looks at it, since a guard itself asks.
+UNGUARDED = "unguarded"
+#: In the call's facts: the guards that its prompt wants.
+PROMPT_GUARDS = "prompt_guards"
+_NONE = Policy()
+#: Policies of prompts are remembered for so many prompts.
+_REMEMBERED = 2_000
+
+
+class Guarding:
+    """The guards of one process. `take` reads a configuration; until then nothing is guarded."""
+
+    def __init__(self, tools: Tools, told: Told, reword: Reword | None = None) -> None:
+        self.kinds = Kinds(known_kinds(), tools)
+        self.runner = Runner()
+        self._general = _NONE
+        self._named: dict[str, Policy] = {}
+        self._routes: dict[str, tuple[Policy, ...]] = {}
+        self._joined: dict[tuple[str, ...], Policy] = {}
+        self._prompts: dict[bytes, Policy] = {}
+        self._style: Any = "label"
+        self._any = False
+        self.stage = Guard(self.policy_of, self.runner, told, Repairs(reword), lambda: self._style)
+
+    def applies(self, call: Call) -> bool:
+        """Whether any guard looks at a call; a look at one flag where none is configured anywhere."""
+        return (self._any or PROMPT_GUARDS in call.facts) and self.stage.applies(call)
+
+    def read(self, loaded: Loaded[Settings]) -> _Read:
+        """The policies of a configuration. Raises ConfigError, each mistake with its file and line."""
+        return _Read(self.kinds, loaded)
+
+    def take(self, loaded: Loaded[Settings]) -> None:
+        """Take over a configuration that `read` accepts."""
+        read = self.read(loaded)
+        self._general, self._named, self._routes = read.general, read.named, read.routes
+        self._style = loaded.value.guardrails.mask_style
+        self._joined.clear()
+        self._any = bool(read.general) or any(any(ps) for ps in read.routes.values()) or any(read.named.values())
+
+    def named(self, name: str) -> Policy:
+        """A policy by its name; `default` is the configuration's own. Raises BadRequest."""
+        found = self._general if name == "default" else self._named.get(name)
+        if found is None:
+            names = ", ".join(["default", *sorted(self._named)])
+            raise BadRequest(f"There is no guard policy '{name}': there are {names}.", param="policy")
+        return found
+
+    def of(self, entries: Sequence[Any], side: Side) -> Policy:
+        """A policy made of guards as people write them. Raises BadRequest."""
+        try:
+            uses = self.kinds.uses(entries, side)
+        except ConfigError as error:
+            raise BadRequest(error.message, param="guards") from None
+        return versioned(Policy(input=uses) if side == "input" else Policy(output=uses))
+
+    def policy_of(self, call: Call) -> Policy:
+        """What holds for a call: everything that is said anywhere, the strictest word of each."""
+        if call.facts.get(UNGUARDED):
+            return _NONE
+        policies = [self._general]
+        if call.target is not None:
+            policies += self._routes.get(call.target.route, ())
+        own = call.caller.guardrails
+        if own is not None:
+            policies.append(self._named.get(own) or self._missing(own))
+        wanted = call.facts.get(PROMPT_GUARDS)
+        if wanted is not None:
+            policies.append(self._of_prompt(wanted))
+        some = [policy for policy in policies if policy]
+        if len(some) < 2:
+            return some[0] if some else _NONE
+        key = tuple(policy.version for policy in some)
+        found = self._joined.get(key)
+        if found is None:
+            if len(self._joined) >= _REMEMBERED:
+                self._joined.clear()
+            found = self._joined[key] = joined(some)
+        return found
+
+    def _missing(self, name: str) -> Policy:
+        raise GuardFailed(
+            f"This key is under the guard policy '{name}', which the configuration does not have any more."
+        )
+
+    def _of_prompt(self, wanted: Guardrails) -> Policy:
+        key = msgspec.json.encode(wanted)
+        found = self._prompts.get(key)
+        if found is None:
+            if len(self._prompts) >= _REMEMBERED:
+                self._prompts.clear()
+            found = self._prompts[key] = prompt_policy(self.kinds, wanted)
+        return found
+
+
+def prompt_policy(kinds: Kinds, wanted: Guardrails) -> Policy:
+    """The policy that a prompt file's guards make. Raises ConfigError."""
+    return versioned(
+        Policy(
+            input=tuple(kinds.use({"type": g.type, "action": g.action, **g.options}, "input") for g in wanted.input),
+            output=tuple(kinds.use({"type": g.type, "action": g.action, **g.options}, "output") for g in wanted.output),
+        )
+    )
+
+
+class _Read:
+    """The policies of one configuration."""
+
+    def __init__(self, kinds: Kinds, loaded: Loaded[Settings]) -> None:
+        self._kinds = kinds
+        self._loaded = loaded
+        self._wrong: list[str] = []
+        section = loaded.value.guardrails
+        self.general = self._policy(section, ("guardrails",))
+        self.named = {
+            name: self._policy(one, ("guardrails", "policies", name)) for name, one in section.policies.items()
+        }
+        self.routes = {
+            name: self._of_route(route.guardrails, ("routes", name, "guardrails"))
+            for name, route in loaded.value.routes.items()
+            if route.guardrails is not None
+        }
+        if self._wrong:
+            raise ConfigError("\n".join(self._wrong))
+
+    def _of_route(self, said: str | list[str] | PolicySection, path: tuple[str, ...]) -> tuple[Policy, ...]:
+        if isinstance(said, PolicySection):
+            return (self._policy(said, path),)
+        names = [said] if isinstance(said, str) else said
+        for name in names:
+            if name not in self.named:
+                known = ", ".join(sorted(self.named)) or "none"
+                self._wrong.append(self._loaded.mistake(path, f"names no policy of guardrails.policies: {known}"))
+        return tuple(self.named[name] for name in names if name in self.named)
+
+    def _policy(self, section: PolicySection, path: tuple[str, ...]) -> Policy:
+        return versioned(
+            Policy(
+                input=self._uses(section.input, "input", path), output=self._uses(section.output, "output", path),
+                stream=section.stream, unmask=section.unmask, refusal=section.refusal, turns=section.turns,
+            )
+        )  # fmt: skip
+
+    def _uses(self, entries: Sequence[Any], side: Side, path: tuple[str, ...]) -> Any:
+        uses = []
+        for at, entry in enumerate(entries):
+            try:
+                uses.append(self._kinds.use(entry, side))
+            except ConfigError as error:
+                self._wrong.append(self._loaded.mistake((*path, side, at), error.message))
+        return tuple(uses)
+
+
+def scores_of(call: Call, side: Side, report: Report) -> Iterator[Score]:
+    """Each finding as a score of the call: `guard.NAME` with what became of it. What was matched stands in none."""
+    for one in report.found:
+        yield Score(
+            id=new_id(), trace_id=call.trace_id, call_id=call.id, name=f"guard.{one.use.name}", value=one.outcome,
+            source="guard", reason=f"{side}: {one.verdict.reason}"[:500], at_s=time.time(), who=one.use.kind.name,
+        )  # fmt: skip
