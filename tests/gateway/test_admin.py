@@ -30,6 +30,7 @@ from comporta.gateway.admin.parts import (
     VariantView,
 )
 from comporta.keys.keys import Keys
+from comporta.prompts.registry import Registry
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
 from comporta.store.people import People
@@ -103,7 +104,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         return STATUS
 
     parts = AdminParts(
-        keys=keys, budgets=Budgets(database), registered=registered, database=database,
+        keys=keys, budgets=Budgets(database), registered=registered, prompts=Registry(database), database=database,
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
         people=People(database, ()),
     )  # fmt: skip

@@ -36,6 +36,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         keys=gate.keys,
         budgets=gate.budgets,
         registered=gate.registered,
+        prompts=gate.prompts,
         database=gate.database,
         routes=views.routes,
         models=views.models,

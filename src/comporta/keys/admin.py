@@ -11,12 +11,13 @@ from pathlib import Path
 
 from comporta.errors import ConfigError, Conflict
 from comporta.keys.keys import Keys
-from comporta.keys.rows import SECRET, new_secret
+from comporta.keys.rows import SECRET, KeyRow, new_secret
 
 ADMIN_FILE = "admin.key"
 ADMIN_NAME = "admin"
 #: A random mark of the data folder: replicas share a database but no folder, and must not end each other's admin key.
 FOLDER_FILE = "folder.id"
+_ORIGIN = "data folder "
 
 
 async def ensure_admin_key(data_dir: Path, keys: Keys, *, clock: Callable[[], float] = time.time) -> str:
@@ -53,8 +54,13 @@ async def _insert(keys: Keys, secret: str, folder: str) -> None:
         await keys.create(name=f"{ADMIN_NAME}-{folder[:8]}", admin=True, by=_origin(folder), secret=secret)
 
 
+def is_folders(row: KeyRow) -> bool:
+    """Whether it is a data folder's own key: whoever can read that folder has it, so that its name says nobody."""
+    return row.admin and row.created_by.startswith(_ORIGIN)
+
+
 def _origin(folder: str) -> str:
-    return f"data folder {folder[:8]}"
+    return f"{_ORIGIN}{folder[:8]}"
 
 
 def _folder_mark(data_dir: Path) -> str:

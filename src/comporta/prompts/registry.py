@@ -29,6 +29,7 @@ from comporta.prompts.kept import Approval, Commit, Deploy, Label, Listed, Plan,
 from comporta.prompts.labels import SNAPSHOT_FOR_S, Labels
 from comporta.prompts.prompt import Prompt
 from comporta.prompts.refs import label_of
+from comporta.prompts.semver import is_version, whole
 from comporta.prompts.settings import EnvironmentSection, PromptsSection
 from comporta.prompts.written import diff
 from comporta.store.changes import notify
@@ -141,6 +142,15 @@ class Registry:
         """Who pushed it, when, and from where; `get` has its text. Raises NotFound."""
         async with self._database.reading() as connection:
             return await kept_rows.one_version(connection, id, checked_version(version))
+
+    def version_at(self, id: str, where: str) -> str:
+        """The version that is meant by a version, or by an environment that points at one. Raises NotFound."""
+        if is_version(whole(where)):
+            return whole(where)
+        label = self._labels.find(id, where)
+        if label is None:
+            raise self._no_label(id, where)
+        return label.version
 
     async def get(self, id: str, version: str) -> Prompt:
         """The prompt of that very version. Raises NotFound."""

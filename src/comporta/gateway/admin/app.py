@@ -12,15 +12,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
-from comporta.gateway.admin import budgets, calls, keys, models, routes, status, users
+from comporta.gateway.admin import budgets, calls, keys, models, prompts, routes, status, users
 from comporta.gateway.admin.document import completed
 from comporta.gateway.admin.guarding import Guarded, envelope
+from comporta.gateway.admin.identity import identity
 from comporta.gateway.admin.page import render
 from comporta.gateway.admin.parts import AdminParts
 from comporta.gateway.admin.spending import spent_from
 from comporta.types import Caller
 
-_ABOUT = """Keys, budgets, routes, models, calls and users of this gate.
+_ABOUT = """Keys, budgets, routes, models, prompts, calls and users of this gate.
 
 Every request needs an administrator's key: `Authorization: Bearer cmp-…`. Failures come as
 `{"error": {"message", "type", "param", "code"}}` with a fitting status. What stands in the configuration file is
@@ -46,6 +47,7 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),
+        prompts.router(parts.prompts, parts.database, identity(parts.keys)),
         users.router(parts.people),
         status.router(parts.status),
     ):

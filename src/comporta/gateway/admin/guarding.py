@@ -20,9 +20,13 @@ log = structlog.get_logger("comporta.gateway")
 
 MAX_BODY = 256 * 1024
 _MOST_DISCARDED = 32 * 1024 * 1024
+#: A folder of prompts comes in one piece, since it is taken in as a whole or not at all.
+MAX_PUSH = 32 * 1024 * 1024
+PUSH = "/admin/prompts/push"
 _BODY_LIMIT_S = 30.0
 #: Reads of a database that neither answers nor is away (frozen, out of disk) end here.
 _ANSWER_LIMIT_S = 25.0
+_PUSH_LIMIT_S = 120.0
 #: They describe the software and hold no data, and a browser can't send a key with a page it opens.
 OPEN = ("/admin", "/admin/docs", "/admin/openapi.json")
 
@@ -50,7 +54,7 @@ class Guarded:
         try:
             state = {**scope.get("state", {}), "request_id": request_id, "caller": self._caller(scope["path"], headers)}
             _demand_no_nul(scope)
-            body = await _body(receive)
+            body = await _body(receive, MAX_PUSH if scope["path"] == PUSH else MAX_BODY)
             if body:
                 _demand_json(headers)
         except ComportaError as error:
@@ -61,11 +65,12 @@ class Guarded:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What nobody foresaw is told by its request id; the log knows the rest."""
+        limit_s = _PUSH_LIMIT_S if scope["path"] == PUSH else _ANSWER_LIMIT_S
         try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 await self._app(scope, receive, send)
         except TimeoutError:
-            told = f"No answer within {_ANSWER_LIMIT_S:g} s: does PostgreSQL respond? See `comporta doctor`."
+            told = f"No answer within {limit_s:g} s: does PostgreSQL respond? See `comporta doctor`."
             await refuse(send, Unavailable(told, code="database_unavailable"))
         except Exception as error:
             request_id = scope["state"]["request_id"]
@@ -106,7 +111,7 @@ async def refuse(send: Send, error: ComportaError) -> None:
     await send({"type": "http.response.body", "body": envelope(error)})
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive, most: int) -> bytes | None:
     """The whole body, or None where the client left before its end.
 
     One that is too large is read on and forgotten: a client that is still sending would not see the answer.
@@ -115,20 +120,20 @@ async def _body(receive: Receive) -> bytes | None:
     size, more = 0, True
     try:
         async with asyncio.timeout(_BODY_LIMIT_S):
-            while more and size <= _MOST_DISCARDED:
+            while more and size <= 2 * _MOST_DISCARDED:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 size += len(message.get("body", b""))
-                if size <= MAX_BODY:
+                if size <= most:
                     parts.append(message.get("body", b""))
                 more = message.get("more_body", False)
     except TimeoutError:
         raise BadRequest(
             f"The body did not arrive within {_BODY_LIMIT_S:g} s.", code="body_timeout", status=408
         ) from None
-    if size > MAX_BODY:
-        raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
+    if size > most:
+        raise BodyTooLarge(f"The body is larger than {most} bytes.")
     return b"".join(parts)
 
 

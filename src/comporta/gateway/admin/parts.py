@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from comporta.budget.budgets import Budgets
 from comporta.keys.keys import Keys
+from comporta.prompts.registry import Registry
 from comporta.routing.health import Ailing
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
@@ -107,6 +108,7 @@ class AdminParts:
     keys: Keys
     budgets: Budgets
     registered: RegisteredModels
+    prompts: Registry
     #: Calls and figures are read from it.
     database: Database
     routes: Callable[[], Sequence[RouteView]]
