@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import procrastinate
 import procrastinate.exceptions
@@ -16,6 +17,7 @@ from psycopg import sql
 from comporta.cache.postgres import prune
 from comporta.errors import Unavailable
 from comporta.gateway.followups import kept
+from comporta.notify import tables as notices
 from comporta.store.database import Database
 from comporta.telemetry import score_tables
 from comporta.telemetry.partitions import ensure_partitions, keep_within, retain
@@ -54,6 +56,8 @@ class Keep(Struct, frozen=True):
     #: How long scores are kept, and the most that they may take.
     score_days: float = 400
     score_bytes: int = 2_000_000_000
+    #: How long notices are kept.
+    notice_days: float = 90
     #: Hears what calls and spans take now.
     measured: Callable[[int], None] = _unheard
 
@@ -64,6 +68,7 @@ class Keep(Struct, frozen=True):
             log.info("retention.dropped", partitions=dropped)
         await kept.prune(database, self.responses_days * _DAY_S)
         await score_tables.prune(database, self.score_days)
+        await notices.prune(database, self.notice_days * _DAY_S)
 
     async def within_size(self, database: Database) -> None:
         """Drop the oldest where records take too much, and let `/metrics` tell what they take."""
@@ -128,22 +133,27 @@ async def prepare_queue(dsn: str) -> None:
             await app.schema_manager.apply_schema_async()
 
 
-async def run(dsn: str, keep: Keep) -> None:
-    """Work until SIGTERM or SIGINT; a database that is away is waited for, and keeps nobody from ending."""
+async def run(dsn: str, keep: Keep, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Work until SIGTERM or SIGINT; a database that is away is waited for, and keeps nobody from ending.
+
+    `beside` runs with it and is cancelled at the end; where that fails, all of it does.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    working = asyncio.create_task(_keep_working(dsn, keep))
+    working = [asyncio.create_task(_keep_working(dsn, keep))]
+    if beside is not None:
+        working.append(asyncio.create_task(beside()))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    if not working.done():
-        working.cancel()
-        # A job that does not hear its cancelling is given to the next worker by the queue.
-        await asyncio.wait({working}, timeout=_END_WITHIN_S)
-        return
-    await working
+    for task in working:
+        task.cancel()
+    # A job that does not hear its cancelling is given to the next worker by the queue.
+    await asyncio.wait(working, timeout=_END_WITHIN_S)
+    for ended in done:
+        ended.result()
 
 
 async def _keep_working(dsn: str, keep: Keep) -> None:

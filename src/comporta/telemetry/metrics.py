@@ -327,6 +327,8 @@ _TOTALS = {
     "cache_entries_lost": "Answers that could not be written to the cache's store",
     "scores_lost": "Scores lost since there was no room for them",
     "scores_shipped": "Scores that reached the database",
+    "notices_delivered": "Notices that a channel took",
+    "notice_attempts_failed": "Attempts to deliver a notice that failed",
 }
 _GAUGES = {
     "calls_in_flight": "Calls that are being answered",

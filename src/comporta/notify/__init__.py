@@ -1,0 +1,1 @@
+"""Notices to people: webhooks, Slack-compatible chats, e-mail; kept in PostgreSQL, retried, shown."""
