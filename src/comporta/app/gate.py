@@ -315,16 +315,20 @@ class Gate:
     # ---- asking, from a program ----
 
     def call(
-        self, messages: Messages, model: str = "default", *, caller: Caller = PYTHON, timeout_s: float | None = None,
-        **params: Any,
+        self, messages: Messages = (), model: str | None = None, *, caller: Caller = PYTHON,
+        timeout_s: float | None = None, **params: Any,
     ) -> Call:  # fmt: skip
         """A chat call, not yet asked: for `ask` and `stream`. `params` are those of OpenAI's chat completions.
 
+        With `prompt={"id": "support", "variables": {…}}` messages and model may be left to the prompt; else the model
+        is `default`.
         `timeout_s` bounds the whole call, where the route's own limit is not shorter. Raises BadRequest, naming the
         field, for what is wrong.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
+        if model is None and not params.get("prompt"):
+            model = DEFAULT_ROUTE
         return self._chat_call({"model": model, "messages": messages, **params}, caller, timeout_s)
 
     def _chat_call(self, body: JSON, caller: Caller = PYTHON, timeout_s: float | None = None) -> Call:
@@ -334,11 +338,11 @@ class Gate:
             call.facts[GIVEN_S] = _positive(given_s)
         return call
 
-    async def chat(self, messages: Messages, model: str = "default", **params: Any) -> Reply:
+    async def chat(self, messages: Messages = (), model: str | None = None, **params: Any) -> Reply:
         """The whole reply; `.text` is its text. Raises ComportaError."""
         return await self.ask(self.call(messages, model, **params))
 
-    def stream(self, messages: Messages, model: str = "default", **params: Any) -> Streamed:
+    def stream(self, messages: Messages = (), model: str | None = None, **params: Any) -> Streamed:
         """The events of the answer as they come: `async for event in gate.stream(…)`."""
         return Streamed(self.pipeline, self.call(messages, model, stream=True, **params))
 
