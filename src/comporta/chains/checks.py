@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from comporta.chains.expression import Expression
+from comporta.chains.output import schema_mistake
 from comporta.chains.values import INPUT, Chain, Parallel, Part, Router, Step, parts_of
 from comporta.config.mistakes import did_you_mean
 from comporta.config.tree import Fields, Path
@@ -93,6 +94,8 @@ class _Checking:
             self._asks(value, (*path, "variables", name), keys)
         if isinstance(step.prompt, Prompt):
             self._placeholders(step.prompt, (*path, "prompt"), keys, step.variables)
+        if step.schema is not None and (why := schema_mistake(step.schema)):
+            self._wrong((*path, "schema"), why)
 
     def _parallel(self, part: Parallel, path: Path, keys: set[str], names: set[str]) -> None:
         before = frozenset(keys)

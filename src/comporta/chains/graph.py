@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from comporta.chains.values import PREFIX, Chain, Part, Router, parts_of
+from comporta.chains.values import PREFIX, Chain, Part, steps_within
 from comporta.config.mistakes import did_you_mean
 from comporta.config.tree import Path
 from comporta.pipeline import MAX_DEPTH
@@ -59,10 +59,9 @@ def _below(chain: Chain, leads: Leads) -> dict[str, Path]:
 
 
 def _models(parts: Sequence[Part], standard: str | None) -> Iterable[str]:
-    for part in parts_of(parts):
-        step = part.step if isinstance(part, Router) else part
-        model = getattr(step, "model", None) or getattr(getattr(step, "prompt", None), "model", None) or standard
-        if step is not None and model is not None:
+    for step in steps_within(parts):
+        model = step.model or getattr(step.prompt, "model", None) or standard
+        if model is not None:
             yield model
 
 

@@ -45,7 +45,7 @@ def _candidates(text: str) -> Iterable[str]:
         yield text[first : text.rfind("}" if text[first] == "{" else "]") + 1]
 
 
-def check_schema(schema: JSON) -> str | None:
+def schema_mistake(schema: JSON) -> str | None:
     """What is wrong with a schema; None where it can be used."""
     # A twentieth of a second, which only chains with a schema should take.
     from jsonschema import Draft202012Validator  # noqa: PLC0415

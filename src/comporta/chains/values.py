@@ -217,7 +217,12 @@ def parts_of(parts: Iterable[Part]) -> Iterator[Part]:
 
 def steps_of(chain: Chain) -> Iterator[Step]:
     """Every step that asks a model, deciding ones too."""
-    for part in parts_of(chain.steps):
+    return steps_within(chain.steps)
+
+
+def steps_within(parts: Iterable[Part]) -> Iterator[Step]:
+    """The same of some parts of a chain."""
+    for part in parts_of(parts):
         if isinstance(part, Router):
             if part.step is not None:
                 yield part.step
@@ -323,6 +328,5 @@ class StepResult(Struct, frozen=True, omit_defaults=True):
     cost_microusd: int | None = 0
     latency_s: float = 0.0
     attempts: int = 0
-    #: The code of its error, and of a router the route it took.
+    #: The code of its error.
     error: str | None = None
-    route: str | None = None

@@ -117,7 +117,9 @@ def _admin_key(folder: Folder) -> str:
 def _failure(status: int, body: bytes, url: str) -> ComportaError:
     try:
         error = json.loads(body)["error"]
-        return ComportaError(str(error["message"]), code=str(error["code"]), status=status)
+        return ComportaError(
+            str(error["message"]), code=str(error["code"]), status=status, details=error.get("details")
+        )
     except (ValueError, KeyError, TypeError):
         return ComportaError(f"{url} answered {status}, and not as a Comporta gate does.", code="not_a_gate")
 

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Entry] = {
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
     "prompts": Entry("comporta.cli.prompts", "Check prompt files."),
+    "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),
