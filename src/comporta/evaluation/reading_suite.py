@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 
 from comporta.config.mistakes import refusal
 from comporta.config.parsing import decoded, parse, read_text
-from comporta.config.tree import Fields, Mistake, Node, Scalar, nearest
+from comporta.config.tree import Fields, Items, Mistake, Node, Place, Scalar, nearest
 from comporta.config.tree import Path as Steps
 from comporta.config.values import parse_share
 from comporta.evaluation.acting import read_acting
@@ -19,6 +19,7 @@ from comporta.evaluation.assertions import read_assertions
 from comporta.evaluation.base import Assertion, Case, JudgeModel
 from comporta.evaluation.suite import Metric, Rules, Suite, Trying
 from comporta.prompts.reading import Reading, unusable
+from comporta.text.tags import read_tag
 from comporta.types import Message, Role, Text
 
 KIND = "file of tests"
@@ -30,8 +31,6 @@ _CASE = ("id", "input", "reference", *_SHARED)
 _GATE = ("pass_rate", "margin", "confidence", "metrics")
 _METRIC = ("margin", "lower_is_better")
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
-_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", re.ASCII)
-_TAGGED = "must be a BCP-47 tag, such as pt, pt-BR or en-GB"
 
 
 def load_suite(path: Path) -> Suite:
@@ -208,7 +207,7 @@ def _case(reading: Reading, path: Steps, at: int, shared: tuple[Assertion, ...])
         input=reading.text((*path, "input")),
         variables=variables,
         messages=_history(reading, pick("history")),
-        language=_language(reading, pick("language")),
+        language=reading.read(pick("language"), lambda text: read_tag(str(text))),
         reference=reading.text((*path, "reference")) if reading.node((*path, "reference")) is not None else None,
         assertions=(*shared, *read_assertions(reading, (*path, "assert"))),
         tags=tuple(dict.fromkeys([*reading.texts(("defaults", "tags")), *reading.texts((*path, "tags"))])),
@@ -221,6 +220,7 @@ def _case(reading: Reading, path: Steps, at: int, shared: tuple[Assertion, ...])
         repeats=reading.whole(pick("repeats"), 1, MOST_REPEATS) or 1,
         required=reading.truth(pick("required")) or False,
         expected_behavior=reading.text(pick("expected_behavior")).strip() or None,
+        against_baseline=(*_against(reading, ("defaults", "assert")), *_against(reading, (*path, "assert"))),
         digest=_digest(reading, path),
     )
 
@@ -237,14 +237,6 @@ def _id(reading: Reading, path: Steps, at: int) -> str:
     return name or f"case-{at + 1}"
 
 
-def _language(reading: Reading, path: Steps) -> str | None:
-    text = reading.text(path).strip()
-    if text and not _TAG.fullmatch(text):
-        reading.wrong(path, _TAGGED)
-        return None
-    return text or None
-
-
 def _history(reading: Reading, path: Steps) -> tuple[Message, ...]:
     found: list[Message] = []
     for one in reading.items(path):
@@ -253,6 +245,15 @@ def _history(reading: Reading, path: Steps) -> tuple[Message, ...]:
             role = _ROLES[reading.word((*one, "role"), tuple(_ROLES), "user")]
             found.append(Message(role, (Text(reading.text((*one, "content"))),)))
     return tuple(found)
+
+
+def _against(reading: Reading, path: Steps) -> Iterator[Place]:
+    """Where a list of assertions compares with the baseline's answer."""
+    node = reading.node(path)
+    for one in node.values if isinstance(node, Items) else ():
+        said = one.values.get("better_than") if isinstance(one, Fields) else None
+        if isinstance(said, Scalar) and said.value == "baseline":
+            yield said.place
 
 
 def _digest(reading: Reading, path: Steps) -> str:

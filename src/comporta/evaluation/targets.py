@@ -25,7 +25,7 @@ _LONGEST_WAIT_S = 30.0
 #: No test may be answered from a cache: the second repeat would be the first one again.
 FRESH = {"cache-control": "no-store"}
 #: Codes of refusals that are an answer: a guard did what it is for.
-GUARD_CODES = ("guard_blocked", "content_filter")
+GUARD_CODES = ("guardrail_blocked", "content_filter")
 
 
 class Sent(Struct, frozen=True, omit_defaults=True):

@@ -53,13 +53,13 @@ class Paired(Struct, frozen=True):
 
 
 def compare_passes(
-    baseline: Sequence[Sequence[bool]],
-    candidate: Sequence[Sequence[bool]],
+    baseline: Sequence[Sequence[float]],
+    candidate: Sequence[Sequence[float]],
     *,
     margin: float = 0.05,
     alpha: float = 0.05,
 ) -> Paired:
-    """Pass or fail: for each case the outcomes of its repeats on both versions, in the same order of cases.
+    """Pass or fail (true or 1, false or 0): for each case the outcomes of its repeats, in the same order of cases.
 
     The test is McNemar's exact one; with repeats it flips the signs of the cases' differences, which is the same test
     where each case ran once. The interval is `bounded_interval`. Raises ValueError where cases differ or one is empty.
