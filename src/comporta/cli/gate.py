@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import pwd
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ _TIMEOUT_S = 30.0
 class Gate:
     """A gate and the key to ask it with."""
 
-    def __init__(self, url: str, key: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, url: str, key: str, *, timeout_s: float = _TIMEOUT_S, user: str = "") -> None:
         #: As it may be shown.
         self.url = without_password(url)
         self._key = key
+        #: Who sits here; the gate believes it with a data folder's own key, which has no name of anybody.
+        self._user = user
         self._timeout_s = timeout_s
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -56,6 +59,8 @@ class Gate:
         found = {name: value for name, value in (query or {}).items() if value is not None}
         target = self._prefix + path + ("?" + urlencode(found) if found else "")
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        if self._user:
+            headers["X-Comporta-User"] = quote(self._user)
         try:
             try:
                 connection.request(method, target, None if body is None else json.dumps(body), headers)
@@ -100,7 +105,15 @@ def find(data: Path, environment: Mapping[str, str] = os.environ, *, timeout_s: 
             "with COMPORTA_URL and COMPORTA_KEY.",
             code="no_gate",
         )
-    return Gate(running.url, key or _admin_key(folder), timeout_s=timeout_s)
+    return Gate(running.url, key or _admin_key(folder), timeout_s=timeout_s, user="" if key else _user())
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # A container may run as a number that no name belongs to.
+        return ""
 
 
 def _admin_key(folder: Folder) -> str:

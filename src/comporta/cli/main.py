@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
     "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
-    "prompts": Entry("comporta.cli.prompts", "Check prompt files."),
+    "prompts": Entry("comporta.cli.prompts", "Check, push, deploy and roll back prompts."),
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),

@@ -1,4 +1,4 @@
-"""`comporta prompts`: check the prompt files of a folder, without a gate."""
+"""`comporta prompts`: check the prompt files of a folder and push them; what comes after that is in `releases`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,32 @@ from typing import Any
 import msgspec
 import typer
 
-from comporta.cli.shown import AS_JSON, note, say, say_json
+from comporta.cli import releases
+from comporta.cli.gate import Gate, find
+from comporta.cli.shown import AS_JSON, DATA, note, say, say_json
+from comporta.errors import ComportaError
 from comporta.prompts.checks import Facts, Report, examine
+from comporta.prompts.commit import sources_of
 from comporta.prompts.folder import survey
+from comporta.prompts.kept import Source
 from comporta.providers.catalogue import Catalogue, ModelFacts
 
 FOLDER = typer.Argument(Path("prompts"), help="The folder of prompt files, or one file.")
 STRICT = typer.Option(False, "--strict", help="Take warnings for mistakes.")
+SHA = typer.Option(None, "--commit-sha", help="Where the files come from. Default: as git says, for each file.")
+AUTHOR = typer.Option(None, "--author", help="Who wrote them. Default: as git says, else who pushes.")
+MESSAGE = typer.Option(None, "--message", "-m", help="Why. Default: as git says.")
+FORCE = typer.Option(False, "--force", help="Take in versions that are lower than the highest.")
+DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done.")
+_PUSH_LIMIT_S = 150.0
+_REFUSED = ("prompt_version_taken", "prompt_version_lower")
 
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
     below = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    # With one command alone, typer would leave out its name.
-    below.callback()(lambda: None)
     below.command("check")(_check)
+    below.command("push")(_push)
+    releases.add(below)
     app.add_typer(below, name=name, help=summary)
 
 
@@ -74,3 +86,58 @@ def _facts() -> Facts:
         return max(found, key=lambda facts: facts.context or 0, default=None)
 
     return find
+
+
+def _push(
+    folder: Path = FOLDER,
+    commit_sha: str | None = SHA,
+    author: str | None = AUTHOR,
+    message: str | None = MESSAGE,
+    force: bool = FORCE,
+    strict: bool = STRICT,
+    dry_run: bool = DRY_RUN,
+    data: Path = DATA,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Take a folder of prompts into the registry: all of them, each version once and for good, or none."""
+    sources = asyncio.run(sources_of(folder))
+    body = {
+        "files": [_file(one) for one in sources], "commit_sha": commit_sha, "author": author, "message": message,
+        "force": force, "strict": strict, "dry_run": dry_run,
+    }  # fmt: skip
+    gate = find(data, timeout_s=_PUSH_LIMIT_S)
+    done = _pushed(gate, body)
+    refused = any(one["outcome"] == "refused" for one in done["prompts"])
+    if as_json:
+        say_json(done)
+    else:
+        _tell_push(done, dry_run or refused)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _file(one: Source) -> dict[str, Any]:
+    commit = one.commit
+    said = {} if commit is None else {"commit_sha": commit.sha, "author": commit.author, "message": commit.message}
+    return {"name": one.name, "text": one.text, **said}
+
+
+def _pushed(gate: Gate, body: dict[str, Any]) -> Any:
+    """What was done; where a prompt is refused, what would have been done with each."""
+    try:
+        return gate.ask("POST", "/admin/prompts/push", body)
+    except ComportaError as error:
+        if error.code not in _REFUSED:
+            raise
+    return gate.ask("POST", "/admin/prompts/push", {**body, "dry_run": True})
+
+
+def _tell_push(done: Any, nothing: bool) -> None:
+    for one in done["prompts"]:
+        why = f": {one['why']}" if one["why"] else " (lower than the highest)" if one["lower"] else ""
+        say(f"{one['outcome']:<9}  {one['id']}@{one['version']}{why}")
+    for text in done["warnings"]:
+        note(f"{text} (warning)")
+    outcomes = [one["outcome"] for one in done["prompts"]]
+    counts = [f"{outcomes.count(word)} {word}" for word in ("new", "unchanged", "refused") if word in outcomes]
+    note(f"{', '.join(counts)}.{' Nothing was pushed.' if nothing else ''}")
