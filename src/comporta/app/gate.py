@@ -24,6 +24,7 @@ from comporta.app.metering import Metering
 from comporta.app.notifying import notifier_of
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
+from comporta.app.rollouts import RollingOut
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
@@ -104,7 +105,13 @@ class Gate:
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = self.caching.figures
-        self.prompting = Prompting(self.prompts, lambda: self.known)
+        self.rolling = RollingOut(
+            self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
+            lambda: self.pipeline,
+        )  # fmt: skip
+        #: Rollouts and experiments: `await gate.rollouts.status("support")`.
+        self.rollouts = self.rolling.releases
+        self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
         self.followups = FollowUps(
             lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
         )
@@ -138,10 +145,12 @@ class Gate:
         await self.registered.load()
         await self.prompts.load()
         self._swap(self.loaded)
+        await self.rollouts.load()
         for topic, load in (
             (self.keys.topic, self.keys.load),
             (self.budgets.topic, self.budgets.load),
-            (self.registered.topic, self.registered.load),
+            (self.registered.topic, self._reload_models),
+            (self.rollouts.rollouts.topic, self.rollouts.load),
             (self.prompts.topic, self.prompts.load),
             (ERASURE, Heard(self.database, self.caching).load),
         ):
@@ -156,6 +165,7 @@ class Gate:
         self._run(self.metering.run())
         self._run(self.caching.run())
         self._run(self.health.run())
+        self._run(self.rollouts.run())
 
     def watch(self, places: Places) -> None:
         """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
@@ -173,6 +183,7 @@ class Gate:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.rolling.close()
         await self.caching.close()
         await self.metering.close()
         await self.health.close()
@@ -226,12 +237,18 @@ class Gate:
         chains = self.chaining.read(loaded) if chained is None else chained
         return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains)
 
+    async def _reload_models(self) -> None:
+        await self.registered.load()
+        # A rollout may lead to a registered model.
+        self.rollouts.retake()
+
     def _swap(self, loaded: Loaded[Settings]) -> None:
         chained = self.chaining.read(loaded)
         self.known = self._build(loaded, chained)
         self.chaining.take(chained)
         self.guarding.take(loaded)
         self.loaded = loaded
+        self.rollouts.retake()
         self._keyless = tell_missing_keys(self.known.providers, self._keyless)
         self.telemetry.know(loaded.secrets)
         for provider in self.known.providers.values():
@@ -257,6 +274,7 @@ class Gate:
                 lambda: self.known,
                 lambda route: self.known.total_s(route),
                 lambda target: self.known.can_continue(target),
+                self.rolling.overlay,
             ),
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),
         }

@@ -20,7 +20,14 @@ _TOGETHER_S = 10.0
 FAULTS = frozenset({"upstream", "timeout", "unavailable", "internal"})
 #: Refusals that a side brings about by its model or prompt, and no client by what it asks.
 SIDE_FAULTS = frozenset(
-    {"model_not_found", "unsupported_parameter", "context_length_exceeded", "prompt_not_found", "prompt_variables"}
+    {
+        "model_not_found",
+        "unsupported_parameter",
+        "context_length_exceeded",
+        "prompt_not_found",
+        "prompt_unusable",
+        "invalid_variable",
+    }
 )
 _HITS = ("hit", "exact", "semantic")
 

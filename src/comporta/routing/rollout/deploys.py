@@ -79,7 +79,12 @@ class Deploys:
             log.info("deploy.not_undone", deploy=what, code=error.code)
             return
         log.warning("deploy.undone", deploy=what, back_to=done.version, reason=found.reason)
-        facts: JSON = {"prompt": deploy.id, "environment": deploy.environment, "from": deploy.version, "to": done.version}
+        facts: JSON = {
+            "prompt": deploy.id,
+            "environment": deploy.environment,
+            "from": deploy.version,
+            "to": done.version,
+        }
         facts |= {"before": found.before, "now": found.now, "calls": found.calls, **deploy.tags}
         await self._told(
             Notice(
