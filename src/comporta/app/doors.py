@@ -22,6 +22,7 @@ from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
 from comporta.gateway.openapi.document import document
+from comporta.gateway.prompt_pages import PromptPages
 from comporta.gateway.reading import secret_of
 from comporta.gateway.server import Asked, Page, Server
 from comporta.routing.choose import permitted
@@ -34,6 +35,7 @@ def make_server(gate: Gate) -> Server:
     """Put together what a worker answers with."""
     pages = Pages(gate)
     responses = gate.followups.pages(pages.authenticate)
+    prompts = PromptPages(gate.prompts, pages.authenticate)
     answering = Answering(
         pipeline=gate.pipeline,
         authenticate=pages.authenticate,
@@ -61,12 +63,15 @@ def make_server(gate: Gate) -> Server:
             "/v1/models": pages.models,
             "/v1/models/": pages.model,
             "/v1/responses/": responses.show,
+            "/v1/prompts/": prompts.show,
             "/health/live": pages.live,
             "/health/ready": pages.ready,
             "/metrics": pages.metrics,
             "/metrics/llm": pages.summary,
         },
         deletions={"/v1/responses/": responses.remove},
+        posts={"/v1/prompts/": prompts.render},
+        max_body=gate.loaded.value.server.max_body,
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )
 

@@ -30,6 +30,7 @@ class Routed:
         self.doors: tuple[Door, ...] = given["doors"]
         self.pages: set[tuple[str, str]] = {("get", path) for path in given["pages"]}
         self.pages |= {("delete", path) for path in given["deletions"]}
+        self.pages |= {("post", path) for path in given["posts"]}
 
     def names(self, method: str, path: str) -> set[tuple[str, str]]:
         """The routes that a documented path, its parameters filled in, leads to."""
@@ -70,7 +71,7 @@ def test_the_page_is_valid_openapi(page: JSON) -> None:
 def test_every_path_that_is_routed_is_on_the_page_and_no_other(routed: Routed, page: JSON) -> None:
     told = {(method, path) for method, path, _ in _operations(page)}
     posted = {("post", door.path) for door in routed.doors}
-    assert {one for one in told if one[0] == "post"} == posted
+    assert posted <= told
     reached = {one: routed.names(*one) for one in told - posted}
     assert not [one for one, routes in reached.items() if not routes], "on the page and routed nowhere"
     assert set().union(*reached.values()) == routed.pages, "routed and not on the page"

@@ -12,9 +12,12 @@ from comporta.gateway.openapi.common import (
     CacheControl,
     Count,
     Model,
+    Needed,
     Object,
     Open,
     Positive,
+    PromptRules,
+    PromptUse,
     Shape,
     Share,
     Stops,
@@ -189,7 +192,8 @@ class CountRequest(Shape):
     """What to count the tokens of."""
 
     model: Model
-    messages: Annotated[list[AnthropicTurn], Meta(min_length=1)]
+    messages: Annotated[Annotated[list[AnthropicTurn], Meta(min_length=1)] | None, Needed] = None
+    prompt: Annotated[PromptUse | None, PromptRules, Needed] = None
     system: str | list[Block] | None = None
     tools: list[Annotated[CustomTool, Meta(extra_json_schema={OPEN: "type", USUAL: "custom"})]] | None = None
     tool_choice: AutoChoice | AnyChoice | NoChoice | ToolChoice | None = None

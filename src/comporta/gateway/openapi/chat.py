@@ -19,6 +19,8 @@ from comporta.gateway.openapi.common import (
     Open,
     Penalty,
     Positive,
+    PromptRules,
+    PromptUse,
     Schema,
     Shape,
     Share,
@@ -249,7 +251,8 @@ class Sampling(Shape):
 class ChatRequest(Sampling, kw_only=True):
     """A chat. Fields that are not named here travel untouched to a provider that speaks this wire."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[Annotated[list[Message], Meta(min_length=1)] | None, Needed] = None
+    prompt: Annotated[PromptUse | None, PromptRules, Needed] = None
     tools: list[Annotated[FunctionTool, Open]] | None = None
     functions: Annotated[list[Function] | None, Meta(description="The old form of `tools`.")] = None
     tool_choice: Annotated[Literal["auto", "none", "required"] | FunctionChoice | None, Open] = None

@@ -48,7 +48,7 @@ Model = Annotated[
     Word,
     Meta(
         description="A route, a registered model, `provider/model`, or the bare name of a model that exactly one "
-        "provider offers.",
+        "provider offers. It may be left out beside a `prompt` that names one.",
         examples=["support", "openai/gpt-4o-mini"],
     ),
 ]
@@ -57,6 +57,31 @@ CacheControl = Annotated[
     Object | None, Meta(description="Anthropic's mark for its prompt cache; kept.", examples=[{"type": "ephemeral"}])
 ]
 User = Annotated[Word | None, Meta(description="Who asks on whose behalf; a choice may stick to it.")]
+
+
+class PromptUse(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A prompt of the registry, with its values."""
+
+    id: Annotated[
+        Annotated[
+            str,
+            Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?(@[0-9A-Za-z][0-9A-Za-z.+-]*[0-9A-Za-z])?$"),
+        ]
+        | None,
+        Meta(description="Which one; `support@2.3.1` too. Left out where the route's variant names it."),
+    ] = None
+    version: Annotated[Word | None, Meta(description="This version; not together with a label.")] = None
+    label: Annotated[Word | None, Meta(description="The version that this label points at.")] = None
+    variables: Annotated[Object | None, Meta(description="The values by their names.")] = None
+
+
+#: Version and label need the id beside them, and exclude each other.
+PromptRules = Meta(
+    extra_json_schema={
+        "not": {"required": ["version", "label"]},
+        "dependentRequired": {"version": ["id"], "label": ["id"]},
+    }
+)
 
 
 class Metadata(Shape):

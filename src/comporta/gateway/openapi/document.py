@@ -62,6 +62,11 @@ def _operation(row: Operation, schema: dict[int, JSON]) -> JSON:
         "parameters": [*row.parameters, *(said.sent(name) for name in row.sent)],
         "responses": {
             "200": _answer(row, schema),
+            **(
+                {"304": {"description": "Nothing has changed.", "headers": _headers(row.told)}}
+                if "etag" in row.told
+                else {}
+            ),
             **{status: _refusal(row, status, schema) for status in row.refusals},
         },
         "security": _SECURITY[row.key],

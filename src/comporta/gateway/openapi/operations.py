@@ -120,6 +120,13 @@ def _asked(name: str, about: str, schema: JSON) -> JSON:
 _BOTH: tuple[Envelope, ...] = ("OpenAI", "Anthropic")
 _LISTED = (*said.ID, "anthropic-version")
 _KEPT = ("400", "401", "404", "429", *said.OF_PROVIDERS, *said.OF_PAGES)
+_PROMPTS = "Prompts"
+_RENDERED = (
+    "What the prompt says with these values, as OpenAI's chat completions take it. Without version and label: what the "
+    "environment of the key points at, else `production`."
+)
+_OF_PROMPTS = ("400", "401", "403", "404", *said.OF_PAGES)
+_OF_POSTED = ("400", "401", "403", "404", "413", "415", *said.OF_PAGES)
 _RESPONSE = _at("id", "The response's id.")
 _FIGURES = (
     _asked("window", "How far back: `1h`, `24h`, `7d` …, at most 400 days.", {
@@ -159,6 +166,26 @@ _PAGES = (
             _asked("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             _asked("after", "The id of the item before the first one.", _WORD),
         ),
+    ),
+    Operation(
+        method="get", path="/v1/prompts/{id}", id="show_prompt", tag=_PROMPTS, summary="Show a prompt, rendered",
+        about=_RENDERED + " Send personal or long values by POST. `If-None-Match` answers 304 while nothing changed.",
+        answers=(pages.RenderedPrompt,), refusals=_OF_PROMPTS, sent=(*said.ID, "if-none-match"),
+        told=(*said.ID, "etag"), parameters=(
+            _at("id", "The prompt's id; `support@2.3.1` too."),
+            _asked("version", "This version.", _WORD), _asked("label", "The version this label points at.", _WORD),
+            {
+                "name": "variables", "in": "query", "required": False, "style": "form", "explode": True,
+                "description": "Every other name is a variable; lists, objects, numbers and booleans are JSON.",
+                "schema": {"type": "object", "additionalProperties": {"type": "string", "pattern": _WORD["pattern"]}},
+            },
+        ),
+    ),
+    Operation(
+        method="post", path="/v1/prompts/{id}/render", id="render_prompt", tag=_PROMPTS, summary="Render a prompt",
+        about=_RENDERED, body=pages.RenderRequest, example={"label": "staging", "variables": {"question": "Where?"}},
+        answers=(pages.RenderedPrompt,), refusals=_OF_POSTED, sent=(*said.ID, "if-none-match"),
+        told=(*said.ID, "etag"), parameters=(_at("id", "The prompt's id; `support@2.3.1` too."),),
     ),
     Operation(
         method="get", path="/", id="root", tag="State", summary="Show where everything is", answers=(pages.Root,),

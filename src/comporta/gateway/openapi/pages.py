@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -43,6 +43,34 @@ class AnthropicModels(Shape):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class RenderRequest(Shape):
+    """Which version of the prompt, and its values."""
+
+    version: Annotated[str | None, Meta(description="This version; not together with a label.")] = None
+    label: Annotated[str | None, Meta(description="The version that this label points at.")] = None
+    variables: Annotated[dict[str, Any] | None, Meta(description="The values by their names.")] = None
+
+
+class RenderedPrompt(Shape):
+    """A prompt with its values in it, in the words of OpenAI's chat completions."""
+
+    object: Literal["prompt"]
+    id: str
+    version: str
+    name: str
+    description: str
+    model: str | None
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
+    response_format: dict[str, Any] | None
+    parameters: Annotated[dict[str, Any], Meta(description="Temperature, limits and the like, as the file has them.")]
+    timeout_s: float | None
+    unused_variables: Annotated[list[str], Meta(description="Values that the prompt has no variable for.")]
+    metadata: dict[str, Any]
+    label: Annotated[str | None, Meta(description="The label that led here; null where a version was asked for.")]
+    deploy: Annotated[dict[str, str], Meta(description="Tags of the deploy that moved the label here.")]
 
 
 class Root(Shape):

@@ -18,6 +18,8 @@ from comporta.gateway.openapi.common import (
     Object,
     Open,
     Positive,
+    PromptRules,
+    PromptUse,
     Shape,
     Share,
     Streamed,
@@ -159,7 +161,12 @@ class ResponseRequest(Shape):
         Word | None, Meta(description="The response to go on from, kept by its provider or by the gate."), Told
     ] = None
     conversation: Annotated[Any, Meta(description="A conversation that the provider keeps."), Told] = None
-    prompt: Annotated[Any, Meta(description="A prompt that the provider keeps."), Told] = None
+    prompt: Annotated[
+        PromptUse | None,
+        PromptRules,
+        Meta(description="One of the registry, or (`pmpt_…`) one that OpenAI keeps."),
+        Told,
+    ] = None
     stream: Streamed = None
     stream_options: Annotated[Any, Meta(description="Passed over: the gate streams in its own way.")] = None
     tools: list[Annotated[FlatFunctionTool, Open]] | None = None

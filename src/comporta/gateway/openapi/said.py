@@ -16,6 +16,7 @@ SENT: dict[str, str] = {
     "cache-control": "`no-cache`, `no-store`, `max-age`: the caller's say about the cache.",
     "anthropic-version": "Passed on to Anthropic.",
     "anthropic-beta": "Passed on to Anthropic.",
+    "if-none-match": "The `etag` of what the client holds.",
 }
 ID = ("x-request-id",)
 CALL = (*ID, "x-comporta-session", "x-comporta-user", "cache-control")
@@ -49,6 +50,9 @@ TOLD: dict[str, tuple[str, JSON, bool]] = {
         {"type": "string", "pattern": r"^[0-9]+\.[0-9]{6}$"},
         False,
     ),
+    "x-comporta-prompt": ("The prompt that was asked with, as `id@version`.", _WORD, False),
+    "x-comporta-unused-variables": ("Values that the prompt has no variable for.", _WORD, False),
+    "etag": ("Changes whenever the answer does.", _WORD, False),
     "retry-after": ("Seconds, where it is known when to try again.", _NUMBER, False),
     **{
         f"x-ratelimit-{what}-{of}": (f"{told} {_LIMIT} ({of} a minute).", schema, False)
@@ -61,7 +65,7 @@ TOLD: dict[str, tuple[str, JSON, bool]] = {
     },
 }
 RATES = tuple(name for name in TOLD if name.startswith("x-ratelimit-"))
-ANSWERED = tuple(name for name in TOLD if name != "retry-after")
+ANSWERED = tuple(name for name in TOLD if name not in ("retry-after", "etag"))
 #: Only on these is it known when to try again.
 WAITING = ("429", "502", "503")
 
