@@ -144,7 +144,7 @@ SEEN = {
 UNSEEN = {
     "en": _read(
         """
-        empathetic: I'm really sorry your daughter's costume arrived torn. I can see how much she was looking forward to it.
+        empathetic: I'm really sorry your daughter's costume arrived torn. I can see how much it meant to her.
         empathetic: Please don't blame yourself, these forms confuse a lot of people.
         empathetic: I understand your worry about the late fee, and I'll stay on this until it is settled.
         empathetic: It hurts to lose a pet, and the last thing you need now is paperwork.

@@ -24,14 +24,14 @@ PORTUGUESE = _set(
     enviado enviada recebido cancelado fatura pagamento senha conta frete entrega prazo reais minha meu nossa nosso
     você vocês vou posso pode preciso quero gostaria ajuda ajudar dúvida dúvidas atendimento equipe equipa loja
     compra produto troca ligue clique aqui bloqueada bloqueado notícias bem-vindo bem-vinda adeus até logo cliente
-    não nada ajudá-lo ajudá-la verificar informações"""
+    dias úteis leva horas semana mês antes depois leia gênio ninguém pessoas não nada ajudá-lo ajudá-la verificar informações"""
 )
 SPANISH = _set(
     """hola gracias sí entendido perdone perdón disculpe espere buenos buenas días tardes noches bueno buena bien adiós
     listo ayer hoy mañana inténtelo nuevo nuevamente reembolso pedido aprobado rechazado enviado recibido cancelado
     factura pago contraseña cuenta envío entrega plazo euros pesos nuestra nuestro usted ustedes puede puedes necesito
     quiero quisiera ayuda ayudar duda tienda compra producto cambio llame haga clic aquí bloqueada bloqueado noticias
-    bienvenido bienvenida hasta luego cliente nada ayudarle verificar información siento lamento"""
+    hábiles semana mes antes después tarda nadie bienvenido bienvenida hasta luego cliente nada ayudarle verificar información siento lamento"""
 )
 FRENCH = _set(
     """bonjour bonsoir merci beaucoup oui non voici veuillez désolé désolée votre commande compte je suis ne sais pas

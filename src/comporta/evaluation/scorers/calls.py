@@ -35,7 +35,7 @@ def _called(reading: Reading, path: Path) -> Scorer | None:
 
     async def scorer(answer: Answer, tools: Tools) -> Verdict:
         named = [call for call in answer.tool_calls if call.name == name]
-        fitting = [call for call in named if fits(arguments, arguments_of(call))]
+        fitting = [call for call in named if not arguments or fits(arguments, arguments_of(call))]
         passed = bool(fitting) if times is None else len(fitting) == times
         return Verdict(passed, float(len(fitting)), _told(name, named, fitting, answer))
 

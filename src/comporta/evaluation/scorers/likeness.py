@@ -16,7 +16,7 @@ REFERENCE = "reference"
 #: Embedders that know English alone.
 _ENGLISH_ONLY = frozenset({NAME})
 #: A guess that is less sure than that doesn't stand in the way.
-_SURE = 0.3
+_SURE = 0.2
 
 
 def _read(reading: Reading, path: Path) -> Scorer | None:
