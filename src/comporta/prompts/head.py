@@ -14,15 +14,15 @@ class NoHead(Exception):
     """There is nothing to compare with; the text says why."""
 
 
-async def head_files(folder: Path) -> Mapping[str, bytes]:
-    """Every YAML file below the folder in HEAD, by its path in the folder. Raises NoHead."""
-    listed = await ask_git(folder, b"", "ls-tree", "-r", "-z", "--name-only", "HEAD", ".")
+async def head_files(folder: Path, ref: str = "HEAD") -> Mapping[str, bytes]:
+    """Every YAML file below the folder in HEAD (or at another ref), by its path in the folder. Raises NoHead."""
+    listed = await ask_git(folder, b"", "ls-tree", "-r", "-z", "--name-only", ref, ".")
     names = [name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name.endswith((".yaml", ".yml"))]
     # A line break in a name would be taken for the end of a question.
     names = [name for name in names if "\n" not in name]
     if not names:
         return {}
-    asked = "".join(f"HEAD:./{name}\n" for name in names).encode("utf-8", "surrogateescape")
+    asked = "".join(f"{ref}:./{name}\n" for name in names).encode("utf-8", "surrogateescape")
     return dict(zip(names, _blobs(await ask_git(folder, asked, "cat-file", "--batch"), len(names)), strict=True))
 
 
