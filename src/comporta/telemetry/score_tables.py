@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from comporta.store.database import Connection, Database
 from comporta.store.people import HOLD_BACK
-from comporta.telemetry.scores import ScoreRecord
+from comporta.telemetry.scores import ScoreRecord, call_of_reply
 
 log = structlog.get_logger("comporta.telemetry")
 
@@ -46,19 +46,35 @@ _LEARNT = {
     "feature": "feature", "prompt_id": "prompt_id", "prompt_version": "prompt_version",
 }  # fmt: skip
 _CALL = ", ".join(dict.fromkeys((*_LEARNT.values(), "user_id", "session", "parent_id", "reply_id", "capture")))
-#: By an id of one call; of a trace the latest call that nobody made in the course of another one.
+
+
+def _named(call_id: str, reply_id: str, reply_call: str, trace_id: str) -> str:
+    """Every call that is meant: by its id, else by its reply's, else by its trace; None of them matches nothing."""
+    return f"""
+        select {_CALL} from call where id = {call_id}
+        union all
+        select {_CALL} from call where {call_id} is null and reply_id = {reply_id}
+        union all
+        select {_CALL} from call where {call_id} is null and id = {reply_call}
+        union all
+        select {_CALL} from call where {call_id} is null and {reply_id} is null and trace_id = {trace_id}
+    """
+
+
+def _may(owner: str) -> str:
+    return f"({owner} = '' or coalesce({owner} = 'team/' || team, false) or {owner} = 'key/' || key_id)"
+
+
+#: Of several calls the latest that nobody made in the course of another one.
+_ORDER = "(parent_id is not null), started_at desc limit 1"
 _FOUND = f"""
-    select {_CALL} from (
-        select {_CALL} from call where id = w.call_id
-        union all
-        select {_CALL} from call where w.call_id is null and reply_id = w.reply_id
-        union all
-        select {_CALL} from call where w.call_id is null and id = w.reply_call
-        union all
-        select {_CALL} from call where w.call_id is null and w.reply_id is null and trace_id = w.trace_id
-    ) as named
-    where w.owner = '' or w.owner = 'team/' || team or w.owner = 'key/' || key_id
-    order by (parent_id is not null), started_at desc limit 1
+    select {_CALL} from ({_named("w.call_id", "w.reply_id", "w.reply_call", "w.trace_id")}) as named
+    where {_may("w.owner")} order by {_ORDER}
+"""
+CALLED = f"""
+    select id::text, trace_id, {_may("%(owner)s::text")} as mine
+    from ({_named("%(call_id)s::uuid", "%(reply_id)s::text", "%(reply_call)s::uuid", "%(trace_id)s::text")}) as named
+    order by mine desc, {_ORDER}
 """
 #: Records that come late are emptied in the same way (`telemetry.anonymous`).
 _ERASED = """
@@ -130,6 +146,26 @@ class Joined(Struct, frozen=True):
 
     found: int
     next: Place | None
+
+
+class Called(Struct, frozen=True):
+    """The call that something is said of, and whether whoever says it may."""
+
+    call_id: str
+    trace_id: str
+    mine: bool
+
+
+async def called(
+    connection: Connection, owner: str, trace_id: str | None, call_id: str | None, reply_id: str | None
+) -> Called | None:
+    """The call that is meant, one's own before others'; None where it is not recorded (yet)."""
+    values = {
+        "owner": owner, "trace_id": trace_id, "call_id": call_id, "reply_id": reply_id,
+        "reply_call": call_of_reply(reply_id) if reply_id else None,
+    }  # fmt: skip
+    row: Any = await (await connection.execute(CALLED, values)).fetchone()
+    return None if row is None else Called(*row)
 
 
 async def insert(connection: Connection, records: Sequence[ScoreRecord]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -149,19 +149,31 @@ class Scores:
         It must name what it judges: `trace_id`, `call_id`, or the `reply_id` that a client got. An empty id is replaced
         by one of ours, and no time by now.
         """
+        return self.add_all([score], owner=owner, reply_id=reply_id) is not None
+
+    def add_all(
+        self, scores: Sequence[Score], *, owner: str = OURS, reply_id: str | None = None
+    ) -> tuple[str, ...] | None:
+        """Keep several, or none where one of them is none (BadRequest); their ids, None where there is no room."""
+        now_s = self._clock()
+        records = [self._record(score, owner, reply_id, now_s) for score in scores]
+        for record in records:
+            if not self._spool.append(record):
+                return None
+            self._count(record)
+        return tuple(record.id for record in records)
+
+    def _record(self, score: Score, owner: str, reply_id: str | None, now_s: float) -> ScoreRecord:
         if not (score.trace_id or score.call_id or reply_id):
             raise BadRequest("Say what is scored: a trace, a call, or the id of a reply.", param="trace_id")
-        record = record_of(score, owner=owner, reply_id=reply_id, now_s=self._clock())
-        if record.label is not None or record.reason is not None:
-            record = structs.replace(
-                record,
-                label=self._clean(record.label) if record.label is not None else None,
-                reason=self._clean(record.reason) if record.reason is not None else None,
-            )
-        if not self._spool.append(record):
-            return False
-        self._count(record)
-        return True
+        record = record_of(score, owner=owner, reply_id=reply_id, now_s=now_s)
+        if record.label is None and record.reason is None:
+            return record
+        return structs.replace(
+            record,
+            label=self._clean(record.label) if record.label is not None else None,
+            reason=self._clean(record.reason) if record.reason is not None else None,
+        )
 
     def figures(self) -> Mapping[str, float]:
         """Totals for `/metrics`: `score_count:<source>:<name>` and `score_sum:…`, of scores taken by this process."""
