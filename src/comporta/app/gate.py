@@ -32,6 +32,7 @@ from comporta.chains.values import Chain
 from comporta.config.loading import Loaded
 from comporta.config.watch import Watched, fingerprint, watch
 from comporta.errors import BadRequest, ComportaError, Conflict
+from comporta.feedback.taking import Feedback, Taken
 from comporta.gateway.answering import call_of
 from comporta.gateway.asking import Streamed, ask
 from comporta.gateway.attempt import Attempt, Reached
@@ -120,6 +121,8 @@ class Gate:
         )
         #: Tells people of what happens by itself; the process of the jobs delivers.
         self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
+        #: Takes what people say of answers, from the door and from `feedback`.
+        self.judged = Feedback(self.database, self.telemetry.scores)
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
         self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
@@ -363,6 +366,14 @@ class Gate:
     def stream(self, messages: Messages = (), model: str | None = None, **params: Any) -> Streamed:
         """The events of the answer as they come: `async for event in gate.stream(…)`."""
         return Streamed(self.pipeline, self.call(messages, model, stream=True, **params))
+
+    async def feedback(self, *, caller: Caller = PYTHON, **said: Any) -> Taken:
+        """Judge an answer: `await gate.feedback(completion_id=reply.id, thumbs="up", comment="Just right")`.
+
+        The fields are those of `POST /v1/feedback`. It is kept when this returns, even with the database away. Raises
+        ComportaError.
+        """
+        return await self.judged.take(said, caller)
 
     async def embed(self, texts: str | Sequence[str], model: str, **params: Any) -> list[tuple[float, ...]]:
         """A vector per text, in order. Raises ComportaError."""
