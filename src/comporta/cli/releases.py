@@ -106,7 +106,7 @@ def _planned(gate: Gate, path: str, body: dict[str, Any], rows: Any) -> list[Any
     if any("commit_sha" not in plan["tags"] for plan in plans):
         here = asyncio.run(commit_here(Path.cwd()))
         if here is not None and here.sha:
-            body["tags"] = {"commit_sha": here.sha, **body["tags"]}
+            body["otherwise"] = {"commit_sha": here.sha}
             plans = rows(gate.ask("POST", path, body))
     return plans
 

@@ -51,7 +51,8 @@ async def commits_of(folder: Path, names: Sequence[str]) -> list[Commit | None]:
     What is not committed yet has the newest commit's sha with `-dirty` behind it, and the author that git would take.
     """
     try:
-        head, touched, open_ = await asyncio.gather(_head(folder), _touched(folder), _uncommitted(folder))
+        # One after the other: where the first finds no git, no other is left running.
+        head, touched, open_ = await _head(folder), await _touched(folder), await _uncommitted(folder)
     except NoHead:
         return [None] * len(names)
     dirty = Commit(f"{head.sha}{DIRTY}", await _self(folder))

@@ -112,10 +112,11 @@ class Standing(Struct, frozen=True):
     def same(self) -> bool:
         return self.before == self.version
 
-    def tags(self, given: Mapping[str, str]) -> dict[str, str]:
-        """As given, else as the push says; without those that nobody knows."""
+    def tags(self, wanted: Wanted) -> dict[str, str]:
+        """As given, else as the push says, else as was said for that case; without those that nobody knows."""
         known = {"commit_sha": self.commit_sha, "author": self.author, "model_version": self.model}
-        return {name: value for name, value in {**known, **given}.items() if value}
+        pushed = {name: value for name, value in known.items() if value}
+        return {**wanted.otherwise, **pushed, **wanted.tags}
 
 
 class Wanted(Struct, frozen=True):
@@ -126,6 +127,8 @@ class Wanted(Struct, frozen=True):
     by: str
     why: str = ""
     tags: Mapping[str, str] = {}
+    #: Tags that count where the push has none.
+    otherwise: Mapping[str, str] = {}
     force: bool = False
     replacing: str | UnsetType | None = UNSET
 
@@ -133,7 +136,7 @@ class Wanted(Struct, frozen=True):
 def missing(one: Standing, wanted: Wanted, rules: EnvironmentSection) -> list[Missing]:
     """All that stands in the way of one deploy."""
     found: list[Missing] = []
-    environment, tags = wanted.environment, one.tags(wanted.tags)
+    environment, tags = wanted.environment, one.tags(wanted)
     if wanted.replacing is not UNSET and wanted.replacing != one.before:
         text = f"{one.id} in {environment} is at {one.before or 'nothing'} by now, and not at {wanted.replacing}: look"
         found.append(Missing("prompt_moved", f"{text} at it anew."))
@@ -194,7 +197,7 @@ async def deploy(connection: Connection, wanted: Wanted, rules: EnvironmentSecti
     moves = [
         {
             "kind": "deploy", "id": one.id, "version": one.version, "digest": one.digest, "before": one.before,
-            "previous": one.entry, "tags": one.tags(wanted.tags), "forced": _lower(one), "watch_s": watch_s,
+            "previous": one.entry, "tags": one.tags(wanted), "forced": _lower(one), "watch_s": watch_s,
         }
         for one in going
     ]  # fmt: skip

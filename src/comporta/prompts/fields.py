@@ -68,10 +68,10 @@ def check_summary(summary: JSON) -> None:
 
 def wanted_of(
     environment: str, versions: tuple[tuple[str, str], ...], by: str, why: str, tags: Mapping[str, str] | None,
-    force: bool, replacing: str | UnsetType | None = UNSET,
+    otherwise: Mapping[str, str] | None = None, force: bool = False, replacing: str | UnsetType | None = UNSET,
 ) -> Wanted:  # fmt: skip
     """A deploy with every part of it checked."""
     return Wanted(
-        checked_environment(environment), versions, checked_by(by), checked_why(why), checked_tags(tags or {}), force,
-        replacing,
+        checked_environment(environment), versions, checked_by(by), checked_why(why), checked_tags(tags or {}),
+        checked_tags(otherwise or {}, "otherwise"), force, replacing,
     )  # fmt: skip

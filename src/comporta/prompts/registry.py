@@ -40,6 +40,9 @@ from comporta.types import JSON, PromptRef
 
 TOPIC = "prompts"
 MOST = 1000
+MOST_DIFFS = 50
+#: Whoever plans does nothing yet.
+NOBODY = "nobody"
 NOT_LOADED = "Where prompts' labels point can't be known: the database has been away too long. Try again soon."
 
 
@@ -220,45 +223,52 @@ class Registry:
             return await pushing.write(connection, sent, by=by, force=force, topic=TOPIC)
 
     async def plan(
-        self, id: str, version: str, environment: str, tags: Mapping[str, str] | None = None, force: bool = False
-    ) -> Plan:
+        self, id: str, version: str, environment: str, tags: Mapping[str, str] | None = None, force: bool = False, *,
+        otherwise: Mapping[str, str] | None = None,
+    ) -> Plan:  # fmt: skip
         """What a deploy would do, and what stands in its way. Raises NotFound."""
-        wanted = wanted_of(environment, ((id, checked_version(version)),), "nobody", "", tags, force)
+        versions = ((id, checked_version(version)),)
+        wanted = wanted_of(environment, versions, NOBODY, "", tags, otherwise, force)
         [plan] = await self._plans(wanted)
         return plan
 
-    async def plan_changed(self, environment: str, tags: Mapping[str, str] | None = None) -> builtins.list[Plan]:
-        """What `deploy_changed` would do."""
+    async def plan_changed(
+        self, environment: str, tags: Mapping[str, str] | None = None, *, otherwise: Mapping[str, str] | None = None
+    ) -> builtins.list[Plan]:
+        """What `deploy_changed` would do; of very many only the first have their difference with them."""
         checked_environment(environment)
         async with self._database.reading() as connection:
             versions = await deploying.changed(connection, environment)
-        return await self._plans(wanted_of(environment, versions, "nobody", "", tags, False))
+        return await self._plans(wanted_of(environment, versions, NOBODY, "", tags, otherwise))
 
     async def deploy(
         self, id: str, version: str, environment: str, by: str, why: str = "", tags: Mapping[str, str] | None = None,
-        force: bool = False, *, replacing: str | UnsetType | None = UNSET,
+        force: bool = False, *, otherwise: Mapping[str, str] | None = None,
+        replacing: str | UnsetType | None = UNSET,
     ) -> Deploy:  # fmt: skip
         """Point an environment at a version, in every worker within a second.
 
-        `tags` go before what the push knows (`commit_sha`, `author`, `model_version` are needed); `force` lets a lower
-        version in; `replacing` is the version that it must find there (None: no label yet). Where the label is there
-        already, nothing is written, and `changed` is false. Raises NotFound; BadRequest (`deploy_tags_missing`);
-        Conflict (`prompt_version_lower`, `approval_required`, `tests_required`, `prompt_moved`).
+        `commit_sha`, `author` and `model_version` are needed: from `tags`, else from the push, else from `otherwise`.
+        `force` lets a lower version in; `replacing` is the version that it must find there (None: no label yet). Where
+        the label is there already, nothing is written, and `changed` is false. Raises NotFound; BadRequest
+        (`deploy_tags_missing`); Conflict (`prompt_version_lower`, `approval_required`, `tests_required`,
+        `prompt_moved`).
         """
         versions = ((id, checked_version(version)),)
-        wanted = wanted_of(environment, versions, by, why, tags, force, replacing)
+        wanted = wanted_of(environment, versions, by, why, tags, otherwise, force, replacing)
         async with self._change() as connection:
             [done] = await deploying.deploy(connection, wanted, self._settings().environment(environment))
         return done
 
     async def deploy_changed(
-        self, environment: str, by: str, why: str = "", tags: Mapping[str, str] | None = None
-    ) -> builtins.list[Deploy]:
+        self, environment: str, by: str, why: str = "", tags: Mapping[str, str] | None = None, *,
+        otherwise: Mapping[str, str] | None = None,
+    ) -> builtins.list[Deploy]:  # fmt: skip
         """Deploy every prompt's highest release that never was in this environment: all of them, or none."""
         checked_environment(environment)
         async with self._change() as connection:
             versions = await deploying.changed(connection, environment)
-            wanted = wanted_of(environment, versions, by, why, tags, False)
+            wanted = wanted_of(environment, versions, by, why, tags, otherwise)
             return await deploying.deploy(connection, wanted, self._settings().environment(environment))
 
     async def rollback(
@@ -311,9 +321,9 @@ class Registry:
         async with self._database.reading() as connection:
             found = await deploying.standings(connection, wanted, lock=False)
         rules = self._settings().environment(wanted.environment)
-        return [await self._plan(one, wanted, rules) for one in found]
+        return [await self._plan(one, wanted, rules, at < MOST_DIFFS) for at, one in enumerate(found)]
 
-    async def _plan(self, one: Standing, wanted: Wanted, rules: EnvironmentSection) -> Plan:
+    async def _plan(self, one: Standing, wanted: Wanted, rules: EnvironmentSection, shown: bool) -> Plan:
         missing = () if one.same else tuple(what.text for what in deploying.missing(one, wanted, rules))
-        told = "" if one.same else await self.diff(one.id, one.before, one.version)
-        return Plan(one.id, one.version, wanted.environment, one.before, told, one.tags(wanted.tags), missing, one.same)
+        told = "" if one.same or not shown else await self.diff(one.id, one.before, one.version)
+        return Plan(one.id, one.version, wanted.environment, one.before, told, one.tags(wanted), missing, one.same)

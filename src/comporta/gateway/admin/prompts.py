@@ -125,7 +125,11 @@ class _Changing:
     async def plan(self, id: _Id, body: shapes.DeployIn) -> shapes.PlanOut:
         """The difference, what is replaced, the tags, and what stands in the way. Nothing is done."""
         return shapes.PlanOut(
-            **told(await self._prompts.plan(id, body.version, body.environment, body.tags, body.force))
+            **told(
+                await self._prompts.plan(
+                    id, body.version, body.environment, body.tags, body.force, otherwise=body.otherwise
+                )
+            )
         )
 
     async def deploy(self, id: _Id, body: shapes.DeployIn, request: Request) -> shapes.DeployOut:
@@ -133,18 +137,20 @@ class _Changing:
         replacing = UNSET if body.replacing is None else body.replacing or None
         done = await self._prompts.deploy(
             id, body.version, body.environment, self._who(request), body.why, body.tags, body.force,
-            replacing=replacing,
+            otherwise=body.otherwise, replacing=replacing,
         )  # fmt: skip
         return shapes.DeployOut(**told(done))
 
     async def plan_changed(self, body: shapes.DeployChangedIn) -> Listing[shapes.PlanOut]:
         """What a deploy of all that changed would do."""
-        plans = await self._prompts.plan_changed(body.environment, body.tags)
+        plans = await self._prompts.plan_changed(body.environment, body.tags, otherwise=body.otherwise)
         return Listing(data=[shapes.PlanOut(**told(one)) for one in plans])
 
     async def deploy_changed(self, body: shapes.DeployChangedIn, request: Request) -> Listing[shapes.DeployOut]:
         """Deploy the highest release of each prompt that never was in this environment: all of them, or none."""
-        done = await self._prompts.deploy_changed(body.environment, self._who(request), body.why, body.tags)
+        done = await self._prompts.deploy_changed(
+            body.environment, self._who(request), body.why, body.tags, otherwise=body.otherwise
+        )  # fmt: skip
         return Listing(data=[shapes.DeployOut(**told(one)) for one in done])
 
     async def rollback(self, id: _Id, body: shapes.RollbackIn, request: Request) -> shapes.DeployOut:

@@ -72,6 +72,7 @@ class DeployIn(In):
         default_factory=dict,
         description="`commit_sha`, `author` and `model_version` are needed; what is not given, the push says.",
     )
+    otherwise: Tags = Field(default_factory=dict, description="Tags that count where the push has none.")
     force: bool = Field(False, description="Let a lower version in.")
     replacing: str | None = Field(
         None, max_length=64, description="Only where the label is at this version now; empty: where there is no label."
@@ -84,6 +85,7 @@ class DeployChangedIn(In):
     environment: _Environment
     why: _Why = ""
     tags: Tags = Field(default_factory=dict)
+    otherwise: Tags = Field(default_factory=dict, description="Tags that count where the push has none.")
 
 
 class RollbackIn(In):
