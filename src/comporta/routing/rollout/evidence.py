@@ -95,26 +95,31 @@ def begin(plan: Rollout, before: Figures | None = None) -> Evidence:
 def fold(plan: Rollout, evidence: Evidence, window: Window) -> Evidence:
     """The evidence with one more window. Windows of a stage that is over are counted but no longer compared."""
     if window.stage < evidence.stage:
-        return _counted(plan, evidence, window, evidence.metrics)
+        return counted(plan, evidence, window)
     if window.stage > evidence.stage:
         evidence = _next_stage(plan, evidence, window.stage)
     metrics = {guard.name: _compared(evidence.of(guard), guard, plan.harm_from, window) for guard in plan.guards}
-    evidence = _counted(plan, evidence, window, metrics)
+    evidence = structs.replace(counted(plan, evidence, window), metrics=metrics)
     if evidence.watch is None or plan.stages[window.stage].share < 1:
         return evidence
     return structs.replace(evidence, watch=watched(evidence.watch, window.b.calls, window.b.errors))
 
 
 def _next_stage(plan: Rollout, evidence: Evidence, stage: int) -> Evidence:
-    """Open blocks are given up: over their length the shares were others, and the sides would not be alike."""
-    metrics = {name: structs.replace(one, open=Measured()) for name, one in evidence.metrics.items()}
     watch = evidence.watch
     if plan.stages[stage].share >= 1 and evidence.a.calls:
         watch = watching(evidence.a.calls, evidence.a.errors, plan.alpha_each)
-    return structs.replace(evidence, stage=stage, metrics=metrics, watch=watch)
+    return structs.replace(given_up(evidence), stage=stage, watch=watch)
 
 
-def _counted(plan: Rollout, evidence: Evidence, window: Window, metrics: dict[str, Comparison]) -> Evidence:
+def given_up(evidence: Evidence) -> Evidence:
+    """Without its open blocks: when shares change, the sides would not be alike over the length of one."""
+    metrics = {name: structs.replace(one, open=Measured()) for name, one in evidence.metrics.items()}
+    return structs.replace(evidence, metrics=metrics)
+
+
+def counted(plan: Rollout, evidence: Evidence, window: Window) -> Evidence:
+    """With a window's calls in its counts, and nothing compared."""
     calls_a, calls_b = evidence.stages.get(window.stage, (0, 0))
     return structs.replace(
         evidence,
@@ -122,7 +127,6 @@ def _counted(plan: Rollout, evidence: Evidence, window: Window, metrics: dict[st
         stages={**evidence.stages, window.stage: (calls_a + window.a.calls, calls_b + window.b.calls)},
         a=evidence.a.plus(window.a),
         b=evidence.b.plus(window.b),
-        metrics=metrics,
         recent=_latest(evidence.recent, window, plan.burst),
     )
 
