@@ -21,6 +21,7 @@ from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
+from comporta.gateway.feedback import FeedbackPage
 from comporta.gateway.openapi.document import document
 from comporta.gateway.prompt_pages import PromptPages
 from comporta.gateway.reading import secret_of
@@ -36,6 +37,7 @@ def make_server(gate: Gate) -> Server:
     pages = Pages(gate)
     responses = gate.followups.pages(pages.authenticate)
     prompts = PromptPages(gate.prompts, pages.authenticate)
+    feedback = FeedbackPage(pages.authenticate, pages.admit, gate.judged.take)
     answering = Answering(
         pipeline=gate.pipeline,
         authenticate=pages.authenticate,
@@ -70,7 +72,7 @@ def make_server(gate: Gate) -> Server:
             "/metrics/llm": pages.summary,
         },
         deletions={"/v1/responses/": responses.remove},
-        posts={"/v1/prompts/": prompts.render},
+        posts={"/v1/prompts/": prompts.render, "/v1/feedback": feedback.post},
         max_body=gate.loaded.value.server.max_body,
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )

@@ -62,6 +62,7 @@ def _operation(row: Operation, schema: dict[int, JSON]) -> JSON:
         "parameters": [*row.parameters, *(said.sent(name) for name in row.sent)],
         "responses": {
             "200": _answer(row, schema),
+            **({"202": _answer(row, schema) | {"description": row.later}} if row.later else {}),
             **(
                 {"304": {"description": "Nothing has changed.", "headers": _headers(row.told)}}
                 if "etag" in row.told

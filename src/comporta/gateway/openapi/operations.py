@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from comporta.gateway.doors.base import Door
-from comporta.gateway.openapi import anthropic, chat, embeddings, pages, responses, said
+from comporta.gateway.openapi import anthropic, chat, embeddings, feedback, pages, responses, said
 from comporta.gateway.openapi.examples import BODIES
 from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW, Summary
 
@@ -29,6 +29,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     example: JSON | None = None
     answers: tuple[Any, ...] = ()
     content_type: str = "application/json"
+    #: What a 202 means, with the same body; None where there is none.
+    later: str | None = None
     #: What a frame of a stream holds, where the answer can be one.
     frames: str | None = None
     envelopes: tuple[Envelope, ...] = ("OpenAI",)
@@ -186,6 +188,14 @@ _PAGES = (
         about=_RENDERED, body=pages.RenderRequest, example={"label": "staging", "variables": {"question": "Where?"}},
         answers=(pages.RenderedPrompt,), refusals=_OF_POSTED, sent=(*said.ID, "if-none-match"),
         told=(*said.ID, "etag"), parameters=(_at("id", "The prompt's id; `support@2.3.1` too."),),
+    ),
+    Operation(
+        method="post", path="/v1/feedback", id="give_feedback", tag="Feedback", summary="Judge an answer",
+        about="What a user thinks of an answer, or did with it. A key may judge what its team called, or what it "
+        "called itself where it has no team. Said again it changes nothing.",
+        body=feedback.FeedbackRequest, example=feedback.EXAMPLE, answers=(feedback.FeedbackTaken,),
+        later="It is kept; the call's record is still on its way.", sent=(*said.ID, "idempotency-key"),
+        refusals=("400", "401", "403", "408", "413", "415", *said.OF_PAGES),
     ),
     Operation(
         method="get", path="/", id="root", tag="State", summary="Show where everything is", answers=(pages.Root,),

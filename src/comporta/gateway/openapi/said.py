@@ -16,6 +16,7 @@ SENT: dict[str, str] = {
     "cache-control": "`no-cache`, `no-store`, `max-age`: the caller's say about the cache.",
     "anthropic-version": "Passed on to Anthropic.",
     "anthropic-beta": "Passed on to Anthropic.",
+    "idempotency-key": "The identity of what has no `id` of its own: sent again, it is the same.",
     "if-none-match": "The `etag` of what the client holds.",
 }
 ID = ("x-request-id",)
