@@ -74,7 +74,8 @@ class _Checking:
         if part.name in names and not isinstance(part, Parallel):
             self._wrong(path, f"has the name of an earlier step, {part.name}; each needs its own")
         names.add(part.name)
-        self._asks(part.condition, (*path, "condition"), keys)
+        said = "when" if self._node((*path, "when")) is not None else "condition"
+        self._asks(part.condition, (*path, said), keys)
         if isinstance(part, Parallel):
             self._parallel(part, (*path, "parallel"), keys, names)
             return

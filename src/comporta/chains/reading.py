@@ -66,7 +66,10 @@ def _built(reading: Reading, path: Path, make: Callable[[], T]) -> T | None:
     try:
         return make()
     except BadRequest as error:
-        reading.wrong((*path, error.param) if error.param else path, error.message)
+        key = error.param
+        if key == "condition" and reading.node((*path, "when")) is not None:
+            key = "when"
+        reading.wrong((*path, key) if key else path, error.message)
         return None
 
 
@@ -114,8 +117,8 @@ def _expression(reading: Reading, path: Path) -> str | None:
 
 
 def _name(reading: Reading, path: Path) -> str:
-    """A step's name, else its key, else its number."""
-    number = next((step for step in reversed(path) if isinstance(step, int)), 0) + 1
+    """A step's name, else its key, else its number, below those of the routers it stands in."""
+    number = ".".join(str(step + 1) for step in path if isinstance(step, int))
     return reading.text((*path, "name")) or reading.text((*path, "output_key")) or f"step {number}"
 
 
