@@ -11,7 +11,7 @@ from comporta.evaluation.table import Kind
 from comporta.prompts.reading import Reading
 from comporta.text.tags import guess_tag, primary
 
-_AT_LEAST = 0.75
+_AT_LEAST = 0.65
 REFERENCE = "reference"
 #: Embedders that know English alone.
 _ENGLISH_ONLY = frozenset({NAME})
