@@ -28,6 +28,7 @@ class Gate:
         #: As it may be shown.
         self.url = without_password(url)
         self._key = key
+        self._url = url
         #: Who sits here; the gate believes it with a data folder's own key, which has no name of anybody.
         self._user = user
         self._timeout_s = timeout_s
@@ -40,6 +41,11 @@ class Gate:
             raise ComportaError(f"The port in '{self.url}' is none.", code="bad_url") from None
         self._secure = parts.scheme == "https"
         self._prefix = parts.path.rstrip("/")
+
+    @property
+    def access(self) -> tuple[str, str]:
+        """Address and key as they are, for another client: neither is to be shown."""
+        return self._url, self._key
 
     def ask(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer. Raises ComportaError with what the gate said."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import typer
 
-from comporta.cli import releases
+from comporta.cli import prompts_test, releases
 from comporta.cli.gate import Gate, find
 from comporta.cli.shown import AS_JSON, DATA, note, say, say_json
 from comporta.errors import ComportaError
@@ -33,6 +33,7 @@ _REFUSED = ("prompt_version_taken", "prompt_version_lower")
 def add(app: typer.Typer, name: str, summary: str) -> None:
     below = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     below.command("check")(_check)
+    prompts_test.add(below)
     below.command("push")(_push)
     releases.add(below)
     app.add_typer(below, name=name, help=summary)

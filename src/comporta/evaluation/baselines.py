@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from comporta.errors import BadRequest, ComportaError, ConfigError, NotFound
@@ -15,7 +15,7 @@ from comporta.prompts.semver import is_version, whole
 
 GIT = "git:"
 #: A prompt by id, and by version or environment; None where there is none.
-Registered = Callable[[str, str], Prompt | None]
+Registered = Callable[[str, str], Awaitable[Prompt | None]]
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}^~-]*", re.ASCII)
 
 
@@ -46,7 +46,7 @@ class Baselines:
                 f"COMPORTA_KEY, or compare with a git ref ({GIT}main).",
                 code="no_registry",
             )
-        return self._registered(id, version if is_version(version) else self._where)
+        return await self._registered(id, version if is_version(version) else self._where)
 
 
 def _of(prompts: Prompts, id: str, version: str | None) -> Prompt | None:

@@ -83,7 +83,7 @@ class Report(Struct, frozen=True):
 
 
 def judge(plans: Sequence[Planned], ran: Ran, *, against: str | None = None) -> Report:
-    """The verdicts. `against` is the baseline's name; a plan without one has the same text as it, or none was there."""
+    """The verdicts. `against` is what the baseline was asked for by: an environment, a version, a git ref."""
     tested = tuple(_tested(one, ran, against) for one in plans)
     return Report(tested, ran.spent_microusd, ran.stopped, ran.resumed)
 
@@ -100,8 +100,8 @@ def _tested(planned: Planned, ran: Ran, against: str | None) -> Tested:
         prompt=planned.suite.prompt, candidate=planned.candidate.label, digest=planned.candidate.digest,
         model=planned.candidate.asked(planned.suite), status="passed", reasons=(), cases=len(planned.suite.cases),
         tried=len(mine), planned=planned.suite.tries, pass_share=_share(mine), passes=passes, measured=measured,
-        noise=wavering, trials=trials, baseline=planned.baseline.label if planned.baseline is not None else against,
-        same=against is not None and not against_it,
+        noise=wavering, trials=trials, baseline=_against(planned, against),
+        same=planned.same,
         heuristics=tuple(sorted({o.name for one in trials for o in one.outcomes if o.heuristic})),
     )  # fmt: skip
     for rule in (_broken, _stopped, _fails, _compares):
@@ -109,6 +109,13 @@ def _tested(planned: Planned, ran: Ran, against: str | None) -> Tested:
             status, reasons = found
             return structs.replace(made, status=status, reasons=reasons)
     return made
+
+
+def _against(planned: Planned, against: str | None) -> str | None:
+    if planned.baseline is None:
+        return against if planned.same else None
+    label = planned.baseline.label
+    return label if against is None or label.endswith(f"@{against}") else f"{label} ({against})"
 
 
 Found = tuple[Status, tuple[str, ...]] | None

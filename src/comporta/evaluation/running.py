@@ -26,7 +26,9 @@ class Planned(Struct, frozen=True):
 
     suite: Suite
     candidate: Version
+    #: None where there is nothing to compare with, and where (`same`) the baseline's text is the very same.
     baseline: Version | None = None
+    same: bool = False
 
     @property
     def tries(self) -> int:
