@@ -30,6 +30,9 @@ from comporta.gateway.admin.parts import (
     VariantView,
 )
 from comporta.keys.keys import Keys
+from comporta.notify.channels import Answered, Slack
+from comporta.notify.notifier import Notifier
+from comporta.notify.settings import NotifySection
 from comporta.prompts.registry import Registry
 from comporta.routing.registered import RegisteredModels
 from comporta.store.database import Database
@@ -47,6 +50,11 @@ STATUS = Status(
     database=DatabaseStatus(True, "comporta on local socket", True), spool=SpoolStatus(10, 1000),
     providers=(ProviderStatus("openai", "openai", "https://api.openai.com/v1", ("OPENAI_API_KEY",), True, 3),),
 )  # fmt: skip
+
+
+async def unheard(url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+    """The way out of channels that nobody configured."""
+    raise AssertionError("nothing is to be sent here")
 
 
 class Admin:
@@ -107,6 +115,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         keys=keys, budgets=Budgets(database), registered=registered, prompts=Registry(database), database=database,
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
         people=People(database, ()),
+        notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)

@@ -43,6 +43,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         providers=lambda: list(gate.known.providers),
         status=views.status,
         people=gate.people,
+        notifier=gate.notifier,
     )
     mount = AsgiMount(admin_app(parts, authenticate))
     await mount.startup()

@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, Entry] = {
     "models": Entry("comporta.cli.models", "List, register and remove models."),
     "prompts": Entry("comporta.cli.prompts", "Check, push, deploy and roll back prompts."),
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
+    "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
+    "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
-from comporta.gateway.admin import budgets, calls, keys, models, prompts, routes, status, users
+from comporta.gateway.admin import budgets, calls, keys, models, notices, prompts, routes, scores, status, users
 from comporta.gateway.admin.document import completed
 from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.identity import identity
@@ -48,6 +48,8 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         models.router(parts),
         calls.router(parts.database),
         prompts.router(parts.prompts, parts.database, identity(parts.keys)),
+        scores.router(parts.database),
+        notices.router(parts.notifier),
         users.router(parts.people),
         status.router(parts.status),
     ):

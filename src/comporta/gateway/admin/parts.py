@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from comporta.budget.budgets import Budgets
 from comporta.keys.keys import Keys
+from comporta.notify.notifier import Notifier
 from comporta.prompts.registry import Registry
 from comporta.routing.health import Ailing
 from comporta.routing.registered import RegisteredModels
@@ -116,3 +117,4 @@ class AdminParts:
     providers: Callable[[], Collection[str]]
     status: Callable[[], Awaitable[Status]]
     people: People
+    notifier: Notifier
