@@ -42,7 +42,7 @@ from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage
 
 OUT = Path(__file__).parent / "out" / "rollout.json"
 #: Calls in a second of simulated time, after each of which is decided, as live.
-RATE = 50
+RATE = 100
 CALLERS = 5_000
 #: Of so many calls nobody is known: each is drawn for itself.
 UNKNOWN = 0.05
@@ -237,7 +237,11 @@ def _spread(values: Sequence[int]) -> dict[str, int]:
     if not values:
         return {}
     ranked = sorted(values)
-    return {"median": round(statistics.median(ranked)), "p95": ranked[int(0.95 * (len(ranked) - 1))], "most": ranked[-1]}
+    return {
+        "median": round(statistics.median(ranked)),
+        "p95": ranked[int(0.95 * (len(ranked) - 1))],
+        "most": ranked[-1],
+    }
 
 
 def held(key: str, result: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@ a restart goes on exactly there. Figures may be added up within a window in any 
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct, structs
 
 from comporta.routing.rollout.figures import Figures, Window
@@ -14,11 +16,14 @@ from comporta.routing.rollout.measure import Mark, Measured, Terms, marked, meas
 from comporta.routing.rollout.plan import Burst, GuardMetric, Rollout
 from comporta.routing.rollout.watch import Watch, watched, watching
 from comporta.stats.sequential import Null, bet_on_two
+from comporta.stats.sequential import evidence as evidence_of
 from comporta.stats.sums import Sums
 
 #: Stakes, as multiples of what would be best against a difference of one margin. Harm may be many margins large.
 HARM_STEPS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NO_WORSE_STEPS = (0.25, 0.5, 1.0, 2.0)
+#: No more than this is told of evidence; far beyond what any decision asks for.
+_MOST_LOG, _MOST_BANKED, _LEAST = 30.0, math.exp(31.0), 1e-300
 #: Of how many windows the latest calls are kept apart.
 _MOST_RECENT = 64
 
@@ -30,9 +35,16 @@ class Comparison(Struct, frozen=True, omit_defaults=True):
     `weight` is the sum of n_a n_b / n over closed blocks, `lead` that of weight times the difference of B over A within
     the block (Mantel and Haenszel 1959), `far` how far B lies beyond a part of the margin, `gap` how far it stays below
     all of it; `spread_a` and `spread_b` say how much chance there is in them.
+
+    Harm may come with a larger share (a limit, a cold cache), and a long good time must not hide it. So half of the
+    capital against harm is bet from the first call on (`harm`), the other half is set aside in equal parts for each
+    stage (`harm_now`; `banked` is what came of those before). What is spread over fair bets is itself a fair bet.
     """
 
     harm: tuple[float, ...] = (0.0,) * len(HARM_STEPS)
+    harm_now: tuple[float, ...] = (0.0,) * len(HARM_STEPS)
+    banked: float = 0.0
+    stages_over: int = 0
     no_worse: tuple[float, ...] = (0.0,) * len(NO_WORSE_STEPS)
     open: Measured = Measured()
     a: Sums = Sums()
@@ -41,11 +53,38 @@ class Comparison(Struct, frozen=True, omit_defaults=True):
     lead: float = 0.0
     far: float = 0.0
     gap: float = 0.0
+    far_now: float = 0.0
     spread_a: float = 0.0
     spread_b: float = 0.0
     #: Of latency and cost: what values are held against, and A's latest values, from which that comes.
     mark: Mark | None = None
     reference: dict[int, int] = {}
+
+    def harm_evidence(self, stages: int) -> float:
+        """Evidence of harm (a logarithm) in a plan with so many stages below 100 %."""
+        untouched = max(0, stages - self.stages_over - 1)
+        by_stage = (self.banked + math.exp(min(evidence_of(self.harm_now), _MOST_LOG)) + untouched) / max(1, stages)
+        return evidence_of((evidence_of(self.harm), math.log(max(by_stage, _LEAST))))
+
+    def beyond(self, stages: int, wanted: float) -> bool:
+        """Whether the evidence of harm is no less than `wanted`, and B is estimated to be worse by enough to matter.
+
+        Both in all, or both in this stage alone: a small worsening that is let be must not be met by a short bad time.
+        """
+        now = evidence_of(self.harm_now) - math.log(2 * max(1, stages))
+        in_all = self.harm_evidence(stages) >= wanted and self.far >= 0
+        return self.weight > 0 and (in_all or (now >= wanted and self.far_now >= 0))
+
+    def in_next_stage(self) -> Comparison:
+        """With what was set aside for the stage before put back."""
+        won = math.exp(min(evidence_of(self.harm_now), _MOST_LOG))
+        return structs.replace(
+            self,
+            harm_now=_FRESH.harm_now,
+            far_now=0.0,
+            banked=min(self.banked + won, _MOST_BANKED),
+            stages_over=self.stages_over + 1,
+        )
 
 
 class Recent(Struct, frozen=True, array_like=True):
@@ -106,10 +145,13 @@ def fold(plan: Rollout, evidence: Evidence, window: Window) -> Evidence:
 
 
 def _next_stage(plan: Rollout, evidence: Evidence, stage: int) -> Evidence:
-    watch = evidence.watch
-    if plan.stages[stage].share >= 1 and evidence.a.calls:
-        watch = watching(evidence.a.calls, evidence.a.errors, plan.alpha_each)
-    return structs.replace(given_up(evidence), stage=stage, watch=watch)
+    evidence = structs.replace(given_up(evidence), stage=stage)
+    if plan.stages[stage].share < 1:
+        metrics = {name: one.in_next_stage() for name, one in evidence.metrics.items()}
+        return structs.replace(evidence, metrics=metrics)
+    if not evidence.a.calls:
+        return evidence
+    return structs.replace(evidence, watch=watching(evidence.a.calls, evidence.a.errors, plan.alpha_each))
 
 
 def given_up(evidence: Evidence) -> Evidence:
@@ -151,16 +193,19 @@ def _closed(before: Comparison, block: Measured, by: Terms) -> Comparison:
     weight = a.n * b.n / (a.n + b.n)
     harm = [step * by.rise / by.variance for step in HARM_STEPS]
     no_worse = [step * by.room / by.variance for step in NO_WORSE_STEPS]
+    far = weight * (block.far_b.mean - by.far.at(block.ok_a.mean))
     return structs.replace(
         before,
         harm=bet_on_two(before.harm, a, b, harm, by.centre, _HARMLESS),
+        harm_now=bet_on_two(before.harm_now, a, b, harm, by.centre, _HARMLESS),
         no_worse=bet_on_two(before.no_worse, block.ok_a, block.ok_b, no_worse, by.centre, by.margin),
         open=Measured(),
         a=before.a.plus(a),
         b=before.b.plus(b),
         weight=before.weight + weight,
         lead=before.lead + weight * (b.mean - a.mean),
-        far=before.far + weight * (block.far_b.mean - by.far.at(block.ok_a.mean)),
+        far=before.far + far,
+        far_now=before.far_now + far,
         gap=before.gap + weight * (by.margin.at(block.ok_a.mean) - block.ok_b.mean),
         spread_a=before.spread_a + weight * weight / a.n,
         spread_b=before.spread_b + weight * weight / b.n,

@@ -19,7 +19,6 @@ from comporta.routing.rollout.figures import Window
 from comporta.routing.rollout.finding import Finding, finding, worse_by
 from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage
 from comporta.stats.bandit import thompson
-from comporta.stats.sequential import evidence as evidence_of
 from comporta.stats.sequential import odds, still_needed
 
 Outcome = Literal["winner", "harm", "no_difference", "not_enough_data"]
@@ -138,8 +137,8 @@ def verdict(plan: Experiment, known: ExperimentEvidence, since_s: float, now_s: 
     forward = plan.forward
     deciding, *guards = (finding(forward, guard, known.forward) for guard in forward.guards)
     calls_a, calls_b = known.forward.a.calls, known.forward.b.calls
-    b_worse = evidence_of(known.forward.of(plan.metric).harm)
-    a_worse = evidence_of(known.backward.of(plan.metric).harm)
+    b_worse = known.forward.of(plan.metric).harm_evidence(1)
+    a_worse = known.backward.of(plan.metric).harm_evidence(1)
     needed = math.log(2 / plan.alpha)
     enough = min(calls_a, calls_b) >= plan.min_calls and now_s - since_s >= plan.min_time_s
     winner = _winner(deciding, b_worse >= needed, a_worse >= needed) if enough else None

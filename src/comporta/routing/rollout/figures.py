@@ -22,13 +22,15 @@ class Figures(Struct, frozen=True, omit_defaults=True):
 
     `calls` are those that say something of the side: what the client did wrong (its 4xx, its leaving) is not counted.
     `latency` (milliseconds, of calls that answered) and `cost` (micro-dollars, of calls whose cost is known) are
-    histograms (stats/histogram.py); `scores` holds sums by metric name, rescaled to [0, 1].
+    histograms (stats/histogram.py), `cost_microusd` is the exact sum; `scores` holds sums by metric name, rescaled to
+    [0, 1].
     """
 
     calls: int = 0
     errors: int = 0
     latency: dict[int, int] = {}
     cost: dict[int, int] = {}
+    cost_microusd: int = 0
     scores: dict[str, Sums] = {}
 
     def plus(self, other: Figures) -> Figures:
@@ -41,6 +43,7 @@ class Figures(Struct, frozen=True, omit_defaults=True):
             self.errors + other.errors,
             added(self.latency, other.latency),
             added(self.cost, other.cost),
+            self.cost_microusd + other.cost_microusd,
             {name: self.score(name).plus(other.score(name)) for name in {**self.scores, **other.scores}},
         )
 
@@ -81,25 +84,29 @@ class Tally:
         if cost_microusd is not None:
             where = bucket(cost_microusd)
             self._cost[where] = self._cost.get(where, 0) + 1
+            self._cost_microusd += cost_microusd
 
     def score(self, name: str, value: float | bool | str) -> None:
         """One score of a call; names that no guard asks for, and texts where a number is asked for, are passed over."""
         for guard in self._scored:
             if guard.score == name and (y := unit_value(guard, value)) is not None:
-                before = self._scores.get(guard.name, _NOTHING)
-                self._scores[guard.name] = before.plus(Sums(1, y, y * y))
+                sums = self._scores.setdefault(guard.name, [0, 0.0, 0.0])
+                sums[0] += 1
+                sums[1] += y
+                sums[2] += y * y
 
     def take(self) -> Figures:
         """What was counted since the last time."""
-        taken = Figures(self._calls, self._errors, self._latency, self._cost, self._scores)
+        scores = {name: Sums(int(n), total, squares) for name, (n, total, squares) in self._scores.items()}
+        taken = Figures(self._calls, self._errors, self._latency, self._cost, self._cost_microusd, scores)
         self._clear()
         return taken
 
     def _clear(self) -> None:
-        self._calls = self._errors = 0
+        self._calls = self._errors = self._cost_microusd = 0
         self._latency: dict[int, int] = {}
         self._cost: dict[int, int] = {}
-        self._scores: dict[str, Sums] = {}
+        self._scores: dict[str, list[float]] = {}
 
 
 def unit_value(guard: GuardMetric, value: float | bool | str) -> float | None:

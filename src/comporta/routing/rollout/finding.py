@@ -10,7 +10,7 @@ from comporta.routing.rollout.evidence import Comparison, Evidence, terms
 from comporta.routing.rollout.figures import Figures
 from comporta.routing.rollout.measure import Terms
 from comporta.routing.rollout.plan import GuardMetric, Kind, Rollout
-from comporta.stats.histogram import mean, quantile, value
+from comporta.stats.histogram import count, quantile, value
 from comporta.stats.sequential import evidence, interval_at_all_times, odds, still_needed
 
 #: Odds of harm from which on a rollout does not go on, though they do not bring it back yet.
@@ -60,13 +60,13 @@ def finding(plan: Rollout, guard: GuardMetric, known: Evidence) -> Finding:
     """What the evidence says of one metric."""
     comparison = known.of(guard)
     by = terms(comparison, guard, plan.harm_from)
-    harm, no_worse = evidence(comparison.harm), evidence(comparison.no_worse)
+    stages = sum(stage.share < 1 for stage in plan.stages)
+    harm = comparison.harm_evidence(stages)
+    no_worse = evidence(comparison.no_worse)
     harm_needed, no_worse_needed = -math.log(plan.alpha_each), -math.log(plan.alpha)
-    beyond = comparison.weight > 0 and comparison.far >= 0
     a, b = _shown(guard, known.a), _shown(guard, known.b)
     low, difference, high = _differences(guard, comparison, plan.alpha)
     shown = no_worse >= no_worse_needed
-    harmed = beyond and harm >= harm_needed
     more = 0 if shown else _more_calls(plan, known, comparison, by)
     return Finding(
         guard.name,
@@ -84,8 +84,8 @@ def finding(plan: Rollout, guard: GuardMetric, known: Evidence) -> Finding:
         odds(harm_needed),
         odds(no_worse),
         odds(no_worse_needed),
-        harmed,
-        beyond and harm >= math.log(SIGN_ODDS),
+        comparison.beyond(stages, harm_needed),
+        comparison.beyond(stages, math.log(SIGN_ODDS)),
         shown,
         more,
         _text(guard, comparison, a, b, difference),
@@ -140,7 +140,7 @@ def _shown(guard: GuardMetric, figures: Figures) -> float | None:
         sums = figures.score(guard.name)
         return guard.low + sums.mean * guard.width if sums.n else None
     if guard.kind == "cost":
-        return mean(figures.cost) if figures.cost else None
+        return figures.cost_microusd / count(figures.cost) if figures.cost else None
     at = quantile(figures.latency, guard.quantile)
     return None if at is None else value(at)
 
