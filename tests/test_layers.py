@@ -10,7 +10,7 @@ import pytest
 import comporta
 
 _ORDER = """
-types errors config stats text store counters telemetry notify pipeline embedding providers keys budget prompts
+types errors client config stats text store counters telemetry notify pipeline embedding providers keys budget prompts
 guardrails cache sessions rag routing chains evaluation feedback tuning gateway console testing app compat cli
 """
 ROOMS = _ORDER.split()
