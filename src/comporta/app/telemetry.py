@@ -13,6 +13,8 @@ from comporta.store.database import Database
 from comporta.telemetry import logs
 from comporta.telemetry.capture import Capture
 from comporta.telemetry.metrics import Metrics
+from comporta.telemetry.prompt_counts import PromptCounts
+from comporta.telemetry.record import CallRecord
 from comporta.telemetry.recorder import Recorder
 from comporta.telemetry.score_shipping import ScoreShipper
 from comporta.telemetry.score_spool import ScoreSpool
@@ -35,7 +37,8 @@ class Telemetry:
         records = settings.records
         self.spool = Spool(folder.spool, max_bytes=records.spool.max_size, on_full=records.spool.on_full)
         self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
-        self.recorder = Recorder(self.spool, self._capture(settings), price, self.metrics.note)
+        self._prompts = PromptCounts()
+        self.recorder = Recorder(self.spool, self._capture(settings), price, self._seen)
         self.shipper = Shipper(database, self.spool)
         self._score_spool = ScoreSpool(folder.scores)
         #: What is judged of calls, from wherever it comes.
@@ -70,6 +73,11 @@ class Telemetry:
             self.metrics.close()
         self.spool.close()
 
+    def _seen(self, record: CallRecord) -> None:
+        self.metrics.note(record)
+        if record.prompt_id is not None:
+            self._prompts.note(record)
+
     def _capture(self, settings: Settings) -> Capture:
         routes = {name: route.content for name, route in settings.routes.items() if route.content is not None}
         return Capture(self.scrubber, settings.records.content, routes)
@@ -82,6 +90,7 @@ class Telemetry:
             "records_shipped": self.shipper.shipped,
             "scores_shipped": self.score_shipper.shipped,
             **self.scores.figures(),
+            **self._prompts.totals(),
             **self.more(),
         }
 

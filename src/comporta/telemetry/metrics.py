@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from comporta.telemetry.prompt_counts import prompt_calls
 from comporta.telemetry.record import CallRecord, is_hit
 from comporta.telemetry.tables import BUCKETS
 
@@ -352,6 +353,7 @@ class _Collected(Collector):
             yield CounterMetricFamily(f"comporta_{name}", text, value=self._sums.totals.get(name, 0.0))
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"comporta_{name}", text, value=self._sums.gauges.get(name, 0.0))
+        yield prompt_calls(self._sums.totals)
         yield self._by_score("scores", "Scores by name and by who judged", "score_count")
         yield self._by_score("score_values", "Sum of scores' values; true is 1, and a text counts nothing", "score_sum")
 
