@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Type
+from comporta.cli import releases
 from support.serving import Served
 
 TEXT = "id: {id}\nversion: {version}\nmodel: openai/gpt-4o\nsystem_prompt: {text}\n"
@@ -181,3 +182,15 @@ def test_an_approval_is_somebody_elses(
 def test_wrong_use_is_told(at_gate: Type, words: tuple[str, ...]) -> None:
     done = at_gate("prompts", *words)
     assert done.code == 2 and done.out == ""
+
+
+def test_on_a_terminal_people_are_asked_first(at_gate: Type, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "asked")
+    at_gate("prompts", "push", "--commit-sha", "c0ffee")
+    monkeypatch.setattr(releases, "on_terminal", lambda: True)
+    no = at_gate("prompts", "deploy", "asked@1.0.0", "-e", "staging", stdin="n\n")
+    assert no.code == 1 and "Deploy asked@1.0.0 to staging?" in no.err and not no.out.strip()
+    assert json.loads(at_gate("prompts", "history", "asked", "--json").out) == []
+    assert at_gate("prompts", "deploy", "asked@1.0.0", "-e", "staging", stdin="y\n").code == 0
+    assert at_gate("prompts", "rollback", "asked", "-e", "staging", stdin="n\n").code == 1
+    assert len(json.loads(at_gate("prompts", "history", "asked", "--json").out)) == 1

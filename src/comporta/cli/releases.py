@@ -127,8 +127,13 @@ def _demand(plans: list[Any]) -> None:
 
 def _confirm(yes: bool, question: str) -> None:
     """Asked of people; a program that has no terminal means what it says."""
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+    if not yes and on_terminal():
         typer.confirm(question, abort=True, err=True)
+
+
+def on_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _tell_deploys(done: list[Any], as_json: bool) -> None:
