@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from comporta.telemetry.labelled import scores
 from comporta.telemetry.prompt_counts import prompt_calls
 from comporta.telemetry.record import CallRecord, is_hit
 from comporta.telemetry.tables import BUCKETS
@@ -354,18 +355,7 @@ class _Collected(Collector):
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"comporta_{name}", text, value=self._sums.gauges.get(name, 0.0))
         yield prompt_calls(self._sums.totals)
-        yield self._by_score("scores", "Scores by name and by who judged", "score_count")
-        yield self._by_score("score_values", "Sum of scores' values; true is 1, and a text counts nothing", "score_sum")
-
-    def _by_score(self, name: str, text: str, kind: str) -> Metric:
-        """Totals that carry their labels in their names: `score_count:user:thumbs`."""
-        # A score may be negative: what sums them up is no counter.
-        family = CounterMetricFamily if kind == "score_count" else GaugeMetricFamily
-        made = family(f"comporta_{name}", text, labels=("source", "name"))
-        for key, value in self._sums.totals.items():
-            if key.startswith(f"{kind}:"):
-                made.add_metric(key.split(":", 2)[1:], value)
-        return made
+        yield from scores(self._sums.totals)
 
     def _by_calls(self) -> Iterator[Metric]:
         yield self._counter("calls", "Calls by where they went and how they ended", lambda s: s.calls)
