@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
+from comporta.telemetry.labelled import filled
 from comporta.telemetry.record import CallRecord
 
 LABELS = ("prompt", "version", "label", "outcome", "commit_sha", "author", "model_version")
@@ -42,10 +43,7 @@ class PromptCounts:
 def prompt_calls(totals: Mapping[str, float]) -> Metric:
     """The counts of all processes in the words of prometheus_client."""
     family = CounterMetricFamily("comporta_prompt_calls", "Calls by the prompt they asked with", labels=LABELS)
-    for name, value in totals.items():
-        if name.startswith(_KIND + _BETWEEN):
-            family.add_metric(name.split(_BETWEEN)[1:], value)
-    return family
+    return filled(family, totals, _KIND, _BETWEEN, len(LABELS))
 
 
 def _plain(text: str) -> str:
