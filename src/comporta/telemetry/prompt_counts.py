@@ -1,4 +1,4 @@
-"""Calls by the prompt they asked with and the deploy it came by, for `/metrics`: counted apart from all other series."""
+"""Calls by the prompt they asked with and the deploy it came by, counted for `/metrics` apart from other series."""
 
 from __future__ import annotations
 
