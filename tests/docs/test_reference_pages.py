@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import json
 import re
@@ -161,8 +162,8 @@ def test_every_operation_of_the_admin_api_is_told_and_no_other() -> None:
     def nobody(secret: str) -> Caller:
         raise errors.InvalidKey("Nobody is asked here.")
 
-    nothing: Any = None
-    parts = AdminParts(nothing, nothing, nothing, nothing, tuple, tuple, tuple, nothing, nothing)
+    nothing: dict[str, Any] = {one.name: None for one in dataclasses.fields(AdminParts)}
+    parts = AdminParts(**nothing)
     paths: dict[str, Any] = admin_app(parts, nobody).openapi()["paths"]
     there = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     table = rows(section(page("reference/http-api.md"), "## Admin API"))

@@ -66,7 +66,7 @@ class Gate:
         target = self._prefix + path + ("?" + urlencode(found) if found else "")
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         if self._user:
-            headers["X-Comporta-User"] = quote(self._user)
+            headers["X-Comporta-By"] = quote(self._user)
         try:
             try:
                 connection.request(method, target, None if body is None else json.dumps(body), headers)

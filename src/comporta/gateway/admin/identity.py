@@ -12,7 +12,7 @@ from comporta.keys.keys import Keys
 from comporta.types import Caller
 
 #: Whom the command line runs as; believed with a data folder's own key alone, since whoever has that can do anything.
-USER = "x-comporta-user"
+BY = "x-comporta-by"
 _LONGEST = 100
 
 
@@ -23,7 +23,7 @@ def identity(keys: Keys) -> Callable[[Request], str]:
         caller: Caller = request.state.caller
         row = keys.row(caller.key_id)
         if row is not None and is_folders(row):
-            user = unquote(request.headers.get(USER, "")).strip()[:_LONGEST]
+            user = unquote(request.headers.get(BY, "")).strip()[:_LONGEST]
             if user.isprintable() and user:
                 return user
         return caller.name or caller.key_id
