@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference bench bench-table clean
+.PHONY: serve test install check reference bench bench-table bench-rollout clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -32,6 +32,10 @@ bench: $(VENV)/.installed
 # The last bench's figures as the README shows them.
 bench-table: $(VENV)/.installed
 	@PYTHONPATH=bench $(BIN)/python -m gauge.markdown $(FILE)
+
+# What becomes of harmful and harmless canaries, simulated: three minutes. RUNS=20, SEED=2.
+bench-rollout: $(VENV)/.installed
+	@$(BIN)/python bench/rollout.py $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) build dist

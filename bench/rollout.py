@@ -1,9 +1,10 @@
 """`python bench/rollout.py [--runs N] [--seed N] [--out FILE]`: what becomes of harmful and harmless canaries.
 
-Each run is a rollout on its own: calls of many callers are shared out by the code that shares them out live
-(`routing.rollout.sides`), counted by the code that counts (`figures`), and decided on after each second of simulated
-time by the code that decides (`evidence`, `decide`). Only the models are scripted: they fail, take time, cost and are
-scored as a scenario says, from a base of 2 % errors and scores of mean .8 and SD .2 (a Beta distribution).
+Each run is a rollout on its own: calls of many callers are shared out by the code that shares them out live (`overlay`,
+`sides`), counted by the code that counts (`figures`), decided on after each second of simulated time by the code that
+decides (`evidence`, `decide`), and moved on by the code that moves (`moves`). Only the models are scripted: they fail,
+take time, cost and are scored as a scenario says, from a base of 2 % errors and scores of mean .8 and SD .2 (a Beta
+distribution). Between them and the sides there is no HTTP, no database and no clock.
 
 Printed as a table and written to `bench/out/rollout.json`. Each key holds an object with `value`, `runs` and what is
 asked of the value (`wanted`), besides medians:
@@ -25,20 +26,26 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import Struct, structs
 from rich.console import Console
 from rich.table import Table
 
-from comporta.routing.rollout import sides
+from comporta.pipeline import Call
+from comporta.routing.choose import Route, Variant
+from comporta.routing.rollout import moves
 from comporta.routing.rollout.decide import Action, Cause, Standing, decide
 from comporta.routing.rollout.evidence import begin, fold
 from comporta.routing.rollout.figures import Tally, Window
+from comporta.routing.rollout.overlay import Split, split_of
 from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage
+from comporta.routing.rollout.rows import Change, RolloutRow
+from comporta.types import Caller, Input
 
 OUT = Path(__file__).parent / "out" / "rollout.json"
 #: Calls in a second of simulated time, after each of which is decided, as live.
@@ -53,7 +60,7 @@ GUARDS = (
     GuardMetric("cost", margin=0.1),
     GuardMetric("score", score="helpful", margin=0.05),
 )
-STAGES = tuple(Stage(share, min_calls=100, min_time_s=60) for share in (0.01, 0.1, 0.5, 1.0))
+STAGES = tuple(Stage(share, min_calls=100, min_time_s=30) for share in (0.01, 0.1, 0.5, 1.0))
 #: Nothing moves within a run: half of the callers on each side.
 AT_HALF = (Stage(0.5, min_calls=10**9), Stage(1.0))
 
@@ -108,8 +115,6 @@ class Scenario(Struct, frozen=True):
     b: Model
     most_calls: int
     stages: tuple[Stage, ...] = STAGES
-    #: Where no finding may end a run, the run lasts for all its calls unless it is rolled back.
-    scored: float = 1.0
 
 
 class _Side:
@@ -119,59 +124,93 @@ class _Side:
         self._model, self._rng, self._next, self._size = model, rng, 0, 0
         self.tally = Tally(GUARDS)
 
-    def call(self, scored: bool) -> None:
+    def call(self) -> None:
         if self._next >= self._size:
             self._size = min(max(64, self._size * 2), 4096)
             self._answers, self._next = self._model.answers(self._rng, self._size), 0
         at, self._next, answers = self._next, self._next + 1, self._answers
         failed = answers.failed[at]
         self.tally.call(failed=failed, latency_ms=answers.latency_ms[at], cost_microusd=answers.cost_microusd[at])
-        if scored and not failed:
+        if not failed:
             self.tally.score("helpful", answers.score[at])
+
+
+class _Names:
+    """The one route there is, with a variant for each side."""
+
+    route_of_all = Route("support", (Variant("old", "scripted", "old"), Variant("new", "scripted", "new", weight=0)))
+
+    def route(self, name: str) -> Route | None:
+        return self.route_of_all if name == "support" else None
+
+    def provider(self, name: str) -> bool:
+        return name == "scripted"
+
+    def offering(self, model: str) -> tuple[str, ...]:
+        return ()
+
+    def names(self) -> Iterable[str]:
+        return ("support",)
+
+
+def _started(plan: Rollout, id: str) -> RolloutRow:
+    """A rollout that has just begun."""
+    row: dict[str, Any] = dict.fromkeys(RolloutRow.__struct_fields__)
+    row |= {"id": id, "kind": "rollout", "name": id, "state": "running", "tags": {}, "started_by": "bench"}
+    row |= {"route": "support", "variant": "old", "change": Change(variant="new")}
+    row |= {"target": {"provider": "scripted", "model": "new", "params": {}, "prompt": None}}
+    row |= {"plan": msgspec.to_builtins(plan), "stage": 0, "share": plan.stages[0].share}
+    return RolloutRow(**row | {"stage_at_s": 0.0, "started_at_s": 0.0})
+
+
+def _caller(session: str | None) -> Call:
+    return Call(kind="chat", input=Input(), model="support", caller=Caller("key", "bench"), session=session)
 
 
 class Run:
     """One rollout from its first call to its end."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self._scenario = scenario
+    def __init__(self, scenario: Scenario, seed: int, names: _Names, callers: Sequence[Call], nobody: Call) -> None:
+        self._scenario, self._names = scenario, names
+        self._callers, self._nobody = callers, nobody
         self._plan = Rollout(stages=scenario.stages, guards=GUARDS)
-        self._random = random.Random(seed)
+        self._row = _started(self._plan, f"run-{seed}")
+        # Calls of nobody are drawn live from this source too.
+        random.seed(seed)
         rng = np.random.default_rng(seed)
         self._a, self._b = _Side(BASE, rng), _Side(scenario.b, rng)
-        self._salt = f"run-{seed}"
         self._on_b: set[str] = set()
         self._backward = 0
 
     def whole(self) -> Ended:
         """Decide each second until the plan is over, B comes back, or the calls are used up."""
-        plan, evidence, stage, since_s, now_s = self._plan, begin(self._plan), 0, 0.0, 0.0
-        for calls in range(RATE, self._scenario.most_calls + RATE, RATE):
-            share = plan.stages[stage].share
+        evidence, now_s, calls = begin(self._plan), 0.0, 0
+        while calls < self._scenario.most_calls:
+            split = split_of(self._names, self._row)
             for _ in range(RATE):
-                self._one(share)
-            now_s += 1
-            evidence = fold(plan, evidence, Window(stage, now_s, self._a.tally.take(), self._b.tally.take()))
-            made = decide(plan, evidence, Standing(stage, since_s, now_s))
+                self._one(split)
+            now_s, calls = now_s + 1, calls + RATE
+            window = Window(self._row.stage, now_s, self._a.tally.take(), self._b.tally.take())
+            evidence = fold(self._plan, evidence, window)
+            made = decide(self._plan, evidence, Standing(self._row.stage, self._row.stage_at_s, now_s))
             if made.action == "advance":
-                stage, since_s = stage + 1, now_s
+                self._row = moves.at_stage(self._row, self._row.stage + 1, now_s)
             if made.action in ("roll_back", "finish"):
                 break
         scored = evidence.b.score("score:helpful").n
-        return Ended(made.action, made.cause, evidence.b.calls, scored, calls, stage, self._backward)
+        return Ended(made.action, made.cause, evidence.b.calls, scored, calls, self._row.stage, self._backward)
 
-    def _one(self, share: float) -> None:
-        """One call of somebody: to the side where this caller is."""
-        draw = self._random.random
-        known = draw() >= UNKNOWN
-        caller = f"session-{int(draw() * CALLERS)}" if known else None
-        on_b = sides.on_b(self._salt, caller, share, draw)
-        if caller is not None:
+    def _one(self, split: Split) -> None:
+        """One call of somebody, to the side where this caller is."""
+        known = random.random() >= UNKNOWN
+        call = self._callers[int(random.random() * CALLERS)] if known else self._nobody
+        on_b = split.side_of(call) == "b"
+        if call.session is not None:
             if on_b:
-                self._on_b.add(caller)
-            elif caller in self._on_b:
+                self._on_b.add(call.session)
+            elif call.session in self._on_b:
                 self._backward += 1
-        (self._b if on_b else self._a).call(self._scenario.scored >= 1 or draw() < self._scenario.scored)
+        (self._b if on_b else self._a).call()
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -186,7 +225,8 @@ SCENARIOS: dict[str, Scenario] = {
 
 def simulated(name: str, runs: int, seed: int) -> list[Ended]:
     """The ends of so many runs; the same for the same seed."""
-    return [Run(SCENARIOS[name], seed * 1_000_003 + run).whole() for run in range(runs)]
+    names, nobody, callers = _Names(), _caller(None), [_caller(f"session-{n}") for n in range(CALLERS)]
+    return [Run(SCENARIOS[name], seed * 1_000_003 + run, names, callers, nobody).whole() for run in range(runs)]
 
 
 def results(ends: dict[str, list[Ended]]) -> dict[str, dict[str, Any]]:
@@ -246,8 +286,7 @@ def _spread(values: Sequence[int]) -> dict[str, int]:
 
 def held(key: str, result: dict[str, Any]) -> bool:
     """Whether a result is what is asked for."""
-    share = result["value"] / result["runs"]
-    wanted = result["wanted"]
+    share, wanted = float(result["value"] / result["runs"]), result["wanted"]
     return share >= 0.95 if wanted == ">= 95 %" else share <= (0.05 if wanted == "<= 5 %" else 0)
 
 

@@ -15,8 +15,8 @@ from comporta.stats.sequential import evidence, interval_at_all_times, odds, sti
 
 #: Odds of harm from which on a rollout does not go on, though they do not bring it back yet.
 SIGN_ODDS = 4.0
-#: At how many (effective) values intervals are narrowest.
-_TUNED_FOR = 500.0
+#: At how many (effective) values intervals are narrowest, and below how many none is told: it would promise too much.
+_TUNED_FOR, _FEWEST = 500.0, 50.0
 
 
 class Finding(Struct, frozen=True):
@@ -120,6 +120,8 @@ def _differences(
     unit = _unit(guard, comparison)
     if unit is None:
         return None, None, None
+    if weight < _FEWEST:
+        return None, estimate * unit, None
     return interval.low * unit, estimate * unit, interval.high * unit
 
 
