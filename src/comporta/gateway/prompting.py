@@ -165,7 +165,7 @@ class Prompting:
         if prompt is None:
             prompt = await self._prompts.fetch(meant, caller.environment)
         if prompt.extra and (wrong := wrong_params(prompt.extra)):
-            raise BadRequest(f"prompt {prompt.label} can't be asked with: {wrong[0]}", code="prompt_unusable")
+            raise BadRequest(f"prompt {prompt.label} can't be asked with: {wrong[0]}", code="prompt_parameters")
         label = label_of(ref, caller.environment)
         told = Prompted(prompt.id, prompt.version, label, self._tags(prompt, label), begun.said.variables)
         found = Resolved(prompt, told)
