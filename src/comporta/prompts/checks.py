@@ -69,19 +69,25 @@ class Report(Struct, frozen=True):
 
 async def examine(folder: Path, found: Survey, facts: Facts) -> Report:
     """Everything there is to say about the prompts of a folder."""
-    findings = [_finding("mistake", "form", one) for one in found.mistakes]
-    findings += [_finding("warning", "undeclared", one) for one in found.warnings]
-    for read in found.reads:
-        for check in (_unused, _lookalikes, lambda one: _size(one, facts), _json, secrets, _personal):
-            findings += [_finding(level, name, read.mistake(path, text)) for level, name, path, text in check(read)]
+    told = findings(found, facts)
     notes: list[str] = []
     try:
         place = _place(folder)
-        findings += _changed(found.reads, await head_files(place), place)
+        told += _changed(found.reads, await head_files(place), place)
     except NoHead as why:
         notes.append(f"{why}: whether a text changed under its version was not looked at")
-    findings.sort(key=lambda one: (one.file, one.line))
-    return Report(len(found.reads), tuple(dict.fromkeys(findings)), tuple(notes))
+    told.sort(key=lambda one: (one.file, one.line))
+    return Report(len(found.reads), tuple(dict.fromkeys(told)), tuple(notes))
+
+
+def findings(found: Survey, facts: Facts) -> list[Finding]:
+    """What prompts tell by themselves, without what they were before."""
+    told = [_finding("mistake", "form", one) for one in found.mistakes]
+    told += [_finding("warning", "undeclared", one) for one in found.warnings]
+    for read in found.reads:
+        for check in (_unused, _lookalikes, lambda one: _size(one, facts), _json, secrets, _personal):
+            told += [_finding(level, name, read.mistake(path, text)) for level, name, path, text in check(read)]
+    return told
 
 
 def _place(path: Path) -> Path:
