@@ -31,9 +31,7 @@ class Asked:
     async def __call__(
         self, who: str, method: str, path: str, body: Any = None, status: int = 200, user: str | None = None
     ) -> Any:
-        headers = {"authorization": f"Bearer {self._secrets[who]}"} | (
-            {} if user is None else {"x-comporta-by": user}
-        )
+        headers = {"authorization": f"Bearer {self._secrets[who]}"} | ({} if user is None else {"x-comporta-by": user})
         answer = await self._http.request(method, f"/admin{path}", json=body, headers=headers)
         assert answer.status_code == status, answer.text
         return answer.json()

@@ -310,7 +310,9 @@ async def test_changed_deploys_all_that_is_new_there_and_nothing_that_was_taken_
     await push(registry, file("1.0.0"), file("1.0.0", id="a"), file("1.0.0-beta", id="b"))
     done = await registry.deploy_changed("staging", "ana")
     assert [(one.id, one.version) for one in done] == [("a", "1.0.0"), ("support", "1.0.0")]
-    assert await registry.deploy_changed("staging", "ana") == []
+    assert await registry.deploy_changed("staging", "ana", expecting=[]) == []
+    with pytest.raises(Conflict, match="look anew"):
+        await registry.deploy_changed("staging", "ana", expecting=["support@1.1.0"])
     await push(registry, file("1.1.0", "Hi."))
     assert [(plan.id, plan.before, plan.version) for plan in await registry.plan_changed("staging")] == [
         ("support", "1.0.0", "1.1.0")

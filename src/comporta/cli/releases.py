@@ -96,6 +96,7 @@ def _deploy_changed(gate: Gate, body: dict[str, Any], yes: bool, as_json: bool) 
     _demand(plans)
     if plans:
         _confirm(yes, f"Deploy {len(plans)} to {body['environment']}?")
+        body["expecting"] = [f"{plan['id']}@{plan['version']}" for plan in plans]
     done = gate.ask("POST", "/admin/prompts/deploy", body)["data"] if plans else []
     _tell_deploys(done, as_json)
 

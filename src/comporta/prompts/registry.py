@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
-from comporta.errors import BadRequest, NotFound, Unavailable
+from comporta.errors import BadRequest, Conflict, NotFound, Unavailable
 from comporta.prompts import deploying, kept_rows, pushing
 from comporta.prompts.commit import sources_of
 from comporta.prompts.content import Contents
@@ -262,12 +262,17 @@ class Registry:
 
     async def deploy_changed(
         self, environment: str, by: str, why: str = "", tags: Mapping[str, str] | None = None, *,
-        otherwise: Mapping[str, str] | None = None,
+        otherwise: Mapping[str, str] | None = None, expecting: Sequence[str] | None = None,
     ) -> builtins.list[Deploy]:  # fmt: skip
-        """Deploy every prompt's highest release that never was in this environment: all of them, or none."""
+        """Deploy every prompt's highest release that never was in this environment: all of them, or none.
+
+        `expecting` are those that were looked at (`support@2.3.1`): others are refused (`prompt_moved`).
+        """
         checked_environment(environment)
         async with self._change() as connection:
             versions = await deploying.changed(connection, environment)
+            if expecting is not None and {f"{id}@{version}" for id, version in versions} != set(expecting):
+                raise Conflict(f"What changed since {environment} is not what it was: look anew.", code="prompt_moved")
             wanted = wanted_of(environment, versions, by, why, tags, otherwise)
             return await deploying.deploy(connection, wanted, self._settings().environment(environment))
 

@@ -20,13 +20,13 @@ log = structlog.get_logger("comporta.gateway")
 
 MAX_BODY = 256 * 1024
 _MOST_DISCARDED = 32 * 1024 * 1024
-#: A folder of prompts comes in one piece, since it is taken in as a whole or not at all.
+#: A folder of prompts comes in one piece, since it is taken in as a whole or not at all; so do names of thousands.
 MAX_PUSH = 32 * 1024 * 1024
-PUSH = "/admin/prompts/push"
+LARGE = ("/admin/prompts/push", "/admin/prompts/deploy")
 _BODY_LIMIT_S = 30.0
 #: Reads of a database that neither answers nor is away (frozen, out of disk) end here.
 _ANSWER_LIMIT_S = 25.0
-_PUSH_LIMIT_S = 120.0
+_LARGE_LIMIT_S = 120.0
 #: They describe the software and hold no data, and a browser can't send a key with a page it opens.
 OPEN = ("/admin", "/admin/docs", "/admin/openapi.json")
 
@@ -54,7 +54,7 @@ class Guarded:
         try:
             state = {**scope.get("state", {}), "request_id": request_id, "caller": self._caller(scope["path"], headers)}
             _demand_no_nul(scope)
-            body = await _body(receive, MAX_PUSH if scope["path"] == PUSH else MAX_BODY)
+            body = await _body(receive, MAX_PUSH if scope["path"] in LARGE else MAX_BODY)
             if body:
                 _demand_json(headers)
         except ComportaError as error:
@@ -65,7 +65,7 @@ class Guarded:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What nobody foresaw is told by its request id; the log knows the rest."""
-        limit_s = _PUSH_LIMIT_S if scope["path"] == PUSH else _ANSWER_LIMIT_S
+        limit_s = _LARGE_LIMIT_S if scope["path"] in LARGE else _ANSWER_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
                 await self._app(scope, receive, send)

@@ -149,7 +149,8 @@ class _Changing:
     async def deploy_changed(self, body: shapes.DeployChangedIn, request: Request) -> Listing[shapes.DeployOut]:
         """Deploy the highest release of each prompt that never was in this environment: all of them, or none."""
         done = await self._prompts.deploy_changed(
-            body.environment, self._who(request), body.why, body.tags, otherwise=body.otherwise
+            body.environment, self._who(request), body.why, body.tags, otherwise=body.otherwise,
+            expecting=body.expecting,
         )  # fmt: skip
         return Listing(data=[shapes.DeployOut(**told(one)) for one in done])
 

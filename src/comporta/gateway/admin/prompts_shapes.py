@@ -15,6 +15,7 @@ _Said = Annotated[str, Field(max_length=LONGEST_FIELD)]
 _Why = Annotated[str, Field(max_length=LONGEST_WHY, examples=["answers in the customer's language"])]
 _Environment = Annotated[str, Field(min_length=1, max_length=100, examples=["production"], json_schema_extra=SHOWN)]
 _Version = Annotated[str, Field(min_length=1, max_length=64, examples=["2.3.1"], json_schema_extra=SHOWN)]
+_Label = Annotated[str, Field(min_length=1, max_length=200)]
 _Digest = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=SHOWN)]
 
 
@@ -86,6 +87,9 @@ class DeployChangedIn(In):
     why: _Why = ""
     tags: Tags = Field(default_factory=dict)
     otherwise: Tags = Field(default_factory=dict, description="Tags that count where the push has none.")
+    expecting: list[_Label] | None = Field(
+        None, max_length=MOST_FILES, description="Only where these are what changed.", examples=[["support@2.3.1"]]
+    )
 
 
 class RollbackIn(In):
