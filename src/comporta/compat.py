@@ -13,11 +13,11 @@ from typing import Any
 
 from comporta.app.gate import Gate
 from comporta.errors import ComportaError
+from comporta.evaluation.scorers.tones import tones
 from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
 from comporta.prompts.draft import validate_prompt as validate_prompt
-from comporta.evaluation.scorers.tones import tones
 from comporta.types import Reply
 
 
