@@ -60,11 +60,11 @@ def validate_prompt(prompt: str | PromptTemplate) -> PromptValidation:
     if not text.strip():
         return PromptValidation(("the prompt is empty",))
     found = findings(survey_bytes(_written(text, (), _FILE), _FILE), lambda model: None)
-    # A text by itself can't declare what it has places for.
+    # A text by itself can declare neither what it has places for nor the form of the answer.
     told = [one for one in found if one.check != "undeclared"]
+    wrong = [one for one in told if one.level == "mistake" and one.check != "json"]
     return PromptValidation(
-        tuple(one.text for one in told if one.level == "mistake"),
-        tuple(one.text for one in told if one.level == "warning"),
+        tuple(one.text for one in wrong), tuple(dict.fromkeys(one.text for one in told if one not in wrong))
     )
 
 
