@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -40,6 +41,21 @@ async def test_a_statements_own_failure_stays_what_it_is(database: Database) -> 
             await connection.execute("select * from nowhere")
 
 
+async def test_a_cancellation_that_the_driver_lost_ends_its_task_all_the_same(database: Database) -> None:
+    """Python 3.11's `wait_for` loses one that comes together with the answer: a task that loops would never end."""
+
+    async def loses_it() -> None:
+        async with database.connection():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    task = asyncio.create_task(loses_it())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+
+
 async def test_the_pool_opens_at_its_first_use(database_dsn: str) -> None:
     database = Database(database_dsn)
     try:
@@ -47,6 +63,25 @@ async def test_the_pool_opens_at_its_first_use(database_dsn: str) -> None:
             assert await (await connection.execute("select 1")).fetchone() == (1,)
     finally:
         await database.close()
+
+
+async def test_a_task_that_is_cancelled_in_the_turn_in_which_it_gets_a_connection_ends(database_dsn: str) -> None:
+    """And the connection is there for others."""
+    async with Database(database_dsn, max_size=1) as database:
+        forever = asyncio.Event()
+
+        async def wait() -> None:
+            async with database.connection():
+                await forever.wait()
+
+        async with database.connection():
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0.05)
+        waiting.cancel()
+        done, _ = await asyncio.wait({waiting}, timeout=5)
+        assert done and waiting.cancelled()
+        async with asyncio.timeout(5), database.connection() as connection:
+            await connection.execute("select 1")
 
 
 async def test_each_test_has_a_database_of_its_own(postgres: Postgres) -> None:

@@ -89,6 +89,7 @@ class Database:
         The server's being away is Unavailable, wherever in the block it is noticed; a statement's own failure stays
         what it is.
         """
+        cancelled = _cancellations()
         if self._pool is None:
             await self.open()
         pool = self.pool
@@ -105,6 +106,9 @@ class Database:
             if is_away(error):
                 raise self._away() from error
             raise
+        if _cancellations() > cancelled:
+            # Python 3.11's `wait_for`, in the driver, loses a cancellation that comes with the server's answer.
+            raise asyncio.CancelledError
 
     @asynccontextmanager
     async def reading(self, limit_s: float = READ_LIMIT_S) -> AsyncIterator[Connection]:
@@ -140,6 +144,12 @@ class Database:
         return Unavailable(f"The database ({self.place}) is away. {WHAT_TO_DO}", code="database_unavailable")
 
 
+def _cancellations() -> int:
+    """How often the running task was told to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
 CONNECT_OPTIONS: dict[str, Any] = {"connect_timeout": CONNECT_LIMIT_S, "application_name": "comporta"}
 WHAT_TO_DO = (
     "See that PostgreSQL runs and that database.url and its credentials are right; `comporta doctor` checks it."
@@ -173,11 +183,26 @@ async def _checkout(pool: AsyncConnectionPool[Connection]) -> Connection:
     """
     until = time.monotonic() + pool.timeout
     while True:
-        connection = await pool.getconn(max(0.0, until - time.monotonic()))
+        connection = await _wait_for_one(pool, max(0.0, until - time.monotonic()))
         if not _has_news(connection):
             return connection
         await connection.close()
         await pool.putconn(connection)
+
+
+async def _wait_for_one(pool: AsyncConnectionPool[Connection], timeout_s: float) -> Connection:
+    """A connection of the pool, and no lost cancelling.
+
+    The pool waits by `asyncio.wait_for`, which up to Python 3.11 forgets a cancelling that comes in the very turn in
+    which a connection does: a task that was told to end would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    connection = await pool.getconn(timeout_s)
+    if task is not None and task.cancelling() > before:
+        await pool.putconn(connection)
+        raise asyncio.CancelledError
+    return connection
 
 
 def _has_news(connection: Connection) -> bool:
