@@ -36,6 +36,7 @@ log = structlog.get_logger("comporta.rollout")
 
 Act = Literal["pause", "resume", "promote", "abort"]
 Send = Callable[..., Awaitable[Any]]
+Look = Callable[[], Awaitable[None]]
 #: Says what somebody should do about one, for people; None where there is nothing to do.
 Hint = Callable[[RolloutRow], str | None]
 
@@ -85,7 +86,7 @@ class Releases:
         return plan_json(plan), plan.stages[0].share
 
     async def start(self, wanted: Wanted, why: str = "") -> RolloutRow:
-        """Begin. Raises BadRequest, NotFound, and Conflict where one is live there or the environment's rules forbid."""
+        """Begin. Raises BadRequest, NotFound, and Conflict where one is live there or a rule forbids."""
         if wrong := self._wrong_params(wanted.to.params):
             raise BadRequest(f"to.params: {wrong[0]}.", param="to.params")
         wanted = await self._completed(wanted)
@@ -150,23 +151,28 @@ class Releases:
 
     async def run(self) -> None:
         """Look, decide and finish until cancelled. While the database is away nothing moves."""
-        clock = asyncio.get_running_loop().time
-        deploys_s = tidy_s = 0.0
-        while True:
+        task = asyncio.current_task()
+        assert task is not None, "it runs as a task"
+        due_s: dict[Look, float] = {self._deploys.look: 0.0, self._decider.tidy: 0.0}
+        # The driver may turn a cancellation in the middle of a statement into an error of its own.
+        while not task.cancelling():
             try:
-                for row in [*self.rollouts.held.values()]:
-                    await self._tend(row, clock())
-                if clock() - deploys_s >= DEPLOYS_EVERY_S:
-                    await self._deploys.look()
-                    deploys_s = clock()
-                if clock() - tidy_s >= _TIDY_EVERY_S:
-                    await self._decider.tidy()
-                    tidy_s = clock()
+                await self._round(due_s)
                 self._failing = False
             except Exception as error:
                 # Whatever it is, the figures wait in the database: this task must not end.
                 self._note(error)
-            await asyncio.sleep(LOOK_EVERY_S)
+            if not task.cancelling():
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _round(self, due_s: dict[Look, float]) -> None:
+        clock = asyncio.get_running_loop().time
+        for row in [*self.rollouts.held.values()]:
+            await self._tend(row, clock())
+        for look, every_s in ((self._deploys.look, DEPLOYS_EVERY_S), (self._decider.tidy, _TIDY_EVERY_S)):
+            if clock() >= due_s[look]:
+                await look()
+                due_s[look] = clock() + every_s
 
     def _note(self, error: Exception) -> None:
         if self._failing:
