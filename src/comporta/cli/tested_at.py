@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import structlog
 from msgspec import Struct
 
 import comporta
 from comporta.app.folder import Folder
 from comporta.app.gate import PYTHON
 from comporta.app.gate import Gate as LocalGate
+from comporta.app.guarding import PROMPT_GUARDS
 from comporta.cli.gate import Gate, find, part
 from comporta.errors import ComportaError, NotFound
 from comporta.evaluation.baselines import Registered
 from comporta.evaluation.targets import InProcess, OverHTTP, Target
 from comporta.prompts.folder import load_bytes
 from comporta.prompts.prompt import Prompt
+from comporta.telemetry.logs import configure
 from comporta.types import JSON, Caller
 
 #: Keeps a run with the registry: id, version, digest, verdict, numbers.
@@ -44,11 +49,26 @@ async def opened(config: Path | None, data: Path, *, needed: bool = True) -> Asy
         async with OverHTTP(*gate.access) as target:
             yield At(target, _Registry(gate).get, _Registry(gate).record)
     elif needed:
-        async with comporta.open(config, data=data) as local:
-            beside = _Beside(local)
-            yield At(InProcess(local), beside.get, beside.record, PYTHON)
+        with _logs_aside():
+            async with comporta.open(config, data=data) as local:
+                beside = _Beside(local)
+                yield At(InProcess(local, PROMPT_GUARDS), beside.get, beside.record, PYTHON)
     else:
         yield At()
+
+
+@contextlib.contextmanager
+def _logs_aside() -> Iterator[None]:
+    """Warnings of a gate in this process go to where notes go: the rest would stand between results."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    configure("warning", "console", stream=sys.stderr)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 class _Registry:

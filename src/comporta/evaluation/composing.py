@@ -5,7 +5,7 @@ from __future__ import annotations
 from comporta.errors import BadRequest
 from comporta.evaluation.suite import Suite, Trying
 from comporta.prompts.prompt import Prompt
-from comporta.prompts.values import Rendered
+from comporta.prompts.values import Guardrails, Rendered
 from comporta.providers.base import Query
 from comporta.providers.openai_encode import body_of
 from comporta.types import JSON, Input, Message, Text
@@ -31,6 +31,11 @@ class Version:
         """The name that is asked for."""
         own = self.prompt.model if self.prompt is not None else None
         return self.model or suite.model or own or DEFAULT_MODEL
+
+    @property
+    def bounds(self) -> tuple[float | None, Guardrails | None]:
+        """The prompt's time limit in seconds, and its guards."""
+        return (None, None) if self.prompt is None else (self.prompt.timeout_s, self.prompt.guardrails)
 
     def body(self, suite: Suite, trying: Trying) -> JSON:
         """The body of OpenAI's chat completions. Raises BadRequest that names the prompt and its variable."""

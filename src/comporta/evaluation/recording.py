@@ -16,6 +16,7 @@ from comporta.errors import ComportaError, NotFound
 from comporta.evaluation.base import Guarded
 from comporta.evaluation.targets import Sent, Target
 from comporta.pipeline import Call
+from comporta.prompts.values import Guardrails
 from comporta.providers.base import Query
 from comporta.providers.openai_encode import body_of
 from comporta.types import JSON, Reply
@@ -41,12 +42,12 @@ class Recording:
         #: How often each question came up in this run.
         self._turns: dict[str, int] = {}
 
-    async def send(self, body: JSON, timeout_s: float | None = None) -> Sent:
+    async def send(self, body: JSON, timeout_s: float | None = None, guardrails: Guardrails | None = None) -> Sent:
         path = self._path(body)
         if self._target is None:
             kept = _read(path, body)
             return Sent(kept.reply, kept.latency_s, kept.cost_microusd, kept.model, kept.guards)
-        sent = await self._target.send(body, timeout_s)
+        sent = await self._target.send(body, timeout_s, guardrails)
         self._keep(path, Kept(body, _light(sent.reply), sent.latency_s, sent.cost_microusd, sent.model, sent.guards))
         return sent
 

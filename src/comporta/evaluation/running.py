@@ -186,9 +186,9 @@ class Runner:
     async def _try(self, unit: _Unit, side: Side, version: Version, key: str, before: Trial | None) -> Trial:
         suite, trying = unit.planned.suite, unit.trying
         trial = Trial(key, suite.prompt, side, trying.case.id, unit.repeat, question(trying))
-        timeout_s = version.prompt.timeout_s if version.prompt is not None else None
+        timeout_s, guards = version.bounds
         try:
-            sent = await self._target.send(version.body(suite, trying), timeout_s)
+            sent = await self._target.send(version.body(suite, trying), timeout_s, guards)
         except ComportaError as error:
             if error.status in _HOPELESS_STATUSES or error.code in _HOPELESS_CODES:
                 self._broken = error.message

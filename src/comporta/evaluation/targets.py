@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from comporta.errors import BadRequest, ComportaError, RateLimited, Unavailable, UpstreamTimeout
 from comporta.evaluation.base import Guarded
+from comporta.guardrails.call import VERDICTS
 from comporta.pipeline import Call, reply_of
+from comporta.prompts.values import Guardrails
 from comporta.providers.base import Query
 from comporta.providers.openai import OpenAI
 from comporta.providers.openai_encode import body_of
@@ -22,6 +24,8 @@ from comporta.types import JSON, Input, Reply
 TIMEOUT_S = 600.0
 _ATTEMPTS = 4
 _LONGEST_WAIT_S = 30.0
+#: Providers inside the gate: what they answer costs nothing, whether or not somebody gave them a price.
+_FREE = ("scripted", "offline", "local")
 #: No test may be answered from a cache: the second repeat would be the first one again.
 FRESH = {"cache-control": "no-store"}
 #: Codes of refusals that are an answer: a guard did what it is for.
@@ -41,8 +45,8 @@ class Sent(Struct, frozen=True, omit_defaults=True):
 class Target(Protocol):
     """Answers a body of OpenAI's chat completions, and asks for judges. Raises ComportaError."""
 
-    async def send(self, body: JSON, timeout_s: float | None = None) -> Sent:
-        """The whole answer."""
+    async def send(self, body: JSON, timeout_s: float | None = None, guardrails: Guardrails | None = None) -> Sent:
+        """The whole answer; `guardrails` are those of the prompt's file."""
 
     async def ask(self, call: Call) -> Reply:
         """The reply to a judge's call; its `cost_microusd` is set on the call."""
@@ -57,27 +61,37 @@ class Inside(Protocol):
 
 
 class InProcess:
-    """A gate inside this process."""
+    """A gate inside this process; `guards_fact` is where its calls say which guards their prompt wants."""
 
-    def __init__(self, gate: Inside) -> None:
+    def __init__(self, gate: Inside, guards_fact: str = "prompt_guards") -> None:
         self._gate = gate
+        self._guards_fact = guards_fact
 
-    async def send(self, body: JSON, timeout_s: float | None = None) -> Sent:
+    async def send(self, body: JSON, timeout_s: float | None = None, guardrails: Guardrails | None = None) -> Sent:
         rest = {name: value for name, value in body.items() if name not in ("messages", "model")}
         call = self._gate.call(body["messages"], body["model"], timeout_s=timeout_s, **rest)
         call.headers |= FRESH
+        if guardrails is not None and (guardrails.input or guardrails.output):
+            call.facts[self._guards_fact] = guardrails
         try:
             reply = await self._gate.ask(call)
         except ComportaError as error:
-            return refused(error, call.latency_s)
-        return Sent(reply, call.latency_s, call.cost_microusd, call.reply_model)
+            return refused(error, call.latency_s, _guards(call))
+        _settle(call)
+        return Sent(reply, call.latency_s, call.cost_microusd, call.reply_model, _guards(call))
 
     async def ask(self, call: Call) -> Reply:
-        return await self._gate.ask(call)
+        try:
+            return await self._gate.ask(call)
+        finally:
+            _settle(call)
 
 
 class OverHTTP:
-    """A gate elsewhere, asked with a key. Use it as `async with`."""
+    """A gate elsewhere, asked with a key. Use it as `async with`.
+
+    The guards that run are those that the gate knows: those of a file that nobody pushed are not among them.
+    """
 
     def __init__(self, url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._url = f"{url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
@@ -95,7 +109,7 @@ class OverHTTP:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, body: JSON, timeout_s: float | None = None) -> Sent:
+    async def send(self, body: JSON, timeout_s: float | None = None, guardrails: Guardrails | None = None) -> Sent:
         started_s = time.perf_counter()
         try:
             text, headers = await self._patiently(body, timeout_s or self._timeout_s, {})
@@ -143,11 +157,16 @@ class OverHTTP:
         return text, found
 
 
-def refused(error: ComportaError, latency_s: float) -> Sent:
+def refused(error: ComportaError, latency_s: float, guards: tuple[Guarded, ...] = ()) -> Sent:
     """What a guard refused is an answer without text; any other error is raised again."""
     if error.code not in GUARD_CODES:
         raise error
-    return Sent(Reply(), latency_s, 0, guards=(Guarded(error.code, "block", error.message),))
+    return Sent(Reply(), latency_s, 0, guards=guards or (Guarded(error.code, "block", error.message),))
+
+
+def _guards(call: Call) -> tuple[Guarded, ...]:
+    """What the gate's guards found in a call."""
+    return tuple(Guarded(one.guard, one.outcome, one.reason) for one in call.facts.get(VERDICTS, ()))
 
 
 def _failure(status: int, headers: Mapping[str, str], text: bytes) -> ComportaError:
@@ -162,8 +181,13 @@ def _failure(status: int, headers: Mapping[str, str], text: bytes) -> ComportaEr
     return kinds.get(status, ComportaError)(message, code=code, param=param, status=status, retry_after_s=after_s)
 
 
+def _settle(call: Call) -> None:
+    if call.cost_microusd is None and call.target is not None and call.target.provider in _FREE:
+        call.cost_microusd = 0
+
+
 def _cost(headers: Mapping[str, str]) -> int | None:
     try:
         return round(float(headers["x-comporta-cost-usd"]) * 1_000_000)
     except (KeyError, ValueError):
-        return None
+        return 0 if headers.get("x-comporta-provider") in _FREE else None
