@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference bench bench-table bench-rollout clean
+.PHONY: serve test install check reference bench bench-table bench-rollout bench-prompts clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -36,6 +36,10 @@ bench-table: $(VENV)/.installed
 # What becomes of harmful and harmless canaries, simulated: three minutes. RUNS=20, SEED=2.
 bench-rollout: $(VENV)/.installed
 	@$(BIN)/python bench/rollout.py $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+
+# What a prompt of the registry adds to a call, among 10,000 × 50 of them: half a minute. CALLS=5000.
+bench-prompts: $(VENV)/.installed-test
+	@$(BIN)/python bench/prompts.py $(if $(CALLS),--calls $(CALLS))
 
 clean:
 	rm -rf $(VENV) build dist
