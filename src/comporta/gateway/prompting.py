@@ -231,7 +231,10 @@ def check_scope(caller: Caller, id: str) -> None:
 
 def plain_values(prompt: Prompt, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values as they are meant: OpenAI writes texts and images as typed parts, too."""
-    if not any(type(value) is dict and "type" in value for value in given.values()):
+    for value in given.values():
+        if type(value) is dict and "type" in value:
+            break
+    else:
         return given
     texts = {one.name for one in prompt.variables if one.type in ("string", "image")}
     return {name: _plain(value) if name in texts else value for name, value in given.items()}
@@ -265,14 +268,18 @@ def _around(
     own: Sequence[Message], prompt: Prompt, rendered: Rendered
 ) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     """The prompt's turns before what the client says, and after it: where the file has a place for the history."""
-    placed = any(type(turn) is History for turn in prompt.messages)
+    placed = bool(prompt.messages) and any(type(turn) is History for turn in prompt.messages)
     at = rendered.history_at if placed else len(rendered.messages)
     return rendered.messages[:at], rendered.messages[at:]
 
 
 def _leading(messages: Sequence[Message]) -> int:
     """How many instructions stand at the beginning."""
-    return next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
+    # A plain loop: this is asked three times of every call with a prompt.
+    for at, message in enumerate(messages):
+        if message.role != "system":
+            return at
+    return len(messages)
 
 
 def _formless(given: Input, params: JSON) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from comporta.prompts.file import ID
 from comporta.prompts.semver import is_version, named
 from comporta.types import PromptRef
@@ -10,6 +12,7 @@ from comporta.types import PromptRef
 PRODUCTION = "production"
 
 
+@functools.lru_cache(4096)
 def ref_of(text: str) -> PromptRef:
     """What a text means: after `@` stands a version, else a label. Raises ValueError, in words, where it is neither."""
     id, version = named(text)
