@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -101,6 +102,23 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
     finally:
         await made.stop()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """The same on a loop of its own, for tests that are not async."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    made = Receiver()
+    asyncio.run_coroutine_threadsafe(made.start(), loop).result(10)
+    try:
+        yield made
+    finally:
+        asyncio.run_coroutine_threadsafe(made.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
 
 
 class MailServer(Listener):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -40,6 +41,7 @@ class Feedback:
         self._database = database
         self._scores = scores
         self._clock = clock
+        self._looking: set[asyncio.Task[Called | None]] = set()
 
     async def take(self, body: Any, caller: Caller, key: str | None = None) -> Taken:
         """Keep what a body says; nothing of it where a part is wrong. Said again, it changes nothing.
@@ -67,8 +69,22 @@ class Feedback:
         return Taken("joined", found.trace_id, found.call_id, ids, names)
 
     async def _called(self, said: Said, owner: str) -> Called | None:
+        """The call that is meant; None where it is not recorded, or the database does not say so in time.
+
+        A statement takes long to be cancelled where the server is silent: that goes on without whoever asked.
+        """
+        looking = asyncio.create_task(self._look(said, owner))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+        done, _ = await asyncio.wait({looking}, timeout=_LOOK_LIMIT_S)
+        if not done:
+            looking.cancel()
+            return None
+        return looking.result()
+
+    async def _look(self, said: Said, owner: str) -> Called | None:
         try:
-            async with self._database.reading(_LOOK_LIMIT_S) as connection:
+            async with self._database.reading() as connection:
                 return await called(connection, owner, said.trace_id or None, said.call_id, said.reply_id)
         except (Unavailable, psycopg.OperationalError) as error:
             log.info("feedback_waits", reason=type(error).__name__)

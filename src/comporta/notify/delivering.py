@@ -29,7 +29,7 @@ _AT_ONCE = 20
 #: Longer than any attempt takes, its settling included.
 _LEASE_S = 90.0
 _ATTEMPT_S = 30.0
-_FIRST_PAUSE_S = 5.0
+_FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 900.0
 #: How long a receiver may ask to be left alone.
 _LONGEST_ASKED_S = 3600.0
@@ -92,8 +92,10 @@ class Deliverer:
             self._away, wait_s = True, _AWAY_PAUSE_S
         else:
             self._away = False
+        # Not `wait_for`: up to Python 3.11 it forgets a cancelling that comes in the same turn as the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
 
     async def begin(self) -> int:
         """Begin what is due, as far as there are hands for it; how many deliveries that were."""
