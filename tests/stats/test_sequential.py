@@ -1,4 +1,4 @@
-"""Bets that may be looked at after every value: fair, counted out exactly where that can be done, else by simulation."""
+"""Bets that may be looked at after every value: fair, counted out exactly where it can be done, else simulated."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from comporta.errors import BadRequest
 from comporta.routing.rollout.evidence import Evidence, counted, fold, given_up, terms
 from comporta.routing.rollout.figures import Window
 from comporta.routing.rollout.finding import Finding, finding, worse_by
-from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage
+from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage, alpha_mistakes, guard_mistakes
 from comporta.stats.bandit import thompson
 from comporta.stats.sequential import odds, still_needed
 
@@ -58,18 +58,25 @@ class Experiment(Struct, frozen=True):
     @property
     def forward(self) -> Rollout:
         """The comparison of B with A on all metrics."""
-        return _comparison(self, (self.metric, *(guard for guard in self.guards if guard.name != self.metric.name)))
+        return self._comparison(self.all)
 
     @property
     def backward(self) -> Rollout:
         """The comparison of A with B on the metric that decides."""
-        return _comparison(self, (self.metric,))
+        return self._comparison((self.metric,))
+
+    @property
+    def all(self) -> tuple[GuardMetric, ...]:
+        """The deciding metric and the guards, errors among them."""
+        return _with_errors((self.metric, *(guard for guard in self.guards if guard.name != self.metric.name)))
+
+    def _comparison(self, guards: tuple[GuardMetric, ...]) -> Rollout:
+        return Rollout((Stage(self.share), Stage(1.0)), _with_errors(guards), self.alpha)
 
 
-def _comparison(plan: Experiment, guards: tuple[GuardMetric, ...]) -> Rollout:
-    if not any(guard.kind == "errors" for guard in guards):
-        guards = (*guards, GuardMetric("errors"))
-    return Rollout((Stage(plan.share), Stage(1.0)), guards, plan.alpha)
+def _with_errors(guards: tuple[GuardMetric, ...]) -> tuple[GuardMetric, ...]:
+    """Errors always guard."""
+    return guards if any(guard.kind == "errors" for guard in guards) else (*guards, GuardMetric("errors"))
 
 
 def _mistakes(plan: Experiment) -> Iterator[str]:
@@ -79,6 +86,8 @@ def _mistakes(plan: Experiment) -> Iterator[str]:
         yield f"The floor of adaptive shares lies between 0 and 0.5 (each side has it), not {plan.adaptive.floor}."
     if plan.adaptive is not None and plan.adaptive.every_s <= 0:
         yield "Adaptive shares want a time above 0 after which they are looked at again (`every_s`)."
+    yield from alpha_mistakes(plan.alpha)
+    yield from guard_mistakes(plan.all)
     if plan.min_calls < 1 or plan.min_time_s < 0:
         yield "An experiment wants at least 1 call of each side, and a time of 0 or more."
 
@@ -146,7 +155,9 @@ def verdict(plan: Experiment, known: ExperimentEvidence, since_s: float, now_s: 
         deciding = _reaching_zero(deciding)
     harmed = tuple(guard.metric for guard in guards if guard.harmed)
     more = None if winner is not None else _more_calls(plan, known, max(b_worse, a_worse), needed)
-    outcome = _outcome(plan.metric, deciding, winner, harmed, enough)
+    # Proven that neither is worse than the other by the difference worth having.
+    alike = enough and deciding.shown and finding(plan.backward, plan.metric, known.backward).shown
+    outcome = _outcome(winner, harmed, alike)
     return Verdict(
         outcome,
         winner,
@@ -179,22 +190,12 @@ def _reaching_zero(one: Finding) -> Finding:
     return structs.replace(one, low=min(one.low, 0.0), high=max(one.high, 0.0))
 
 
-def _outcome(
-    metric: GuardMetric, deciding: Finding, winner: Side | None, harmed: tuple[str, ...], enough: bool
-) -> Outcome:
+def _outcome(winner: Side | None, harmed: tuple[str, ...], alike: bool) -> Outcome:
     if harmed and winner != "a":
         return "harm"
     if winner is not None:
         return "winner"
-    alike = deciding.low is not None and deciding.high is not None
-    if enough and alike and -_worth(metric) < (deciding.low or 0.0) and (deciding.high or 0.0) < _worth(metric):
-        return "no_difference"
-    return "not_enough_data"
-
-
-def _worth(metric: GuardMetric) -> float:
-    """The margin in the units of differences. That of latency is one of calls above a quantile, so a share of those."""
-    return metric.margin * (1 - metric.quantile) if metric.kind == "latency" else metric.margin
+    return "no_difference" if alike else "not_enough_data"
 
 
 def _more_calls(plan: Experiment, known: ExperimentEvidence, held: float, needed: float) -> int | None:

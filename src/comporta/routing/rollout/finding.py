@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from comporta.routing.rollout.evidence import Comparison, Evidence, terms
 from comporta.routing.rollout.figures import Figures
-from comporta.routing.rollout.measure import Terms
+from comporta.routing.rollout.measure import Terms, with_prior
 from comporta.routing.rollout.plan import GuardMetric, Kind, Rollout
 from comporta.stats.histogram import count, quantile, value
 from comporta.stats.sequential import evidence, interval_at_all_times, odds, still_needed
@@ -96,11 +96,15 @@ def _more_calls(plan: Rollout, known: Evidence, comparison: Comparison, by: Term
     """In B's calls, at the share of the stage where it is asked for: the last below 100 %."""
     if not comparison.weight or not comparison.b.n:
         return None
+    wanted = -math.log(plan.alpha)
     shares = [stage.share for stage in plan.stages if stage.share < 1]
+    # A gap seen in few calls is mostly chance, so at first it weighs little against that of a B just like A: as much
+    # as the calls that those would take.
+    like_a = 2 * wanted * by.variance / by.room**2
     values = still_needed(
         evidence(comparison.no_worse),
-        -math.log(plan.alpha),
-        comparison.gap / comparison.weight,
+        wanted,
+        (comparison.gap + like_a * by.room) / (comparison.weight + like_a),
         by.variance,
         1 - max(shares, default=1.0),
     )
@@ -114,7 +118,8 @@ def _differences(
     weight = comparison.weight
     if not weight:
         return None, None, None
-    noise = comparison.a.variance * comparison.spread_a + comparison.b.variance * comparison.spread_b
+    a, b = with_prior(guard, comparison.a), with_prior(guard, comparison.b)
+    noise = a.variance * comparison.spread_a + b.variance * comparison.spread_b
     estimate = comparison.lead / weight
     interval = interval_at_all_times(estimate, math.sqrt(noise / weight), weight, alpha, _TUNED_FOR).within(-1, 1)
     unit = _unit(guard, comparison)

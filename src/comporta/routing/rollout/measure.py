@@ -73,20 +73,18 @@ class Terms(Struct, frozen=True):
     margin: Null
 
 
-class _Prior(Struct, frozen=True):
-    """What is supposed of a metric before its first value, and how many values that weighs as much as."""
-
-    n: int
-    mean: float
-    square: float
-
-
-_PRIORS: dict[Kind, _Prior] = {
-    "errors": _Prior(20, 0.05, 0.05),
-    "latency": _Prior(20, 0.05, 0.05),
-    "cost": _Prior(5, 0.1, 0.03),
-    "score": _Prior(5, 0.3, 0.15),
+#: What is supposed of a metric before its first value, and how many values that weighs as much as.
+_PRIORS: dict[Kind, Sums] = {
+    "errors": Sums(20, 1.0, 1.0),
+    "latency": Sums(20, 1.0, 1.0),
+    "cost": Sums(5, 0.5, 0.15),
+    "score": Sums(5, 1.5, 0.75),
 }
+
+
+def with_prior(guard: GuardMetric, values: Sums) -> Sums:
+    """Values together with what is supposed before the first: of a few without an error, none is known to be all."""
+    return values.plus(_PRIORS[guard.kind])
 
 
 def measured(guard: GuardMetric, harm_from: float, mark: Mark | None, window: Window) -> Measured:
@@ -152,10 +150,8 @@ def marked(guard: GuardMetric, reference: Histogram) -> Mark | None:
 
 def terms_of(guard: GuardMetric, harm_from: float, mark: Mark | None, reference: Histogram, a: Sums, b: Sums) -> Terms:
     """By what the next block is bet on, from the sums of the blocks before it and from A's latest values."""
-    prior = _PRIORS[guard.kind]
-    n = prior.n + a.n + b.n
-    centre = (prior.n * prior.mean + a.total + b.total) / n
-    variance = max((prior.n * prior.square + a.squares + b.squares) / n - centre * centre, 1e-6)
+    both = with_prior(guard, a.plus(b))
+    centre, variance = both.mean, max(both.variance, 1e-6)
     if guard.kind == "latency" and mark is not None:
         rise, room = _rises(guard, mark, reference)
         return Terms(centre, variance, rise, room, Null("above"), Null("below"))

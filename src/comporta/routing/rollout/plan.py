@@ -112,13 +112,17 @@ def _mistakes(plan: Rollout) -> Iterator[str]:
         yield f"The shares of stages lie above 0 and at most at 1, each above the one before; not {shares}."
     if any(stage.min_calls < 0 or stage.min_time_s < 0 for stage in plan.stages):
         yield "A stage's minimum of calls and time can't lie below 0."
-    if not 0 < plan.alpha < 0.5:
-        yield f"`alpha` is a chance between 0 and 0.5 (0.05 is 1 in 20), not {plan.alpha}."
+    yield from alpha_mistakes(plan.alpha)
     if not 0 <= plan.harm_from <= 1:
         yield f"`harm_from` is a share of the margin between 0 and 1, not {plan.harm_from}."
     if plan.burst.calls < 1 or not 0 < plan.burst.share <= 1 or plan.burst.window_s <= 0:
         yield "A burst wants at least 1 call, a share above 0 and at most 1, and a time above 0."
     yield from guard_mistakes(plan.guards)
+
+
+def alpha_mistakes(alpha: float) -> Iterator[str]:
+    if not 0 < alpha < 0.5:
+        yield f"`alpha` is a chance between 0 and 0.5 (0.05 is 1 in 20), not {alpha}."
 
 
 def guard_mistakes(guards: tuple[GuardMetric, ...]) -> Iterator[str]:
