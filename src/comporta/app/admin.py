@@ -26,6 +26,7 @@ from comporta.gateway.admin.parts import (
     VariantView,
 )
 from comporta.gateway.asgi import AsgiMount
+from comporta.prompts.refs import written
 from comporta.types import Caller
 
 
@@ -61,7 +62,10 @@ class Views:
         gate = self._gate
         found = []
         for name, route in gate.known.routes.items():
-            variants = tuple(VariantView(v.name, v.provider, v.model, v.weight, v.params) for v in route.variants)
+            variants = tuple(
+                VariantView(v.name, v.provider, v.model, v.weight, v.params, written(v.prompt) if v.prompt else None)
+                for v in route.variants
+            )
             section = "routes" if name in gate.known.settings.routes else "models"
             if name in gate.known.settings.routes or name in gate.known.settings.models:
                 place = gate.loaded.place((section, name))

@@ -33,6 +33,8 @@ from comporta.types import JSON, Caller, Event, Input, Message, PromptRef, Targe
 HEADER, UNUSED_HEADER = "x-comporta-prompt", "x-comporta-unused-variables"
 #: What a key with a list of names must have on it to ask for a prompt by itself: `prompt/support`, or `prompt/*`.
 SCOPE = "prompt"
+#: In the call's facts: the guards that its prompt wants, for the stage `guard`.
+GUARDS = "prompt_guards"
 _FACT = "prompting"
 _NOTHING = Said(None, {})
 #: Where a prompt's own model leads is the operator's say, whoever asks.
@@ -183,12 +185,14 @@ class Prompting:
             message = f"prompt.id is required: '{call.model[:100]}' names no prompt of its own"
             raise BadRequest(message, code="prompt_reference", param="prompt.id")
         given = begun.given
+        call.facts.pop(GUARDS, None)
         call.input = given.edit(extra=_without_field(given.extra)) if FIELD in given.extra else given
 
     def _ask(self, call: Call, begun: Begun, target: Target, found: Resolved) -> None:
         prompt = found.prompt
         # Before anything can be refused: the record then says which prompt refused it.
         call.facts[PROMPTED] = found.told
+        _guard(call, prompt)
         rendered = prompt.render(plain_values(prompt, begun.said.variables))
         begun.params = rendered.params
         call.target = target = self._placed(target, prompt, rendered.params, call)
@@ -317,6 +321,14 @@ def _embedding(call: Call, target: Target) -> Call:
             f"'{target.route}' asks with a prompt that names its model: it has no embeddings.", param="model"
         )
     return call
+
+
+def _guard(call: Call, prompt: Prompt) -> None:
+    """Of the variant that is asked now: another one's prompt may want other guards."""
+    if prompt.guardrails.input or prompt.guardrails.output:
+        call.facts[GUARDS] = prompt.guardrails
+    else:
+        call.facts.pop(GUARDS, None)
 
 
 def _tell(call: Call, prompt: Prompt, unused: Sequence[str], told: Prompted) -> None:

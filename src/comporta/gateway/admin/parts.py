@@ -28,6 +28,7 @@ class VariantView(Struct, frozen=True):
     model: str
     weight: float
     params: JSON = {}
+    prompt: str | None = None
 
 
 class RouteView(Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from comporta.config.mistakes import did_you_mean
 from comporta.errors import Conflict, NotFound
@@ -16,13 +17,14 @@ Routes = Callable[[], Sequence[RouteView]]
 
 
 class VariantOut(Out):
-    """One way to answer a route."""
+    """One way to answer a route. Provider and model are empty where the prompt names the model."""
 
     name: str
     provider: str
     model: str
     weight: float
     params: dict[str, Any]
+    prompt: str | None = Field(description="The prompt it asks with: `support@2.3.1`, `support@staging` or `support`.")
 
 
 class RouteOut(Out):
