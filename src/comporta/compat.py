@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comporta.app.gate import Gate
+from comporta.chains.values import Chain as Chain
+from comporta.chains.values import Router as Router
+from comporta.chains.values import Step as Step
 from comporta.errors import ComportaError
 from comporta.evaluation.scorers.tones import tones
 from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
 from comporta.prompts.draft import validate_prompt as validate_prompt
+from comporta.testing.prompt_suite import PromptSuite as PromptTestSuite
 from comporta.types import Reply
 
 
