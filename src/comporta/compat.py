@@ -21,7 +21,7 @@ from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
 from comporta.prompts.draft import validate_prompt as validate_prompt
-from comporta.testing.prompt_suite import PromptSuite as PromptTestSuite
+from comporta.testing.prompt_suite import PromptSuite
 from comporta.types import Reply
 
 
@@ -156,3 +156,7 @@ class EvaluationMetrics:
         """The tone of a text; a `language` given wins over detection. Raises ValueError for other languages."""
         found = tones().analyse(text, language)
         return ToneAnalysis(found.label, found.empathy, found.defensive)
+
+
+class PromptTestSuite(PromptSuite):
+    """`PromptTestSuite("support-v2.3.1").run(input=…, expected_behavior=…, language=…)`."""
