@@ -34,7 +34,10 @@ from comporta.notify.channels import Answered, Slack
 from comporta.notify.notifier import Notifier
 from comporta.notify.settings import NotifySection
 from comporta.prompts.registry import Registry
+from comporta.routing.choose import Known
 from comporta.routing.registered import RegisteredModels
+from comporta.routing.rollout.overlay import Overlay
+from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
 from comporta.testing.servers import Postgres
@@ -55,6 +58,11 @@ STATUS = Status(
 async def unheard(url: str, headers: Mapping[str, str], body: bytes) -> Answered:
     """The way out of channels that nobody configured."""
     raise AssertionError("nothing is to be sent here")
+
+
+def nowhere() -> Known:
+    """The routes that rollouts look at."""
+    raise AssertionError("nothing rolls out here")
 
 
 class Admin:
@@ -116,6 +124,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
         people=People(database, ()),
         notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
+        rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)

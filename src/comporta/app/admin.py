@@ -45,6 +45,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         status=views.status,
         people=gate.people,
         notifier=gate.notifier,
+        rollouts=gate.rollouts,
     )
     mount = AsgiMount(admin_app(parts, authenticate))
     await mount.startup()

@@ -12,7 +12,20 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
-from comporta.gateway.admin import budgets, calls, keys, models, notices, prompts, routes, scores, status, users
+from comporta.gateway.admin import (
+    budgets,
+    calls,
+    experiments,
+    keys,
+    models,
+    notices,
+    prompts,
+    rollouts,
+    routes,
+    scores,
+    status,
+    users,
+)
 from comporta.gateway.admin.document import completed
 from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.identity import identity
@@ -21,7 +34,7 @@ from comporta.gateway.admin.parts import AdminParts
 from comporta.gateway.admin.spending import spent_from
 from comporta.types import Caller
 
-_ABOUT = """Keys, budgets, routes, models, prompts, calls and users of this gate.
+_ABOUT = """Keys, budgets, routes, models, prompts, rollouts, calls and users of this gate.
 
 Every request needs an administrator's key: `Authorization: Bearer cmp-…`. Failures come as
 `{"error": {"message", "type", "param", "code"}}` with a fitting status. What stands in the configuration file is
@@ -49,6 +62,8 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         calls.router(parts.database),
         prompts.router(parts.prompts, parts.database, identity(parts.keys)),
         scores.router(parts.database),
+        rollouts.router(parts.rollouts),
+        experiments.router(parts.rollouts),
         notices.router(parts.notifier),
         users.router(parts.people),
         status.router(parts.status),

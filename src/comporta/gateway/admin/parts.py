@@ -14,6 +14,7 @@ from comporta.notify.notifier import Notifier
 from comporta.prompts.registry import Registry
 from comporta.routing.health import Ailing
 from comporta.routing.registered import RegisteredModels
+from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
 from comporta.types import JSON, Price
@@ -119,3 +120,4 @@ class AdminParts:
     status: Callable[[], Awaitable[Status]]
     people: People
     notifier: Notifier
+    rollouts: Releases

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
@@ -151,8 +151,8 @@ class EventOut(Out):
     numbers: dict[str, Any] | None
 
 
-def router(releasing: Releases) -> APIRouter:
-    on = OnRollouts(releasing, "rollout")
+def router(releases: Releases) -> APIRouter:
+    on = OnRollouts(releases, "rollout")
     made = APIRouter(prefix="/admin/rollouts", tags=["rollouts"])
     made.add_api_route("", on.list, methods=["GET"], summary="List rollouts")
     made.add_api_route("", on.start, methods=["POST"], status_code=201, summary="Start a rollout")
@@ -169,8 +169,8 @@ def router(releasing: Releases) -> APIRouter:
 class OnShared:
     """What rollouts and experiments have in common."""
 
-    def __init__(self, releasing: Releases, kind: Kind) -> None:
-        self._releasing = releasing
+    def __init__(self, releases: Releases, kind: Kind) -> None:
+        self._releases = releases
         self._kind: Kind = kind
 
     async def list(
@@ -179,16 +179,16 @@ class OnShared:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> Listing[RolloutOut]:
         """The live ones first, then the newest first."""
-        found = await self._releasing.list(self._kind, live=live, limit=limit)
+        found = await self._releases.list(self._kind, live=live, limit=limit)
         return Listing(data=[out_of(row) for row in found])
 
     async def get(self, which: Which) -> StatusOut:
         """The live one, else the latest of that name, with its figures and the last decision."""
-        return status_out(await self._releasing.status(which, self._kind))
+        return status_out(await self._releases.status(which, self._kind))
 
     async def events(self, which: Which, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> Listing[EventOut]:
         """What was done and decided, the newest first, with the numbers that decided it."""
-        found = await self._releasing.events(which, self._kind, limit=limit)
+        found = await self._releases.events(which, self._kind, limit=limit)
         return Listing(data=[_event(event) for event in found])
 
     async def pause(self, which: Which, by: By, body: WhyIn | None = None) -> RolloutOut:
@@ -205,22 +205,33 @@ class OnShared:
 
     async def _act(self, which: str, act: Act, by: str, body: WhyIn | None, *, whole: bool = False) -> RolloutOut:
         why = body.why if body is not None else ""
-        return out_of(await self._releasing.act(which, act, by=by, why=why, kind=self._kind, whole=whole))
+        return out_of(await self._releases.act(which, act, by=by, why=why, kind=self._kind, whole=whole))
 
 
 class OnRollouts(OnShared):
     async def start(self, body: RolloutIn, by: By) -> RolloutOut:
         """Start one. Every worker shares out calls within a second; the first decisions follow as calls come in."""
-        plan, share = self._releasing.rollout_plan(body.model_dump(include={"stages", "guards", "alpha"}))
-        return out_of(await self._releasing.start(wanted_of(body, "rollout", plan, share, by), body.why))
+        plan, share = self._releases.rollout_plan(body.model_dump(include={"stages", "guards", "alpha"}))
+        return out_of(await self._releases.start(wanted_of(body, "rollout", plan, share, by, body.shadow), body.why))
 
     async def promote(self, which: Which, by: By, body: PromoteIn | None = None) -> RolloutOut:
         """To the next stage without waiting for evidence, or to all calls; from shadow mode to the first stage."""
         return await self._act(which, "promote", by, body, whole=body is not None and body.whole)
 
 
-def wanted_of(body: RolloutIn, kind: Kind, plan: JSON, share: float, by: str) -> Wanted:
-    shadow = body.shadow
+class Started(Protocol):
+    """What bodies that start something have in common."""
+
+    route: str | None
+    variant: str | None
+    prompt: str | None
+    label: str | None
+    to: ToIn
+    tags: dict[str, str]
+    name: str | None
+
+
+def wanted_of(body: Started, kind: Kind, plan: JSON, share: float, by: str, shadow: ShadowIn | None = None) -> Wanted:
     return Wanted(
         body.to.change(), plan, share, kind, body.route, body.variant, body.prompt, body.label,
         None if shadow is None else Shadow(shadow.share, shadow.daily_limit_microusd), body.tags, body.name or "", by,

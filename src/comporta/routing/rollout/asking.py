@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from comporta.errors import BadRequest
 from comporta.routing.choose import Known, Route, Variant
+from comporta.routing.rollout.experiment import Experiment
 from comporta.routing.rollout.overlay import Problem, b_of
 from comporta.routing.rollout.plan import Rollout
 from comporta.routing.rollout.rows import DEPLOY_TAGS, Change, Kind, RolloutRow, Shadow
@@ -115,8 +116,6 @@ def _check_label(wanted: Wanted) -> None:
     if wanted.label is None:
         raise BadRequest("Say which environment of the prompt moves: production, staging …", param="label")
     checked_name(wanted.label, "label")
-    if wanted.kind == "experiment" and wanted.shadow is not None:
-        raise BadRequest("An experiment has no shadow mode.", param="shadow")
     change = wanted.to
     if change.prompt is None or Change(prompt=change.prompt) != change:
         raise BadRequest("Where a prompt's label moves, side B is another version of the prompt alone.", param="to")
@@ -159,7 +158,7 @@ def agrees(known: Known, row: RolloutRow) -> bool:
     return all((v.provider, v.model, v.params, v.prompt) == wanted for v in route.variants if v.weight > 0)
 
 
-def plan_json(plan: Rollout) -> JSON:
+def plan_json(plan: Rollout | Experiment) -> JSON:
     """A plan as it is kept."""
     kept: JSON = msgspec.to_builtins(plan)
     return kept

@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
-from comporta.routing.rollout import moves, rows
+from comporta.routing.rollout import rows
 from comporta.routing.rollout.collecting import drop_strays, take
-from comporta.routing.rollout.decide import Decision, Standing, decide
-from comporta.routing.rollout.evidence import Evidence, fold
+from comporta.routing.rollout.courses import course_of
 from comporta.routing.rollout.figures import Figures
-from comporta.routing.rollout.plan import Rollout
 from comporta.routing.rollout.rows import RolloutRow
 from comporta.routing.rollout.store import Rollouts, lock
 from comporta.store.database import Connection, Database
@@ -33,9 +31,9 @@ _FRESH_S = 0.4
 
 
 class Kept(Struct, frozen=True):
-    """What is kept of the figures of one rollout."""
+    """What is kept of one rollout's figures: its course as text, its copies', and what the last look showed."""
 
-    evidence: Evidence
+    figures: str
     shadow: Figures
     last: JSON | None
     looked_at_s: float | None
@@ -45,10 +43,8 @@ async def kept(connection: Connection, id: str) -> Kept:
     """The figures as they stand."""
     row = await (await connection.execute(rows.FIGURES, {"id": id})).fetchone()
     assert row is not None, "figures are written with their rollout"
-    evidence, shadow, last, looked_at_s = row
-    return Kept(
-        msgspec.json.decode(evidence, type=Evidence), msgspec.json.decode(shadow, type=Figures), last, looked_at_s
-    )
+    figures, shadow, last, looked_at_s = row
+    return Kept(figures, msgspec.json.decode(shadow, type=Figures), last, looked_at_s)
 
 
 class Decider:
@@ -85,45 +81,22 @@ class Decider:
         now_s = self._clock()
         if not row.live or now_s - (before.looked_at_s or 0.0) < _FRESH_S:
             return None
-        plan = moves.plan_of(row)
-        taken = await take(connection, id, plan.guards)
-        evidence = before.evidence
+        course = course_of(row, before.figures)
+        taken = await take(connection, id, course.guards)
         for window in taken.windows:
-            evidence = fold(plan, evidence, window)
-        decision = self._decide(plan, evidence, row, now_s)
-        await self._keep(connection, row, evidence, before.shadow.plus(taken.shadow), decision, now_s)
-        new = None if decision is None else _moved(row, decision, now_s)
-        if new is None or decision is None:
+            course.fold(window)
+        decides = row.state in ("running", "paused") and id not in self._problems()
+        step = course.step(now_s, before.last) if decides else None
+        values = {
+            "id": id, "now_s": now_s, "figures": course.text(), "shadow": _text(before.shadow.plus(taken.shadow)),
+            "last": _text(before.last if step is None else step.shown),
+        }  # fmt: skip
+        await connection.execute(rows.UPDATE_FIGURES, values)
+        if step is None or step.row is None:
             return None
         return await self._rollouts.apply(
-            connection, row, _ACTS[decision.action], new, by=GATE, why=decision.reason, numbers=rows.plain(decision)
+            connection, row, step.act, step.row, by=GATE, why=step.why, numbers=step.shown
         )
-
-    def _decide(self, plan: Rollout, evidence: Evidence, row: RolloutRow, now_s: float) -> Decision | None:
-        if row.state not in ("running", "paused") or row.id in self._problems():
-            return None
-        since_s = row.stage_at_s + (now_s - row.paused_at_s if row.paused_at_s is not None else 0.0)
-        return decide(plan, evidence, Standing(row.stage, since_s, now_s))
-
-    async def _keep(
-        self, connection: Connection, row: RolloutRow, evidence: Evidence, shadow: Figures, decision: Decision | None,
-        now_s: float,
-    ) -> None:  # fmt: skip
-        values = {"id": row.id, "now_s": now_s, "figures": _text(evidence), "shadow": _text(shadow)}
-        last = None if decision is None else _text(decision)
-        await connection.execute(rows.UPDATE_FIGURES, values | {"last": last})
-
-
-_ACTS = {"advance": "stage", "finish": "held", "roll_back": "roll_back"}
-
-
-def _moved(row: RolloutRow, decision: Decision, now_s: float) -> RolloutRow | None:
-    """The row after a decision; None where all stays. In a pause nothing but harm moves anything."""
-    if decision.action == "roll_back":
-        return moves.roll_back(row, now_s)
-    if row.state == "paused" or decision.action == "wait":
-        return None
-    return moves.held(row, now_s) if decision.action == "finish" else moves.at_stage(row, row.stage + 1, now_s)
 
 
 def _text(value: object) -> str:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import structs
 
 from comporta.errors import Conflict
+from comporta.routing.rollout.experiment import Experiment
 from comporta.routing.rollout.plan import Rollout
 from comporta.routing.rollout.rows import RolloutRow, State
 
@@ -13,6 +14,11 @@ from comporta.routing.rollout.rows import RolloutRow, State
 def plan_of(row: RolloutRow) -> Rollout:
     """The plan of a rollout."""
     return msgspec.convert(row.plan, Rollout)
+
+
+def experiment_of(row: RolloutRow) -> Experiment:
+    """The plan of an experiment."""
+    return msgspec.convert(row.plan, Experiment)
 
 
 def pause(row: RolloutRow, now_s: float) -> RolloutRow:
@@ -62,11 +68,6 @@ def held(row: RolloutRow, now_s: float) -> RolloutRow:
     return structs.replace(
         row, state="standing", paused_from=None, paused_at_s=None, share=1.0, stage_at_s=now_s, problem=None
     )
-
-
-def shared(row: RolloutRow, share: float) -> RolloutRow:
-    """An experiment's new share."""
-    return structs.replace(row, share=share)
 
 
 def abort(row: RolloutRow, now_s: float) -> RolloutRow:

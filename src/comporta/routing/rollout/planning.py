@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comporta.routing.rollout.plan import MARGINS, GuardMetric, Rollout, Stage
+from comporta.routing.rollout.experiment import Adaptive, Experiment
+from comporta.routing.rollout.plan import GuardMetric, Rollout, Stage
 
 
 def plan_from(said: Mapping[str, Any]) -> Rollout:
@@ -23,6 +24,19 @@ def plan_from(said: Mapping[str, Any]) -> Rollout:
     return Rollout(**given)
 
 
+def experiment_from(said: Mapping[str, Any]) -> Experiment:
+    """`metric`, `guards`, `share`, `alpha`, `min_calls`, `min_time_s` and `adaptive`. Raises BadRequest."""
+    given: dict[str, Any] = {"metric": _guard(said["metric"])}
+    if said.get("guards"):
+        given["guards"] = guards_from(said["guards"])
+    if said.get("adaptive") is not None:
+        given["adaptive"] = Adaptive(**_given(said["adaptive"]))
+    for name in ("share", "alpha", "min_calls", "min_time_s"):
+        if said.get(name) is not None:
+            given[name] = said[name]
+    return Experiment(**given)
+
+
 def guards_from(said: list[Mapping[str, Any]]) -> tuple[GuardMetric, ...]:
     """Metrics with their default margins; errors always guard."""
     guards = [_guard(one) for one in said]
@@ -37,6 +51,3 @@ def _guard(said: Mapping[str, Any]) -> GuardMetric:
 
 def _given(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
-
-
-__all__ = ["MARGINS", "guards_from", "plan_from"]

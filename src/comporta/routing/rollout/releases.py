@@ -20,11 +20,13 @@ from comporta.routing.choose import Known
 from comporta.routing.rollout import asking, moves
 from comporta.routing.rollout.asking import Wanted, agrees, plan_json
 from comporta.routing.rollout.before import before
+from comporta.routing.rollout.courses import course_of
 from comporta.routing.rollout.deciding import GATE, Decider, kept
 from comporta.routing.rollout.deploys import Deploys
 from comporta.routing.rollout.evidence import begin
+from comporta.routing.rollout.experiment import ExperimentEvidence
 from comporta.routing.rollout.overlay import Overlay
-from comporta.routing.rollout.planning import plan_from
+from comporta.routing.rollout.planning import experiment_from, plan_from
 from comporta.routing.rollout.rows import DEPLOY_TAGS, EventRow, Kind, RolloutRow
 from comporta.routing.rollout.status import RolloutStatus, told
 from comporta.routing.rollout.store import Rollouts
@@ -85,21 +87,21 @@ class Releases:
         plan = plan_from(said)
         return plan_json(plan), plan.stages[0].share
 
+    def experiment_plan(self, said: Mapping[str, Any]) -> tuple[JSON, float]:
+        """The plan of an experiment that is said, with defaults for the rest, and B's share. Raises BadRequest."""
+        plan = experiment_from(said)
+        return plan_json(plan), plan.share
+
     async def start(self, wanted: Wanted, why: str = "") -> RolloutRow:
         """Begin. Raises BadRequest, NotFound, and Conflict where one is live there or a rule forbids."""
         if wrong := self._wrong_params(wanted.to.params):
             raise BadRequest(f"to.params: {wrong[0]}.", param="to.params")
         wanted = await self._completed(wanted)
         row = structs.replace(asking.row_of(self._known(), wanted), id=new_id())
-        plan = moves.plan_of(row)
-        async with self._database.connection() as connection:
-            figures = await before(
-                connection, plan.guards, variant=row.variant or "", route=row.route, prompt=row.prompt, label=row.label
-            )
+        figures = await self._begun(row)
         row = await self._with_budget(row)
         try:
-            evidence = msgspec.json.encode(begin(plan, figures)).decode()
-            return await self.rollouts.start(row, evidence, why=why)
+            return await self.rollouts.start(row, figures, why=why)
         except ComportaError:
             await self._end_budget(row)
             raise
@@ -124,7 +126,8 @@ class Releases:
         row = await self.rollouts.find(which, kind)
         async with self._database.reading() as connection:
             found = await kept(connection, row.id)
-        sides = {"a": told(found.evidence.a), "b": told(found.evidence.b)}
+        a, b = course_of(row, found.figures).sides
+        sides = {"a": told(a), "b": told(b)}
         if row.shadow is not None:
             sides["shadow"] = told(found.shadow)
         problem = row.problem or self.overlay.problems.get(row.id)
@@ -188,14 +191,18 @@ class Releases:
                 await self.rollouts.load()
             await self._settle(decided)
             row = decided
-        if row.state in ("running", "paused", "standing") and self._tried_s.get(row.id, 0.0) <= now_s:
+        if (
+            row.kind == "rollout"
+            and row.state in ("running", "paused", "standing")
+            and self._tried_s.get(row.id, 0.0) <= now_s
+        ):
             await self._finish(row, now_s)
 
     async def _finish(self, row: RolloutRow, now_s: float) -> None:
         """End what is no longer needed, since configuration or label lead all calls to B by themselves."""
         try:
             if row.route is not None:
-                if agrees(self._known(), row):
+                if row.kind == "rollout" and agrees(self._known(), row):
                     await self.rollouts.finish(row.id, by=GATE, why="The configuration leads all calls to B by itself.")
                 elif row.id in self.overlay.problems:
                     await self.rollouts.trouble(row, self.overlay.problems[row.id])
@@ -210,7 +217,7 @@ class Releases:
         assert row.prompt is not None and row.label is not None and row.change.prompt is not None
         wanted = row.change.prompt.partition("@")[2]
         label = self._registry.label(row.prompt, row.label)
-        if label is not None and label.version == wanted:
+        if row.kind == "rollout" and label is not None and label.version == wanted:
             await self.rollouts.finish(row.id, by=GATE, why=f"The label {row.label} points at {row.change.prompt}.")
         elif label is None or label.version != row.variant:
             there = "gone" if label is None else f"at {label.version}"
@@ -228,6 +235,17 @@ class Releases:
             await self._end_budget(row)
 
     # ---- within ----
+
+    async def _begun(self, row: RolloutRow) -> str:
+        """The figures to begin with, as they are kept: a rollout knows what side A was until now."""
+        if row.kind == "experiment":
+            return msgspec.json.encode(ExperimentEvidence()).decode()
+        plan = moves.plan_of(row)
+        async with self._database.connection() as connection:
+            figures = await before(
+                connection, plan.guards, variant=row.variant or "", route=row.route, prompt=row.prompt, label=row.label
+            )
+        return msgspec.json.encode(begin(plan, figures)).decode()
 
     async def _completed(self, wanted: Wanted) -> Wanted:
         """With what the registry knows: side A of a label, the tags of a version's push."""
