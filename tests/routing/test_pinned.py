@@ -7,7 +7,7 @@ import pytest
 from comporta.errors import BadRequest
 from comporta.routing.choose import Plan
 from comporta.routing.pinned import Pinned, led_back
-from comporta.types import Target
+from comporta.types import PromptRef, Target
 
 A = Target("support", "a", "openai", "gpt-a", {"temperature": 0.1})
 B = Target("support", "b", "openai", "gpt-b")
@@ -63,3 +63,12 @@ def test_a_name_that_leads_elsewhere_is_refused_only_where_it_makes_no_sense_the
         led_back(elsewhere, pinned(A, held=True, must=True), "other")
     assert led_back(elsewhere, pinned(A, held=True), "other") is elsewhere
     assert led_back(elsewhere, pinned(A, held=False), "other") is elsewhere
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_variant_whose_prompt_names_the_model_leads_back_to_the_model_that_answered(held: bool) -> None:
+    open_variant = Target("support", "a", "", "", {"temperature": 0.1}, prompt=PromptRef("support"))
+    led = led_back(Plan((B, open_variant)), pinned(A, held=held), "support")
+    first = led.targets[0]
+    assert (first.variant, first.provider, first.model, first.credential) == ("a", "openai", "gpt-a", "two")
+    assert first.prompt == PromptRef("support") and [t.variant for t in led.targets[1:]] == ([] if held else ["a", "b"])
