@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("comporta.cli.serve", "Start everything: database, gate and job worker."),
     "call": Entry("comporta.cli.call", "Ask a model from the terminal."),
-    "init": Entry("comporta.cli.init", "Write what a project starts from: prompts in three languages."),
+    "init": Entry("comporta.cli.init", "Write what a project starts from: prompts in three languages, a chain."),
     "doctor": Entry("comporta.cli.doctor", "Check everything the gate needs, and say how to mend it."),
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),
     "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, Entry] = {
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
     "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
     "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
+    "rollout": Entry("comporta.cli.rollout", "Roll out a prompt, a model or parameters in steps; back by itself."),
+    "experiment": Entry("comporta.cli.experiment", "Compare two sides on a route, with a verdict."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),
