@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,12 +26,28 @@ def starters(languages: tuple[str, ...] = LANGUAGES) -> dict[str, bytes]:
             if one.name.endswith(wanted)}  # fmt: skip
 
 
+def starter_tests(languages: tuple[str, ...] = LANGUAGES) -> dict[str, bytes]:
+    """Files of tests for them, by name."""
+    folder = files("comporta.prompts").joinpath("starters", "tests")
+    return {name: folder.joinpath(name).read_bytes() for name in starters(languages)}
+
+
+def write_starter_tests(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> Written:
+    """Write those into the folder, never over a file that is there. Raises OSError."""
+    return write_new(folder, starter_tests(languages))
+
+
 def write_starters(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> Written:
     """Write them into the folder, never over a file that is there. Raises OSError."""
+    return write_new(folder, starters(languages))
+
+
+def write_new(folder: Path, made: Mapping[str, bytes]) -> Written:
+    """Write files by name into a folder, never over one that is there. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     new: list[Path] = []
     kept: list[Path] = []
-    for name, data in starters(languages).items():
+    for name, data in made.items():
         path = folder / name
         try:
             with path.open("xb") as file:
