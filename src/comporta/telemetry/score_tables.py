@@ -45,7 +45,7 @@ _LEARNT = {
     "provider": "provider", "model": "model", "key_id": "key_id", "team": "team", "environment": "environment",
     "feature": "feature", "prompt_id": "prompt_id", "prompt_version": "prompt_version",
 }  # fmt: skip
-_CALL = ", ".join(dict.fromkeys((*_LEARNT.values(), "user_id", "session", "parent_id", "reply_id", "capture")))
+_CALL = ", ".join(dict.fromkeys((*_LEARNT.values(), "user_id", "session", "parent_id", "reply_id", "capture", "tags")))
 
 
 def _named(call_id: str, reply_id: str, reply_call: str, trace_id: str) -> str:
@@ -107,7 +107,12 @@ with waiting as (
     from found
     where (score.owner, score.id, score.name) = (found.owner, found.id, found.name)
         and not (erased and found.kind = 'text')
-    returning 1
+    returning score.at, score.name, score.kind, score.number, score.label, found.c_tags as tags
+), rolled as (
+    insert into rollout_score (rollout, side, stage, at, name, kind, value, label)
+    select tags ->> 'rollout', coalesce(tags ->> 'rollout_side', ''), coalesce(tags ->> 'rollout_stage', ''), at, name,
+        kind, number, label
+    from joined where tags ? 'rollout'
 )
 select (select count(*) from joined), (select count(*) from waiting), last.* from (
     select taken_at, owner, id, name from waiting order by taken_at, owner, id, name limit 1
