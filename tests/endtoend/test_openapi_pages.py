@@ -37,6 +37,7 @@ breaker: {{failures: 100000, share: 100%}}
 #: What no schema can say: refusals of bodies that a page allows must be of one of these kinds.
 BEYOND_SCHEMAS = re.compile(
     r"which no earlier message called|must be a token|array of tokens|not valid base64|not an image"
+    r"|names no prompt of its own|needs prompt.id beside it|by version and by label"
     r"|can't be shown|Give either|lies in the past|must be the `next`|at most 400d"
     r"|value is missing|scope is all|to list after|holds a NUL|holds half|a text holds"
 )
@@ -145,11 +146,30 @@ def test_the_doors_answer_as_their_page_says_whatever_they_are_asked(gate: Serve
     _offer(page, "/v1/responses/{id}/input_items", "get", "id", kept[:2])
     _offer(page, "/v1/responses/{id}", "delete", "id", kept[2:])
     _offer(page, "/v1/models/{id}", "get", "id", ["support", "offline/extractive"])
+    _prompts(gate, page)
     asking = Asking(gate, page)
     asking.all()
     assert not asking.wrong, "\n".join(asking.wrong)
     assert not asking.never_answered()
     assert ask(gate, "/v1/chat/completions", _EXAMPLE).status == 200
+
+
+def _prompts(gate: Served, page: JSON) -> None:
+    """A prompt that says all there is to say, to be asked with and to be shown."""
+    text = "id: greeting\nversion: 1.0.0\nmodel: openai/any\nuser_prompt_template: Hello.\n"
+    pushed = ask(gate, "/admin/prompts/push", {"files": [{"name": "greeting.yaml", "text": text, "author": "ana"}]})
+    assert pushed.status < 300, pushed.body
+    tags = {"commit_sha": "c0ffee1", "author": "ana", "model_version": "1"}
+    body = {"version": "1.0.0", "environment": "production", "why": "test", "tags": tags}
+    assert ask(gate, "/admin/prompts/greeting/deploy", body).status < 300
+    there = {"id": ["greeting"], "version": ["1.0.0"], "label": ["production"]}
+    for name, values in there.items():
+        for schema in ("PromptUse", "RenderRequest"):
+            if name in page["components"]["schemas"][schema]["properties"]:
+                page["components"]["schemas"][schema]["properties"][name] = {"enum": [*values, None]}
+        for path, method in (("/v1/prompts/{id}", "get"), ("/v1/prompts/{id}/render", "post")):
+            if any(one["name"] == name for one in page["paths"][path][method]["parameters"]):
+                _offer(page, path, method, name, values)
 
 
 _EXAMPLE = {"model": "support", "messages": [{"role": "user", "content": "Still there?"}]}
