@@ -320,6 +320,26 @@ async def test_variables_are_checked_and_unknown_ones_refused() -> None:
             await run(chain, Models(), asking(extra={"variables": given}))
 
 
+async def test_a_value_that_no_variable_is_for_goes_to_prompts_of_the_registry_and_never_in_place_of_an_output() -> (
+    None
+):
+    models = Models()
+    models.prompts["support"] = SUPPORT
+    chain = Chain("c", [Step("a", "support"), Step("b", "Then {a}", condition="false")])
+    await run(chain, models, asking(extra={"variables": {"topic": "bills"}}))
+    assert models.calls[0].input.messages[0].text == "Help with bills."
+    for name in ("a", "input"):
+        with pytest.raises(BadRequest, match=f"gives {name} itself"):
+            await run(chain, models, asking(extra={"variables": {"topic": "x", name: "spoofed"}}))
+
+
+async def test_a_step_that_asks_a_chain_gives_it_its_variables() -> None:
+    models = Models()
+    step = Step("a", "Say {input}", model="chain:other", variables={"who": "upper(input)"})
+    await run(Chain("c", [step]), models)
+    assert models.calls[0].input.extra == {"variables": {"who": "HELLO"}}
+
+
 async def test_history_and_images_go_to_the_steps_that_want_them() -> None:
     talk = (Message("user", (Text("Earlier"),)), Message("assistant", (Text("Yes"),)))
     models = Models()

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from comporta.chains.text import is_own
-from comporta.chains.values import INPUT, Chain, Step, steps_of
+from comporta.chains.values import INPUT, Chain, Step, output_keys, steps_of
 from comporta.config.mistakes import did_you_mean
 from comporta.errors import BadRequest, Unsupported
 from comporta.prompts.bullets import shown
@@ -18,7 +18,7 @@ from comporta.prompts.given import Wrong, taker
 from comporta.prompts.prompt import Prompt
 from comporta.prompts.values import Rendered, Variable
 from comporta.providers.base import Query
-from comporta.types import JSON, Input, Message, Part, ResponseFormat, Text
+from comporta.types import JSON, Input, Message, Part, PromptRef, ResponseFormat, Text
 
 #: The field of a body that holds the values of a chain's variables.
 VARIABLES = "variables"
@@ -83,12 +83,20 @@ def _variables(chain: Chain, given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise BadRequest(f"{VARIABLES} must be an object: names and values.", param=VARIABLES)
     known = [one.name for one in chain.variables]
-    for name in given:
-        if name not in known:
-            guess = did_you_mean(str(name), known)
-            text = f"The chain '{chain.name}' has no variable {str(name)[:100]}{guess}."
-            raise BadRequest(text, code="invalid_variable", param=f"{VARIABLES}.{str(name)[:100]}")
-    return {one.name: _variable(chain, one, given.get(one.name)) for one in chain.variables}
+    others = {name: value for name, value in given.items() if name not in known}
+    for name in others:
+        _check_other(chain, str(name), known)
+    return {**others, **{one.name: _variable(chain, one, given.get(one.name)) for one in chain.variables}}
+
+
+def _check_other(chain: Chain, name: str, known: Sequence[str]) -> None:
+    """A value that the chain itself has no variable for may be meant for a prompt of the registry."""
+    why = f"The chain '{chain.name}' has no variable {name[:100]}{did_you_mean(name, known)}."
+    if name == INPUT or name in output_keys(chain):
+        why = f"The chain '{chain.name}' gives {name} itself: a caller can't."
+    elif any(isinstance(step.prompt, PromptRef) for step in steps_of(chain)):
+        return
+    raise BadRequest(why, code="invalid_variable", param=f"{VARIABLES}.{name[:100]}")
 
 
 def _variable(chain: Chain, variable: Variable, value: Any) -> Any:
@@ -110,7 +118,7 @@ def _wrong(chain: Chain, variable: Variable, why: str) -> BadRequest:
 class Context:
     """The values so far, by the names that prompts and conditions have for them."""
 
-    def __init__(self, chain: Chain, asked: Asked, keys: Sequence[str]) -> None:
+    def __init__(self, asked: Asked, keys: Sequence[str]) -> None:
         self.asked = asked
         # What has not run yet, and what is skipped, is nothing.
         self._values: dict[str, Any] = {**dict.fromkeys(keys), **asked.variables, INPUT: asked.text}

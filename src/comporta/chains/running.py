@@ -13,7 +13,7 @@ from typing import Any
 from comporta.chains.context import Context, asked_of
 from comporta.chains.output import WrongOutput, as_text, asks_for_route, chosen
 from comporta.chains.steps import Asking, Doing, Stream, Tools, added
-from comporta.chains.values import Chain, Parallel, Part, Router, Step, StepResult, parts_of
+from comporta.chains.values import Chain, Parallel, Part, Router, Step, StepResult, output_keys, parts_of
 from comporta.errors import BadRequest, ClientGone, ComportaError
 from comporta.pipeline import Call, Span, new_id
 from comporta.prompts.prompt import Prompt
@@ -39,8 +39,7 @@ class Run:
         self._query = query
         self._depth = depth
         asked = asked_of(chain, query)
-        keys = [part.output_key for part in parts_of(chain.steps) if not isinstance(part, Parallel)]
-        self._context = Context(chain, asked, keys)
+        self._context = Context(asked, output_keys(chain))
         limit_s = total_s if chain.timeout_s is None else min(total_s, chain.timeout_s)
         deadline_s = asyncio.get_running_loop().time() + limit_s
         self._asking = Asking(chain, call, self._context, tools, deadline_s)

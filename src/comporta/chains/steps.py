@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
-from comporta.chains.context import Context, input_of, schema_of, wants_json
+from comporta.chains.context import VARIABLES, Context, input_of, schema_of, wants_json
 from comporta.chains.expression import Expression, Unanswerable
 from comporta.chains.output import WrongOutput, asks_for_json, fitted, read_json
 from comporta.chains.text import is_own
-from comporta.chains.values import Chain, Status, Step, StepResult
+from comporta.chains.values import PREFIX, Chain, Status, Step, StepResult
 from comporta.errors import BadRequest, ComportaError, RateLimited, UpstreamTimeout
 from comporta.pipeline import Call, Span, child_of
 from comporta.prompts.prompt import Prompt
@@ -68,6 +68,8 @@ class Doing:
         self.model: str | None = None
         self.prompt: str | None = None
         self.prompted: Prompted | None = None
+        #: The values that the step gives its prompt, or the chain it asks.
+        self.own: Mapping[str, Any] = {}
         self.call_id: str | None = None
         self.usage: Usage | None = None
         self.cost_microusd: int | None = 0
@@ -262,6 +264,7 @@ class Asking:
         own: Mapping[str, Any] = {}
         if step.variables:
             own = {name: await self.value(value) for name, value in step.variables.items()}
+        doing.own = own
         values = self._context.given(prompt, own)
         if not is_own(prompt):
             label, deploy = (None, None) if found is None else (found.label, found.deploy)
@@ -282,6 +285,8 @@ class Asking:
         if doing.repair:
             asked = structs.replace(asked, messages=(*asked.messages, *doing.repair))
         doing.model = step.model or rendered.model or self._chain.model or _DEFAULT_MODEL
+        if doing.own and doing.model.startswith(PREFIX):
+            asked = structs.replace(asked, extra={**asked.extra, VARIABLES: dict(doing.own)})
         call = child_of(parent, asked, doing.model, door=DOOR, stream=stream)
         # Who may ask a chain may ask what its author chose for it.
         call.caller = structs.replace(parent.caller, allow=())

@@ -215,6 +215,11 @@ def parts_of(parts: Iterable[Part]) -> Iterator[Part]:
                 yield from parts_of(route)
 
 
+def output_keys(chain: Chain) -> list[str]:
+    """The names that steps put their outputs under."""
+    return [part.output_key for part in parts_of(chain.steps) if not isinstance(part, Parallel)]
+
+
 def steps_of(chain: Chain) -> Iterator[Step]:
     """Every step that asks a model, deciding ones too."""
     return steps_within(chain.steps)

@@ -181,8 +181,8 @@ def _recorded(gate: Gate, call: str) -> Any:
 
 
 def _output(detail: Any) -> str | None:
-    """The text of an answer, where content is kept."""
-    choices = ((detail or {}).get("reply") or {}).get("choices") or [{}]
+    """The text of an answer, or its beginning, where content is kept."""
+    choices = (detail or {}).get("reply") or [{}]
     text = choices[0].get("text")
     return text if isinstance(text, str) else None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from comporta.chains.starter import NAME, starter
 from comporta.cli.shown import note, say
 from comporta.prompts.starter import LANGUAGES, Written, write_new, write_starter_tests, write_starters
 
@@ -15,6 +16,7 @@ FOLDER = typer.Argument(Path(), file_okay=False, help="The project's folder.")
 PROMPTS = typer.Option(True, "--prompts/--no-prompts", help="Write prompts to start from, into prompts/.")
 TESTS = typer.Option(True, "--tests/--no-tests", help="Write tests for them, into prompts/tests/.")
 LANGUAGE = typer.Option(None, "--language", help="Only those in pt, en or es; may be given several times.")
+CHAINS = typer.Option(False, "--chains", help="Write a chain to start from, too, into chains/.")
 CI = typer.Option(None, "--ci", help="Write a workflow that tests prompts and deploys them: github or gitlab.")
 
 #: Where each writes its file, and from which of ours it is.
@@ -33,6 +35,7 @@ def _init(
     prompts: bool = PROMPTS,
     tests: bool = TESTS,
     language: list[str] | None = LANGUAGE,
+    chains: bool = CHAINS,
     ci: list[str] | None = CI,
 ) -> None:
     languages = _languages(language)
@@ -44,6 +47,9 @@ def _init(
         if tests:
             _tell(_written(folder / "prompts" / "tests", lambda place: write_starter_tests(place, languages)))
         say(f"Look at them, then: comporta prompts check {folder / 'prompts'}")
+    if chains:
+        _tell(_written(folder / "chains", lambda place: write_new(place, {NAME: starter()})))
+        say(f"Look at it, then: comporta chains check {folder / 'chains'}")
     for one in ci or ():
         _workflow(folder, one)
 
