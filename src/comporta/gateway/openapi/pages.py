@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from comporta.gateway.openapi.common import Shape
 
@@ -45,7 +45,7 @@ class AnthropicModels(Shape):
     last_id: str | None
 
 
-class RenderRequest(Shape):
+class RenderRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which version of the prompt, and its values."""
 
     version: Annotated[str | None, Meta(description="This version; not together with a label.")] = None
