@@ -105,7 +105,7 @@ class Gate:
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
         self.caching = Caching(lambda: self.loaded.value, self.database)
-        self.telemetry.more = self.caching.figures
+        self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals()}
         self.rolling = RollingOut(
             self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
             lambda: self.pipeline,
@@ -407,13 +407,9 @@ class Gate:
         """
         if isinstance(chain, str):
             return Runner(self.chaining.get(chain), self.call, self.pipeline)
-        whole = self.chaining.add(chain)
-        try:
-            self.known = self._build(self.loaded, self.chaining.again())
-        except ComportaError:
-            self.chaining.drop(chain.name)
-            raise
-        self.chaining.take(self.chaining.again())
+        whole, chained = self.chaining.adding(chain)
+        self.known = self._build(self.loaded, chained)
+        self.chaining.keep(whole, chained)
         return Runner(whole, self.call, self.pipeline)
 
     async def register_model(

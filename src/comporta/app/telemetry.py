@@ -16,6 +16,7 @@ from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.prompt_counts import PromptCounts
 from comporta.telemetry.record import CallRecord
 from comporta.telemetry.recorder import Recorder
+from comporta.telemetry.rollout_counts import TAG, RolloutCounts
 from comporta.telemetry.score_shipping import ScoreShipper
 from comporta.telemetry.score_spool import ScoreSpool
 from comporta.telemetry.scores import Scores
@@ -38,6 +39,7 @@ class Telemetry:
         self.spool = Spool(folder.spool, max_bytes=records.spool.max_size, on_full=records.spool.on_full)
         self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
         self._prompts = PromptCounts()
+        self._rollouts = RolloutCounts()
         self.recorder = Recorder(self.spool, self._capture(settings), price, self._seen)
         self.shipper = Shipper(database, self.spool)
         self._score_spool = ScoreSpool(folder.scores)
@@ -77,6 +79,8 @@ class Telemetry:
         self.metrics.note(record)
         if record.prompt_id is not None:
             self._prompts.note(record)
+        if TAG in record.tags:
+            self._rollouts.note(record)
 
     def _capture(self, settings: Settings) -> Capture:
         routes = {name: route.content for name, route in settings.routes.items() if route.content is not None}
@@ -91,6 +95,7 @@ class Telemetry:
             "scores_shipped": self.score_shipper.shipped,
             **self.scores.figures(),
             **self._prompts.totals(),
+            **self._rollouts.totals(),
             **self.more(),
         }
 

@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from comporta.telemetry.labelled import scores
 from comporta.telemetry.prompt_counts import prompt_calls
 from comporta.telemetry.record import CallRecord, is_hit
+from comporta.telemetry.rollout_counts import rollout_calls
 from comporta.telemetry.tables import BUCKETS
 
 log = structlog.get_logger("comporta.telemetry")
@@ -326,6 +327,8 @@ _TOTALS = {
     "records_quarantined": "Records that could not be shipped and were put aside",
     "records_shipped": "Records that reached the database",
     "cache_store_failures": "Times that the cache's store was away, slow or failing, and so passed over",
+    "shadow_calls": "Copies of calls that were sent to side B of a rollout in shadow mode",
+    "shadow_calls_left_out": "Copies that were not sent: too much was under way, or their money was used up",
     "cache_entries_lost": "Answers that could not be written to the cache's store",
     "scores_lost": "Scores lost since there was no room for them",
     "scores_shipped": "Scores that reached the database",
@@ -355,6 +358,7 @@ class _Collected(Collector):
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"comporta_{name}", text, value=self._sums.gauges.get(name, 0.0))
         yield prompt_calls(self._sums.totals)
+        yield rollout_calls(self._sums.totals)
         yield from scores(self._sums.totals)
 
     def _by_calls(self) -> Iterator[Metric]:
