@@ -39,6 +39,7 @@ BEYOND_SCHEMAS = re.compile(
     r"which no earlier message called|must be a token|array of tokens|not valid base64|not an image"
     r"|names no prompt of its own|needs prompt.id beside it|by version and by label"
     r"|can't be shown|Give either|lies in the past|must be the `next`|at most 400d"
+    r"|holds no judgement|has a name and a value|is said more than once|at lies in"
     r"|value is missing|scope is all|to list after|holds a NUL|holds half|a text holds"
 )
 
