@@ -26,15 +26,16 @@ def rollout() -> Any:
 
 
 def test_harm_is_brought_back_within_the_calls_that_are_promised() -> None:
-    ends = rollout().simulated("harm_errors", 6, 11)
-    assert [end.action for end in ends] == ["roll_back"] * 6
+    ends = rollout().simulated("harm_errors", 4, 11)
+    assert [end.action for end in ends] == ["roll_back"] * 4
     assert all(end.calls_b <= 200 and end.backward == 0 for end in ends)
 
 
 def test_a_run_is_the_same_for_the_same_seed_and_another_for_another() -> None:
     bench = rollout()
-    assert bench.simulated("harm_score", 2, 3) == bench.simulated("harm_score", 2, 3)
-    assert bench.simulated("harm_score", 2, 3) != bench.simulated("harm_score", 2, 4)
+    ends = bench.simulated("harm_errors", 2, 3)
+    assert ends == bench.simulated("harm_errors", 2, 3)
+    assert ends != bench.simulated("harm_errors", 2, 4)
 
 
 def test_a_harmless_canary_reaches_100_percent() -> None:

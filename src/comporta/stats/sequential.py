@@ -9,7 +9,7 @@ and however often it is looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -154,8 +154,3 @@ def still_needed(now: float, wanted: float, gap: float, variance: float, weight_
     if gap <= 0 or weight_per_call <= 0:
         return None
     return math.ceil((wanted - now) / (weight_per_call * gap * gap / (2 * max(variance, 1e-9))))
-
-
-def starting(stakes: Iterable[float]) -> tuple[float, ...]:
-    """The capitals (logarithms) of so many bets before the first value."""
-    return tuple(0.0 for _ in stakes)

@@ -34,14 +34,6 @@ class Sums(Struct, frozen=True, omit_defaults=True):
         """The sums of 1 - y."""
         return Sums(self.n, self.n - self.total, self.n - 2 * self.total + self.squares)
 
-    def rescaled(self, low: float, high: float) -> Sums:
-        """The sums of (y - low) / (high - low)."""
-        if (low, high) == (0.0, 1.0):
-            return self
-        width = high - low
-        squares = self.squares - 2 * low * self.total + self.n * low * low
-        return Sums(self.n, (self.total - self.n * low) / width, squares / width**2)
-
 
 def share(n: int, hits: int) -> Sums:
     """The sums of `n` values of which `hits` are 1 and the others 0."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comporta.routing.rollout.sides import arm, on_b, place
+from comporta.routing.rollout.sides import on_b, place
 
 shares = st.floats(0, 1)
 
@@ -50,21 +50,3 @@ def test_a_call_of_nobody_is_drawn_each_time() -> None:
 @given(st.text(), st.text())
 def test_a_place_lies_below_1(salt: str, key: str) -> None:
     assert 0 <= place(salt, key) < 1
-
-
-def test_callers_are_spread_over_several_arms_by_their_shares() -> None:
-    counts = [0, 0, 0]
-    for n in range(10_000):
-        counts[arm("one", f"s{n}", (2, 1, 1))] += 1
-    assert counts == pytest.approx([5_000, 2_500, 2_500], abs=200)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=5).filter(lambda shares: sum(shares) > 0), st.text())
-def test_an_arm_without_a_share_is_never_chosen(shares: list[float], key: str) -> None:
-    assert shares[arm("one", key, shares)] > 0
-    assert shares[arm("one", None, shares, draw=lambda: 1 - 2**-53)] > 0
-
-
-def test_arms_without_any_share_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one arm"):
-        arm("one", "s", (0.0, 0.0))

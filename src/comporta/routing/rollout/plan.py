@@ -82,8 +82,9 @@ class Burst(Struct, frozen=True):
 class Rollout(Struct, frozen=True):
     """The plan of a rollout from A to B. All of it is fixed before the first call: that is what makes tests valid.
 
-    `alpha` bounds the chance that a harmless B is ever brought back, for all metrics and looks together; and, for each
-    metric, the chance that a B worse by the margin or more is taken to 100 %. Raises BadRequest (`rollout_plan`).
+    `alpha` bounds the chance that a harmless B is brought back before 100 %, for all metrics and looks together (the
+    watch at 100 % has one metric's part of it to itself); and, for each metric, the chance that a B worse by the margin
+    or more is taken to 100 %. Raises BadRequest (`rollout_plan`).
     """
 
     stages: tuple[Stage, ...] = tuple(Stage(share) for share in SHARES)

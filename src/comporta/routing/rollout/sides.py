@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable
 
 Draw = Callable[[], float]
 
@@ -28,16 +27,3 @@ def on_b(salt: str, key: str | None, share: float, draw: Draw = random.random) -
     if share <= 0:
         return False
     return share >= 1 or place(salt, key, draw) < share
-
-
-def arm(salt: str, key: str | None, shares: Sequence[float], draw: Draw = random.random) -> int:
-    """Which of several arms a caller's call goes to; `shares` need not add up to 1. Raises ValueError without any."""
-    total = sum(shares)
-    if total <= 0:
-        raise ValueError("at least one arm needs a share above 0")
-    at = place(salt, key, draw) * total
-    for index, bound in enumerate(accumulate(shares)):
-        if at < bound:
-            return index
-    # Sums of floats may end a hair below their total: the last arm with a share takes what is left.
-    return max(index for index, share in enumerate(shares) if share > 0)
