@@ -101,7 +101,11 @@ async def test_a_chain_that_can_not_be_taken_leaves_everything_as_it_was(opened:
             gate.chain(Chain("early", [Step("a", "Say {b}"), Step("b", "And {input}")]))
         with pytest.raises(ConfigError, match="step 'a': the parameter 'temperature' is wrong"):
             gate.chain(Chain("hot", [Step("a", "Say {input}", params={"temperature": "hot"})]))
-        assert [name for name in gate.known.names() if name.startswith("chain:")] == ["chain:filed"]
+        await gate.chain(Chain("kept", [Step("a", "Kept {input}", model="scripted/echo")])).run("x")
+        with pytest.raises(ConfigError):
+            gate.chain(Chain("kept", [Step("a", model="chain:kept")]))
+        assert [n for n in gate.known.names() if n.startswith("chain:")] == ["chain:kept", "chain:filed"]
+        assert (await gate.chain("kept").run("x")).text == "Kept x"
         assert (await gate.chain("filed").run("x")).text == "Filed x"
 
 

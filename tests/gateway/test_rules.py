@@ -91,3 +91,17 @@ def test_callers_that_come_and_go_fill_no_memory(monkeypatch: pytest.MonkeyPatch
     for number in range(50):
         callers.of(call(user=f"user-{number}"), said, None)
     assert len(callers._held) == 10
+
+
+def test_a_call_on_behalf_of_another_is_counted_by_its_tokens_and_as_one_of_its_route() -> None:
+    """The request was counted at the door, and a key with room for one call could not wait for its own step."""
+    callers = Callers()
+    every = {"requests_per_minute": 5, "tokens_per_minute": 50, "concurrent": 1}
+    said = limits(*({"per": per, **every} for per in ("key", "team", "user", "route")))
+    asked, child = call(user="ana"), call(user="ana")
+    child.depth = 1
+    whole, nested = callers.of(asked, said, None), callers.of(child, said, None)
+    assert len(whole.requests) == len(whole.leases) == 4
+    assert [w.key for w in nested.requests] == ["route:r:r"] and [lease.key for lease in nested.leases] == ["route:r:c"]
+    assert nested.tokens == whole.tokens
+    assert callers.of(asked, said, None) is whole and callers.of(child, said, None) is nested

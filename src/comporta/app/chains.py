@@ -123,28 +123,29 @@ class Chaining:
         folder = folder_of(loaded)
         return self._with_own(Survey() if folder is None else survey(folder))
 
-    def again(self) -> Chained:
-        """Those of the last configuration, with the program's own of now."""
-        return self._with_own(self._now.survey)
-
-    def _with_own(self, found: Survey) -> Chained:
+    def _with_own(self, found: Survey, more: Mapping[str, Chain] | None = None) -> Chained:
         chains = {read.chain.name: read.chain for read in found.reads}
-        return Chained({**self._own, **chains}, found, self.model)
+        return Chained({**self._own, **(more or {}), **chains}, found, self.model)
 
     def take(self, chained: Chained) -> None:
         """Put these in force; what runs finishes on what it began with."""
         self._now = chained
 
-    def add(self, chain: Chain) -> Chain:
-        """One more, of the program's own, in place of its one of that name. Raises BadRequest, Conflict."""
+    def adding(self, chain: Chain) -> tuple[Chain, Chained]:
+        """One more, of the program's own, in place of its one of that name: what there would be then.
+
+        Raises BadRequest, Conflict.
+        """
         for read in self._now.survey.reads:
             if read.chain.name == chain.name:
                 raise Conflict(f"The chain '{chain.name}' stands in {read.tree.place.file}.", param="name")
-        whole = self._own[chain.name] = checked_in_python(chain)
-        return whole
+        whole = checked_in_python(chain)
+        return whole, self._with_own(self._now.survey, {whole.name: whole})
 
-    def drop(self, name: str) -> None:
-        self._own.pop(name, None)
+    def keep(self, chain: Chain, chained: Chained) -> None:
+        """Put it in force, also through reloads."""
+        self._own[chain.name] = chain
+        self.take(chained)
 
     def get(self, name: str) -> Chain:
         """Raises NotFound."""

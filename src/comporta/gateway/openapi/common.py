@@ -47,8 +47,9 @@ Stops = str | list[str]
 Model = Annotated[
     Word,
     Meta(
-        description="A route, a registered model, `provider/model`, or the bare name of a model that exactly one "
-        "provider offers. It may be left out beside a `prompt` that names one.",
+        description="A route, a registered model, a chain (`chain:<id>`, with the values of its variables in "
+        "`variables`), `provider/model`, or the bare name of a model that exactly one provider offers. "
+        "It may be left out beside a `prompt` that names one.",
         examples=["support", "openai/gpt-4o-mini"],
     ),
 ]
