@@ -60,7 +60,7 @@ class Shadows:
                 await self._ask(copy)
         except (BudgetExceeded, RateLimited, Unavailable) as error:
             self._rests_until_s[row.id] = self._clock() + _REST_S
-            log.info("shadow.rests", rollout=row.name, code=error.code, for_s=_REST_S)
+            log.warning("shadow.rests", rollout=row.name, code=error.code, reason=error.message, for_s=_REST_S)
         except (ComportaError, TimeoutError) as error:
             # What B does wrong stands in the copy's record, and counts there.
             self.failed += 1
