@@ -20,7 +20,7 @@ from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
 from comporta.gateway.fallback import Choose
-from comporta.gateway.prompting import Prompting
+from comporta.gateway.prompting import GUARDS, Prompting
 from comporta.gateway.reach import with_defaults
 from comporta.pipeline import Call, Next, Only, compose, replay
 from comporta.prompts.folder import load_bytes
@@ -550,3 +550,20 @@ async def test_a_stream_taken_up_again_goes_on_with_the_same_question(run: Run, 
     target, input = upstream.calls[-1]
     assert input is asked and target.model == "gpt-1.0.0" and target.params["max_tokens"] == 300
     assert call.facts[PROMPTED].version == "1.0.0"
+
+
+async def test_the_guards_of_the_prompt_that_is_asked_with_are_handed_on(run: Run, registry: Registry) -> None:
+    file = (
+        b"id: kept\nversion: 1.0.0\nsystem_prompt: Hi.\nguardrails: {input: [{type: pii_detection, action: block}]}\n"
+    )
+    (kept,) = load_bytes(file, "a.yaml", guards=True)
+    registry.prompts["kept", "1.0.0"] = kept
+    found = route(
+        Variant("a", "openai", "m", prompt=ref_of("kept@1.0.0")),
+        Variant("b", "openai", "n", 0, prompt=ref_of("bare@1.0.0")),
+    )
+    body = {"model": "r", "messages": [{"role": "user", "content": "?"}]}
+    call, _ = await run(body, found)
+    assert call.facts[GUARDS] is kept.guardrails
+    after, _ = await run(body, found, upstream=Upstream(UpstreamFault("down")))
+    assert GUARDS not in after.facts
