@@ -492,3 +492,21 @@ async def test_a_score_that_comes_after_its_user_was_erased_holds_no_person(
     await shipper.drain()
     [row] = await all_scores(database)
     assert (row.id, row.value, row.user, row.reason, row.joined) == ("r", 2.0, None, None, True)
+
+
+async def test_many_workers_join_at_once_without_standing_in_each_others_way(
+    database: Database,
+    scores: Scores,
+    shipper: ScoreShipper,
+    record_calls: Any,
+    make_record: MakeRecord,
+    tmp_path: Path,
+) -> None:
+    calls = [make_record() for _ in range(40)]
+    for call in calls:
+        scores.add(score(call_id=call.id))
+    await shipper.drain()
+    await record_calls(*calls)
+    others = [ScoreShipper(database, ScoreSpool(tmp_path / f"other-{n}")) for n in range(4)]
+    assert all(await asyncio.gather(*(one.drain() for one in (shipper, *others))))
+    assert all(row.joined for row in await all_scores(database))

@@ -90,6 +90,7 @@ with waiting as (
     where joined_at is null and taken_at > now() - make_interval(secs => %(wait_s)s)
         and (taken_at, owner, id, name) < (%(taken_at)s, %(owner)s, %(id)s, %(name)s)
     order by taken_at desc, owner desc, id desc, name desc limit %(limit)s
+    for update skip locked
 ), found as (
     select w.owner, w.id, w.name, w.kind, {", ".join(f"c.{one} as c_{one}" for one in _CALL.split(", "))},
         {_ERASED} as erased
