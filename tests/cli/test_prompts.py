@@ -18,20 +18,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_init_writes_passes_the_check_and_is_not_written_twice(typed: Type, folder: Path) -> None:
     done = typed("init", "--prompts")
-    assert done.code == 0 and done.out.count("wrote ") == 15
+    assert done.code == 0 and done.out.count("wrote ") == 30
     checked = typed("prompts", "check")
     assert (checked.code, checked.out) == (0, "15 prompts hold.\n")
     again = typed("init")
-    assert again.code == 0 and "wrote" not in again.out and again.err.count("kept ") == 15
+    assert again.code == 0 and "wrote" not in again.out and again.err.count("kept ") == 30
 
 
 def test_init_writes_one_language_where_one_is_wanted(typed: Type, folder: Path) -> None:
     typed("init", "--language", "pt", "there")
-    assert (
-        len(list((folder / "there" / "prompts").glob("*-pt.yaml")))
-        == 5
-        == len(list((folder / "there").rglob("*.yaml")))
-    )
+    written = sorted(one.relative_to(folder / "there" / "prompts") for one in (folder / "there").rglob("*.yaml"))
+    assert len(written) == 10 and all(one.name.endswith("-pt.yaml") for one in written)
+    assert sum(one.parent.name == "tests" for one in written) == 5
     assert typed("init", "--language", "fr").code == 2
 
 
