@@ -43,10 +43,13 @@ def test_a_value_that_does_not_fit_is_refused_by_place_and_rule_and_without_itse
 
 def test_a_schema_is_checked_before_it_is_used() -> None:
     assert schema_mistake(SCHEMA) is None
-    assert "breaks the rule" in (schema_mistake({"type": "objekt"}) or "")
+    assert '"objekt" is not valid' in (schema_mistake({"type": "objekt"}) or "")
+    assert "is no JSON schema" in (schema_mistake({"pattern": "("}) or "")
+    assert "is no JSON schema" in (schema_mistake({"$ref": "#/nowhere"}) or "")
 
 
 def test_a_reference_out_of_the_schema_is_fetched_from_nowhere() -> None:
+    assert "not fetched" in (schema_mistake({"$ref": "http://127.0.0.1:9/schema.json"}) or "")
     with pytest.raises(WrongOutput, match="can't be used"):
         fitted({}, {"$ref": "http://127.0.0.1:9/schema.json"})
 
