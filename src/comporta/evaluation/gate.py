@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from comporta.evaluation.base import Outcome
 from comporta.evaluation.judges.noise import Noise, noise
 from comporta.evaluation.running import Planned, Ran
-from comporta.evaluation.suite import Metric, Rules
+from comporta.evaluation.suite import PAIRWISE, Metric, Rules
 from comporta.evaluation.trial import EXPECTED, Side, Trial, passed_by
 from comporta.stats.paired import Paired, Verdict, compare_numbers, compare_passes
 
@@ -230,12 +230,11 @@ _BOTH: tuple[Side, Side] = ("baseline", "candidate")
 
 def _passes(planned: Planned, trials: Sequence[Trial], rules: Rules, alpha: float) -> Paired:
     """Passes by the assertions that both versions were held to."""
-    alone = {
-        f"{place.file}:{place.line}" for one in planned.suite.cases for place in one.against_baseline
-    }  # fmt: skip
+    alone = {name for one in planned.suite.cases for name in one.against_baseline}
 
     def value(trial: Trial) -> float | None:
-        passed = passed_by(trial, tuple(one for one in trial.outcomes if one.place not in alone))
+        shared = tuple(one for one in trial.outcomes if one.kind != PAIRWISE or one.name not in alone)
+        passed = passed_by(trial, shared)
         return None if passed is None else float(passed)
 
     before, after = _sides(trials, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import msgspec
 
 from comporta.config.mistakes import refusal
 from comporta.config.parsing import decoded, parse, read_text
-from comporta.config.tree import Fields, Items, Mistake, Node, Place, Scalar, nearest
+from comporta.config.tree import Fields, Items, Mistake, Node, Scalar, nearest
 from comporta.config.tree import Path as Steps
 from comporta.config.values import parse_share
 from comporta.evaluation.acting import read_acting
 from comporta.evaluation.assertions import read_assertions
 from comporta.evaluation.base import Assertion, Case, JudgeModel
-from comporta.evaluation.suite import Metric, Rules, Suite, Trying
+from comporta.evaluation.suite import PAIRWISE, Metric, Rules, Suite, Trying
 from comporta.prompts.reading import Reading, unusable
 from comporta.text.tags import read_tag
 from comporta.types import Message, Role, Text
@@ -202,6 +202,7 @@ def _case(reading: Reading, path: Steps, at: int, shared: tuple[Assertion, ...])
     node = nearest(reading.tree, path)
     pick = _picker(reading, path)
     variables = {**reading.mapping(("defaults", "variables")), **reading.mapping((*path, "variables"))}
+    own = read_assertions(reading, (*path, "assert"))
     case = Case(
         id=_id(reading, path, at),
         input=reading.text((*path, "input")),
@@ -209,7 +210,7 @@ def _case(reading: Reading, path: Steps, at: int, shared: tuple[Assertion, ...])
         messages=_history(reading, pick("history")),
         language=reading.read(pick("language"), lambda text: read_tag(str(text))),
         reference=reading.text((*path, "reference")) if reading.node((*path, "reference")) is not None else None,
-        assertions=(*shared, *read_assertions(reading, (*path, "assert"))),
+        assertions=(*shared, *own),
         tags=tuple(dict.fromkeys([*reading.texts(("defaults", "tags")), *reading.texts((*path, "tags"))])),
         place=node.place,
     )
@@ -220,7 +221,10 @@ def _case(reading: Reading, path: Steps, at: int, shared: tuple[Assertion, ...])
         repeats=reading.whole(pick("repeats"), 1, MOST_REPEATS) or 1,
         required=reading.truth(pick("required")) or False,
         expected_behavior=reading.text(pick("expected_behavior")).strip() or None,
-        against_baseline=(*_against(reading, ("defaults", "assert")), *_against(reading, (*path, "assert"))),
+        against_baseline=(
+            *_against(reading, ("defaults", "assert"), shared),
+            *_against(reading, (*path, "assert"), own),
+        ),
         digest=_digest(reading, path),
     )
 
@@ -247,13 +251,15 @@ def _history(reading: Reading, path: Steps) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def _against(reading: Reading, path: Steps) -> Iterator[Place]:
-    """Where a list of assertions compares with the baseline's answer."""
+def _against(reading: Reading, path: Steps, found: Sequence[Assertion]) -> Iterator[str]:
+    """The names of those assertions of a list that compare with the baseline's answer."""
     node = reading.node(path)
-    for one in node.values if isinstance(node, Items) else ():
-        said = one.values.get("better_than") if isinstance(one, Fields) else None
+    entries = node.values if isinstance(node, Items) else ()
+    # Where they differ in number, something is wrong with one of them, and the file is refused anyway.
+    for entry, made in zip(entries, found, strict=False):
+        said = entry.values.get(PAIRWISE) if isinstance(entry, Fields) else None
         if isinstance(said, Scalar) and said.value == "baseline":
-            yield said.place
+            yield made.name
 
 
 def _digest(reading: Reading, path: Steps) -> str:

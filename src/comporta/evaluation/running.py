@@ -20,6 +20,8 @@ CONCURRENCY = 8
 _HOPELESS_STATUSES = (401, 402, 403, 404)
 _HOPELESS_CODES = ("gate_unreachable", "not_a_gate", "not_recorded", "recording_unwritable")
 
+_BLIND = "what an answer cost is not known, so that no ceiling can hold: register the model's price"
+
 
 class Planned(Struct, frozen=True):
     """A suite with the versions it is run on."""
@@ -69,6 +71,8 @@ class _Purse:
         """Whether one more may begin; waits where that depends on those under way."""
         async with self._changed:
             while self._limit is not None:
+                if self.blind:
+                    return False
                 # What one costs is learned from a first one alone.
                 if self._running == 0 if self._dearest is None else self._fits(self._running + 1):
                     break
@@ -141,21 +145,26 @@ class Runner:
         while self._stopped is None and self._broken is None:
             unit = next(units, None)
             if unit is None:
-                return
+                break
             if self._done_before(unit):
                 continue
             if not await self._purse.begin():
-                self._stopped = "the next answer could have gone over the ceiling of cost"
+                self._shut()
                 return
             cost: int | None = 0
             try:
                 cost = await self._unit(unit)
             finally:
                 await self._purse.end(cost)
-            if self._purse.blind:
-                self._broken = (
-                    "what an answer cost is not known, so that no ceiling can hold: register the model's price"
-                )
+        if self._purse.blind:
+            self._shut()
+
+    def _shut(self) -> None:
+        """Why no further try may begin."""
+        if self._purse.blind:
+            self._broken = self._broken or _BLIND
+        else:
+            self._stopped = "the next answer could have gone over the ceiling of cost"
 
     def _done_before(self, unit: _Unit) -> bool:
         keys = [key for _, _, key in _sides(unit)]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from comporta.config.tree import Place
 from comporta.evaluation.acting import Acting
 from comporta.evaluation.base import Case, JudgeModel
+
+#: The kind of assertion that may compare with the baseline's answer.
+PAIRWISE = "better_than"
 
 
 class Trying(Struct, frozen=True, omit_defaults=True):
@@ -20,8 +22,8 @@ class Trying(Struct, frozen=True, omit_defaults=True):
     required: bool = False
     #: An action's name, or a sentence for a judge.
     expected_behavior: str | None = None
-    #: Where assertions stand that compare with the baseline's answer.
-    against_baseline: tuple[Place, ...] = ()
+    #: The names of those assertions that compare with the baseline's answer.
+    against_baseline: tuple[str, ...] = ()
     digest: str = ""
 
 

@@ -12,7 +12,7 @@ from comporta.evaluation.acting import Acted, Source
 from comporta.evaluation.base import Answer, Guarded, Outcome, Tools, Unjudged, added
 from comporta.evaluation.composing import question
 from comporta.evaluation.judges.rubric import Rubric, judged_by_rubric
-from comporta.evaluation.suite import Suite, Trying
+from comporta.evaluation.suite import PAIRWISE, Suite, Trying
 from comporta.evaluation.targets import Sent
 from comporta.text.tags import UNKNOWN, guess_tag
 from comporta.types import ToolCall
@@ -88,7 +88,8 @@ async def examined(
     answer = _answer(sent, trying, baseline)
     # Where there is no other version, nothing is asked about being better than it.
     skipped = trying.against_baseline if baseline is None else ()
-    outcomes = [await one(answer, tools) for one in trying.case.assertions if one.place not in skipped]
+    wanted = [one for one in trying.case.assertions if one.kind != PAIRWISE or one.name not in skipped]
+    outcomes = [await one(answer, tools) for one in wanted]
     acted, why_not = await _acted(answer, suite, tools)
     if trying.expected_behavior is not None:
         outcomes.append(await _expected(trying.expected_behavior, answer, acted, why_not, tools))
