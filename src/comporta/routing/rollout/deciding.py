@@ -17,12 +17,10 @@ from comporta.routing.rollout.collecting import drop_strays, take
 from comporta.routing.rollout.courses import course_of
 from comporta.routing.rollout.figures import Figures
 from comporta.routing.rollout.rows import RolloutRow
-from comporta.routing.rollout.store import Rollouts, lock
+from comporta.routing.rollout.store import GATE, Rollouts, lock
 from comporta.store.database import Connection, Database
 from comporta.types import JSON
 
-#: Who decides, in the log.
-GATE = "comporta"
 #: The first of two keys of the advisory lock that a look at one rollout holds.
 _LOCK_SPACE = 6_033_414
 LOCK = "select pg_try_advisory_xact_lock(%(space)s, hashtext(%(id)s))"

@@ -16,8 +16,8 @@ from comporta.notify.notice import Notice
 from comporta.prompts.kept import Deploy
 from comporta.prompts.registry import Registry
 from comporta.routing.rollout.collecting import FAULTS, SIDE_FAULTS
-from comporta.routing.rollout.deciding import GATE
 from comporta.routing.rollout.rows import plain
+from comporta.routing.rollout.store import GATE
 from comporta.routing.rollout.watch import Watch, Watched, verdict, watched, watching
 from comporta.store.database import Connection, Database
 from comporta.types import JSON
@@ -44,6 +44,9 @@ where prompt_id = %(id)s and prompt_version = %(version)s and prompt_label = %(l
 group by floor(extract(epoch from started_at) / 10) order by floor(extract(epoch from started_at) / 10)
 """
 
+#: Any constant that nothing else in the database uses.
+LOCK = "select pg_try_advisory_xact_lock(6033414052020)"
+
 Send = Callable[[Notice], Any]
 
 
@@ -57,16 +60,21 @@ class Deploys:
 
     async def look(self) -> None:
         """One look. Raises Unavailable."""
-        for deploy in await self._registry.watched():
-            if deploy.before is not None and deploy.before != deploy.version:
-                await self._look_at(deploy)
-
-    async def _look_at(self, deploy: Deploy) -> None:
+        watched = [one for one in await self._registry.watched() if one.before not in (None, one.version)]
+        if not watched:
+            return
+        found: list[tuple[Deploy, Watched]] = []
         async with self._database.connection() as connection:
-            watch = await watch_of(connection, deploy)
-        found = verdict(watch, MARGIN)
-        if found.risen:
-            await self._undo(deploy, found)
+            if await self._alone(connection):
+                found = [(deploy, verdict(await watch_of(connection, deploy), MARGIN)) for deploy in watched]
+        for deploy, one in found:
+            if one.risen:
+                await self._undo(deploy, one)
+
+    async def _alone(self, connection: Connection) -> bool:
+        """Whether no other worker reads the same at this moment: it is the same for all."""
+        row = await (await connection.execute(LOCK)).fetchone()
+        return row is not None and bool(row[0])
 
     async def _undo(self, deploy: Deploy, found: Watched) -> None:
         what = f"{deploy.id}@{deploy.version} in {deploy.environment}"

@@ -88,6 +88,13 @@ def finish(row: RolloutRow, now_s: float) -> RolloutRow:
     return structs.replace(row, state="done", paused_from=None, ended_at_s=now_s, problem=None)
 
 
+def troubled(row: RolloutRow, problem: str) -> RolloutRow:
+    """With what keeps it from going on. Raises Conflict where it has ended, and where that is known already."""
+    if not row.live or row.problem == problem:
+        raise Conflict(f"The {row.kind} '{row.name}' has ended, or its problem is known.", code="rollout_state")
+    return structs.replace(row, problem=problem)
+
+
 def _over(row: RolloutRow, state: State, now_s: float) -> RolloutRow:
     return structs.replace(row, state=state, paused_from=None, share=0.0, ended_at_s=now_s, problem=None)
 

@@ -21,7 +21,7 @@ from comporta.routing.rollout import asking, moves
 from comporta.routing.rollout.asking import Wanted, agrees, plan_json
 from comporta.routing.rollout.before import before
 from comporta.routing.rollout.courses import course_of
-from comporta.routing.rollout.deciding import GATE, Decider, kept
+from comporta.routing.rollout.deciding import Decider, kept
 from comporta.routing.rollout.deploys import Deploys
 from comporta.routing.rollout.evidence import begin
 from comporta.routing.rollout.experiment import ExperimentEvidence
@@ -29,7 +29,7 @@ from comporta.routing.rollout.overlay import Overlay
 from comporta.routing.rollout.planning import experiment_from, plan_from
 from comporta.routing.rollout.rows import DEPLOY_TAGS, EventRow, Kind, RolloutRow
 from comporta.routing.rollout.status import RolloutStatus, told
-from comporta.routing.rollout.store import Rollouts
+from comporta.routing.rollout.store import GATE, Rollouts
 from comporta.routing.rollout.telling import notice_of
 from comporta.store.database import Connection, Database
 from comporta.types import JSON
@@ -46,6 +46,8 @@ LOOK_EVERY_S = 1.0
 #: Deploys are read anew from the records each time, which is more work.
 DEPLOYS_EVERY_S = 3.0
 _TIDY_EVERY_S = 60.0
+#: Codes of what another worker, or somebody by hand, has done in the same moment.
+_MEANWHILE = frozenset({"rollout_state", "prompt_moved"})
 #: What can't be finished (a label that wants an approval) is tried again so seldom.
 _AGAIN_S = 30.0
 
@@ -209,7 +211,9 @@ class Releases:
             else:
                 await self._finish_label(row)
         except Conflict as error:
-            # Somebody ended it meanwhile, or the environment asks for something: an approval, a test.
+            if error.code in _MEANWHILE:
+                return
+            # The environment asks for something: an approval, a test.
             self._tried_s[row.id] = now_s + _AGAIN_S
             await self.rollouts.trouble(row, error.message)
 
@@ -217,6 +221,10 @@ class Releases:
         assert row.prompt is not None and row.label is not None and row.change.prompt is not None
         wanted = row.change.prompt.partition("@")[2]
         label = self._registry.label(row.prompt, row.label)
+        if label is None or label.version not in (wanted, row.variant):
+            # A move of just before the start may not have come here yet.
+            await self._registry.load()
+            label = self._registry.label(row.prompt, row.label)
         if row.kind == "rollout" and label is not None and label.version == wanted:
             await self.rollouts.finish(row.id, by=GATE, why=f"The label {row.label} points at {row.change.prompt}.")
         elif label is None or label.version != row.variant:

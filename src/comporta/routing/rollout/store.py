@@ -24,6 +24,8 @@ from comporta.store.database import Connection, Database
 from comporta.store.rows import Rows
 from comporta.types import JSON
 
+#: Who acts where nobody asked, in the log.
+GATE = "comporta"
 Move = Callable[[RolloutRow, float], RolloutRow]
 #: Hears of an event in the transaction that it is written in: what was done and that it is told stand or fall together.
 Tell = Callable[[Connection, RolloutRow, EventRow], Awaitable[object]]
@@ -127,12 +129,10 @@ class Rollouts:
         return await self.act(id, "finish", moves.finish, by=by, why=why)
 
     async def trouble(self, row: RolloutRow, problem: str) -> None:
-        """Say what keeps a live one from going on; said once, and told once."""
+        """Say what keeps a live one from going on; said once, and told once, whoever notices it."""
         if row.problem != problem:
             with suppress(Conflict):
-                await self.act(
-                    row.id, "problem", lambda row, _: structs.replace(row, problem=problem), by="comporta", why=problem
-                )
+                await self.act(row.id, "problem", lambda row, _: moves.troubled(row, problem), by=GATE, why=problem)
 
     async def apply(
         self, connection: Connection, old: RolloutRow, act: str, new: RolloutRow, *, by: str, why: str = "",
