@@ -44,6 +44,9 @@ class Measured(Struct, frozen=True, omit_defaults=True):
 class Tested(Struct, frozen=True, omit_defaults=True):
     """What a suite came to."""
 
+    #: Not a class of tests, whatever its name says to pytest.
+    __test__ = False
+
     prompt: str
     candidate: str
     digest: str
