@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cached_property
 
@@ -54,7 +55,7 @@ class Text:
     def _formed(self) -> tuple[str, list[int] | None]:
         """The plain form, and for each of its characters the place it came from (None: the same place)."""
         raw = self.raw
-        if raw.isascii() and raw.isprintable():
+        if _UNUSUAL.search(raw) is None:
             return raw, None
         kept: list[str] = []
         places: list[int] = []
@@ -86,9 +87,16 @@ def _plain(character: str) -> str:
     if 0xA0 <= ord(character) < 0x250 and character not in _COMPATIBLE:
         # Latin letters with accents stay: Portuguese and Spanish are full of them.
         return character
+    if "\ud800" <= character <= "\udfff":
+        # Half of a pair stands for nothing, and what looks for patterns can't read it.
+        return "\ufffd"
     plain = unicodedata.normalize("NFKC", character)
     return plain if plain == character else "".join(map(_plain, plain))
 
 
 #: Of the Latin-1 and Latin Extended letters and signs, those whose plain form is another.
 _COMPATIBLE = frozenset(c for c in map(chr, range(0xA0, 0x250)) if unicodedata.normalize("NFKC", c) != c)
+_LATIN = frozenset(map(chr, range(0xA0, 0x250)))
+_CHANGED = sorted(_COMPATIBLE | (_LATIN & INVISIBLE) | (_LATIN & FOLDED.keys()))
+#: Anything that may have another plain form than itself: most texts have none of it, and are their own plain form.
+_UNUSUAL = re.compile(f"[^\\n\\t\\r -~\u00a0-\u024f]|[{''.join(map(re.escape, _CHANGED))}]")

@@ -87,7 +87,7 @@ class Runner:
     """Asks guards. One per process: it remembers verdicts by text, guard and threshold."""
 
     def __init__(self) -> None:
-        self._memo: OrderedDict[tuple[str, str, str, str, bool], Verdict] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, float, str, str, str, bool], Verdict] = OrderedDict()
 
     async def check(self, uses: Sequence[Use], pieces: Sequence[Piece], context_of: ContextOf) -> Report:
         """What the guards say of the pieces. What blocks ends it: the other guards are not asked any more.
@@ -148,7 +148,7 @@ class Runner:
 
     async def _judged(self, use: Use, piece: Piece, context: Context, turn: _Turn | None) -> Verdict:
         raw = piece.text.raw
-        key = (use.key, context.side, context.place, raw, context.whole) if use.kind.alone else None
+        key = (use.key, context.threshold, context.side, context.place, raw, context.whole) if use.kind.alone else None
         if key is not None and (known := self._memo.get(key)) is not None:
             self._memo.move_to_end(key)
             return known
