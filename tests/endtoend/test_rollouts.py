@@ -35,8 +35,10 @@ routes:
   scored: {{model: scripted/echo}}
   copied: {{model: scripted/echo}}
   tried: {{model: scripted/echo}}
-  answers:
+  parcels:
     variants: [{{model: scripted/echo, prompt: parcels}}]
+  returns:
+    variants: [{{model: scripted/echo, prompt: returns}}]
 retry: {{attempts: 1}}
 breaker: {{failures: 100000, share: 100%}}
 notify:
@@ -46,7 +48,7 @@ logging: {{format: json}}
 """
 TAGS = ("--commit-sha", "c0ffee1", "--author", "ana")
 PROMPT = """
-id: parcels
+id: {id}
 version: {version}
 system_prompt: You are version {version}.
 user_prompt_template: "{{question}}"
@@ -317,33 +319,35 @@ def _verdict(gate: Served) -> Any:
 # ---- prompts --------------------------------------------------------------------------------------------------------
 
 
-def push(gate: Served, version: str, more: str = "") -> None:
-    files = [{"name": "parcels.yaml", "text": PROMPT.format(version=version, more=more), "author": "ana"}]
-    pushed = ask(gate, "/admin/prompts/push", {"files": files, "commit_sha": "c0ffee1"})
+def push(gate: Served, id: str, version: str, more: str = "") -> None:
+    text = PROMPT.format(id=id, version=version, more=more)
+    files = [{"name": f"{id}.yaml", "text": text, "author": "ana", "commit_sha": "c0ffee1"}]
+    pushed = ask(gate, "/admin/prompts/push", {"files": files})
     assert pushed.status in (200, 201), pushed.body
 
 
-def deploy(gate: Served, version: str) -> None:
-    body = {"version": version, "environment": "production", "why": "t",
-            "tags": {"commit_sha": "c0ffee1", "author": "ana", "model_version": "m1"}}  # fmt: skip
-    deployed = ask(gate, "/admin/prompts/parcels/deploy", body)
+def deploy(gate: Served, id: str, version: str) -> None:
+    tags = {"commit_sha": "c0ffee1", "author": "ana", "model_version": "m1"}
+    body = {"version": version, "environment": "production", "why": "t", "tags": tags}
+    deployed = ask(gate, f"/admin/prompts/{id}/deploy", body)
     assert deployed.status in (200, 201), deployed.body
 
 
-def asked(gate: Served, user: str = "x") -> Answer:
-    body = {"model": "answers", "messages": [], "prompt": {"variables": {"question": "Where?"}}, "user": user}
+def asked(gate: Served, route: str, user: str = "x") -> Answer:
+    body = {"model": route, "messages": [], "prompt": {"variables": {"question": "Where?"}}, "user": user}
     return ask(gate, "/v1/chat/completions", body)
 
 
-def prompt_of(gate: Served) -> str:
-    return str(ask(gate, "/admin/prompts/parcels").json["labels"])
+def history(gate: Served, id: str) -> list[Any]:
+    found: list[Any] = ask(gate, f"/admin/prompts/{id}/history?environment=production").json["data"]
+    return found
 
 
 def test_the_label_of_a_prompt_moves_once_the_new_version_has_held(gate: Served) -> None:
-    push(gate, "1.0.0")
-    deploy(gate, "1.0.0")
-    push(gate, "1.1.0")
-    assert until(lambda: asked(gate).status == 200, 5), asked(gate).body
+    push(gate, "parcels", "1.0.0")
+    deploy(gate, "parcels", "1.0.0")
+    push(gate, "parcels", "1.1.0")
+    assert until(lambda: asked(gate, "parcels").status == 200, 5), asked(gate, "parcels").body
     comporta(
         gate, "rollout", "start", "--prompt", "parcels@1.1.0", "--env", "production", "--stages", "50%,100%",
         "--min-calls", "10", "--min-time", "0s", "--guard", "errors:30pp", "--model-version", "m1",
@@ -354,13 +358,13 @@ def test_the_label_of_a_prompt_moves_once_the_new_version_has_held(gate: Served)
     while state(gate, "parcels@production") != "done" and time.monotonic() < deadline_s:
         for _ in range(10):
             number += 1
-            answer = asked(gate, f"p-{number % 200}")
+            answer = asked(gate, "parcels", f"p-{number % 200}")
             assert answer.status == 200, answer.body
             versions.add(answer.headers["x-comporta-prompt"])
     assert versions == {"parcels@1.0.0", "parcels@1.1.0"}
     assert state(gate, "parcels@production") == "done", status(gate, "parcels@production")
-    history = ask(gate, "/admin/prompts/parcels/history?environment=production").json["data"]
-    assert (history[0]["version"], history[0]["by"], history[0]["tags"]["commit_sha"]) == (
+    last = history(gate, "parcels")[0]
+    assert (last["version"], last["by"], last["tags"]["commit_sha"]) == (
         "1.1.0",
         "comporta",
         "c0ffee1",
@@ -368,18 +372,18 @@ def test_the_label_of_a_prompt_moves_once_the_new_version_has_held(gate: Served)
 
 
 def test_a_deploy_after_which_errors_rise_is_taken_back_by_the_gate(gate: Served, hook: Receiver) -> None:
-    push(gate, "3.0.0")
-    deploy(gate, "3.0.0")
-    assert until(lambda: asked(gate).headers.get("x-comporta-prompt") == "parcels@3.0.0", 5)
+    push(gate, "returns", "3.0.0")
+    deploy(gate, "returns", "3.0.0")
+    assert until(lambda: asked(gate, "returns").headers.get("x-comporta-prompt") == "returns@3.0.0", 5)
     for number in range(60):
-        assert asked(gate, f"d-{number}").status == 200
+        assert asked(gate, "returns", f"d-{number}").status == 200
     # The new version wants a value that no application sends yet.
-    push(gate, "3.1.0", ", {name: language}")
-    deploy(gate, "3.1.0")
-    found = until(lambda: asked(gate).status == 400 or None, 5)
+    push(gate, "returns", "3.1.0", ", {name: language}")
+    deploy(gate, "returns", "3.1.0")
+    found = until(lambda: asked(gate, "returns").status == 400 or None, 5)
     assert found
-    assert until(lambda: asked(gate).status == 200, 40), "the old version is back"
-    history = ask(gate, "/admin/prompts/parcels/history?environment=production").json["data"]
-    assert (history[0]["kind"], history[0]["version"], history[0]["by"]) == ("rollback", "3.0.0", "comporta")
-    assert "Errors:" in history[0]["why"]
+    assert until(lambda: asked(gate, "returns").status == 200, 40), "the old version is back"
+    last = history(gate, "returns")[0]
+    assert (last["kind"], last["version"], last["by"]) == ("rollback", "3.0.0", "comporta")
+    assert "Errors:" in last["why"]
     assert until(lambda: [got for got in hook.got if got.json["kind"] == "prompt.rolled_back"], 20)
