@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 import comporta
+from comporta.embedding.minilm import MiniLM
 from comporta.errors import ComportaError
 from comporta.evaluation.assertions import node_of, read_assertion
 from comporta.evaluation.base import Assertion, Case, JudgeModel, Outcome, Tools
@@ -91,6 +92,9 @@ class Bench:
         self._lock = threading.Lock()
         self._target: Target | None = None
         self.caller = Caller(key_id="python", name="python", admin=True)
+        place = Path(data or os.environ.get("COMPORTA_DATA") or ".comporta")
+        #: For likeness of texts; nothing is read before it is used.
+        self.embedder = MiniLM(place / "cache")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, on the bench's own loop: also from within another one."""
@@ -106,6 +110,7 @@ class Bench:
 
     def close(self) -> None:
         """Close the gate and end the thread. Safe to call again."""
+        self.embedder.close()
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None:
@@ -172,7 +177,7 @@ class PromptSuite:
         judge: str | JudgeModel | None = None,
         bench: Bench | None = None,
     ) -> None:
-        place = Path(folder)
+        self._folder = place = Path(folder)
         self.prompt = prompt if isinstance(prompt, Prompt) else load_folder(place, guards=True).get(prompt)
         found = [one for one in find_suites(place) if place.exists() and load_suite(one).prompt == self.prompt.id]
         self._suite = load_suite(found[0]) if found else Suite(self.prompt.id, ())
@@ -259,7 +264,10 @@ class PromptSuite:
             self._suite.prompt, (trying,), self._suite.model, self._judge or self._suite.judge, self._suite.acting,
             input_variable=self._suite.input_variable, path=self._suite.path,
         )  # fmt: skip
-        tools = Tools(ask=target.ask, judge=self._judge, caller=self._bench.caller)
+        tools = Tools(
+            ask=target.ask, judge=self._judge, caller=self._bench.caller, embedder=self._bench.embedder,
+            folder=self._folder,
+        )  # fmt: skip
         ran = await Runner(target, tools, concurrency=1).run([Planned(suite, self._version)])
         (trial,) = ran.trials
         if trial.error is not None:
