@@ -1,0 +1,1 @@
+"""Secrets in texts: keys of providers, passwords, and what else opens a door."""
