@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 JSON = dict[str, Any]
 Role = Literal["system", "user", "assistant", "tool"]
-Kind = Literal["chat", "embed", "count"]
+Kind = Literal["chat", "embed", "count", "guard"]
 #: Why a choice ended. OpenAI's words are the canonical ones; a wire maps its own to them.
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 

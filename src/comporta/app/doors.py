@@ -22,6 +22,7 @@ from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
 from comporta.gateway.feedback import FeedbackPage
+from comporta.gateway.guards import GuardPage
 from comporta.gateway.openapi.document import document
 from comporta.gateway.prompt_pages import PromptPages
 from comporta.gateway.reading import secret_of
@@ -38,6 +39,7 @@ def make_server(gate: Gate) -> Server:
     responses = gate.followups.pages(pages.authenticate)
     prompts = PromptPages(gate.prompts, pages.authenticate)
     feedback = FeedbackPage(pages.authenticate, pages.admit, gate.judged.take)
+    guards = GuardPage(pages.authenticate, pages.admit, gate.checking.check)
     answering = Answering(
         pipeline=gate.pipeline,
         authenticate=pages.authenticate,
@@ -72,7 +74,7 @@ def make_server(gate: Gate) -> Server:
             "/metrics/llm": pages.summary,
         },
         deletions={"/v1/responses/": responses.remove},
-        posts={"/v1/prompts/": prompts.render, "/v1/feedback": feedback.post},
+        posts={"/v1/prompts/": prompts.render, "/v1/feedback": feedback.post, "/v1/guard": guards.post},
         max_body=gate.loaded.value.server.max_body,
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )

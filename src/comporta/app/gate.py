@@ -13,6 +13,7 @@ import structlog
 from comporta.app.batch import batch
 from comporta.app.caching import Caching
 from comporta.app.chains import Chained, Chaining, Runner
+from comporta.app.checking import Checking
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.guarding import Guarding, scores_of
@@ -24,6 +25,7 @@ from comporta.app.metering import Metering
 from comporta.app.notifying import notifier_of
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
+from comporta.app.rewording import Rewording
 from comporta.app.rollouts import RollingOut
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
@@ -48,6 +50,7 @@ from comporta.gateway.reach import reach
 from comporta.gateway.transport import HttpTransport
 from comporta.guardrails.base import Side, Tools
 from comporta.guardrails.running import Report
+from comporta.guardrails.trying import Checked
 from comporta.keys.keys import Keys
 from comporta.pipeline import STAGES, Call, Only, Stage, compose
 from comporta.prompts.registry import Registry
@@ -100,10 +103,16 @@ class Gate:
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.chaining = Chaining(lambda: self.pipeline, self.prompts)
         #: What must not go in, and what must not come out.
-        self.guarding = Guarding(Tools(embedder=self._speakers.embedder), self._verdicts)
+        self.guarding = Guarding(
+            Tools(embedder=self._speakers.embedder), self._verdicts,
+            Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
+        )  # fmt: skip
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
+        self.telemetry.recorder.kept = self.guarding.kept
+        #: Guards asked by themselves.
+        self.checking = Checking(self.guarding, self._around_checks, self._verdicts)
         self.caching = Caching(lambda: self.loaded.value, self.database)
         self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals()}
         self.rolling = RollingOut(
@@ -286,8 +295,13 @@ class Gate:
         filled["guard"] = Only(self.guarding.applies, self.guarding.stage.stage)
         return [(name, filled[name]) for name in STAGES if name in filled]
 
+    def _around_checks(self) -> list[tuple[str, Stage]]:
+        """The stages that hold for a look by guards without a model."""
+        return [("record", self.telemetry.recorder.stage), ("limit", self.metering.admission.limit)]
+
     def _verdicts(self, call: Call, side: Side, report: Report) -> None:
-        """What guards found: scores of the call, and with them metrics."""
+        """What guards found: counted, and scores of the call."""
+        self.telemetry.guarded(side, report)
         for score in scores_of(call, side, report):
             self.telemetry.scores.add(score)
 
@@ -374,6 +388,15 @@ class Gate:
         ComportaError.
         """
         return await self.judged.take(said, caller)
+
+    async def guard(self, text: str | None = None, *, caller: Caller = PYTHON, **more: Any) -> Checked:
+        """What the guards say of a text, or of `messages`; no model is asked.
+
+        `side` is `input` or `output`; `policy` names a policy and `guards` lists guards in place of the configuration's
+        own; further fields are those of `POST /v1/guard`. Raises BadRequest, and GuardFailed where a guard that lets
+        nothing through unseen could not say.
+        """
+        return await self.checking.said(more if text is None else {"input": text, **more}, caller)
 
     async def embed(self, texts: str | Sequence[str], model: str, **params: Any) -> list[tuple[float, ...]]:
         """A vector per text, in order. Raises ComportaError."""

@@ -10,10 +10,11 @@ import msgspec
 
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
-from comporta.errors import BadRequest, ConfigError, GuardFailed
+from comporta.errors import BadRequest, ComportaError, ConfigError, GuardFailed
 from comporta.guardrails.base import Side, Tools
-from comporta.guardrails.call import Told
+from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, Told
 from comporta.guardrails.known import known_kinds
+from comporta.guardrails.masking import Style
 from comporta.guardrails.policy import Kinds, Policy, joined, versioned
 from comporta.guardrails.repairing import Repairs, Reword
 from comporta.guardrails.running import Report, Runner
@@ -21,6 +22,7 @@ from comporta.guardrails.settings import PolicySection
 from comporta.guardrails.stage import Guard
 from comporta.pipeline import Call, new_id
 from comporta.prompts.values import Guardrails
+from comporta.telemetry.capture import HASHED, Kept
 from comporta.types import Score
 
 #: In the call's facts: no guard looks at it, since a guard itself asks.
@@ -43,13 +45,51 @@ class Guarding:
         self._routes: dict[str, tuple[Policy, ...]] = {}
         self._joined: dict[tuple[str, ...], Policy] = {}
         self._prompts: dict[bytes, Policy] = {}
-        self._style: Any = "label"
+        #: How masks look.
+        self.style: Style = "label"
+        self._keep_blocked = "masked"
         self._any = False
-        self.stage = Guard(self.policy_of, self.runner, told, Repairs(reword), lambda: self._style)
+        self.stage = Guard(self.policy_of, self.runner, told, Repairs(reword), lambda: self.style,
+                           lambda: self._keep_blocked == "masked")  # fmt: skip
 
     def applies(self, call: Call) -> bool:
         """Whether any guard looks at a call; a look at one flag where none is configured anywhere."""
         return (self._any or PROMPT_GUARDS in call.facts) and self.stage.applies(call)
+
+    def kept(self, call: Call) -> Kept | None:
+        """What of a call may be recorded; None where guards have no say in it.
+
+        Where a guard was to look at an input and could not (it failed, or the call was refused before), nobody knows
+        what stands in it.
+        """
+        facts = call.facts
+        if not self._any and PROMPT_GUARDS not in facts:
+            return None
+        if facts.get(UNGUARDED):
+            return None if self._keep_blocked == "full" else HASHED
+        if BLOCKED in facts:
+            return self._kept_of_blocked(facts)
+        if GUARDED not in facts:
+            return HASHED if self._concerned(call) else None
+        masks = facts.get(MASKS)
+        if masks is None:
+            return None
+        return Kept(reply=masks.again if masks.reversible else None, values=masks.again)
+
+    def _kept_of_blocked(self, facts: dict[str, Any]) -> Kept | None:
+        if self._keep_blocked == "full":
+            return None
+        if self._keep_blocked == "off":
+            return Kept("off")
+        return Kept(values=facts[MASKS].again) if facts[BLOCKED] else HASHED
+
+    def _concerned(self, call: Call) -> bool:
+        if call.kind == "count":
+            return False
+        try:
+            return bool(self.policy_of(call).input)
+        except ComportaError:
+            return True
 
     def read(self, loaded: Loaded[Settings]) -> _Read:
         """The policies of a configuration. Raises ConfigError, each mistake with its file and line."""
@@ -59,7 +99,8 @@ class Guarding:
         """Take over a configuration that `read` accepts."""
         read = self.read(loaded)
         self._general, self._named, self._routes = read.general, read.named, read.routes
-        self._style = loaded.value.guardrails.mask_style
+        self.style = loaded.value.guardrails.mask_style
+        self._keep_blocked = loaded.value.guardrails.keep_blocked
         self._joined.clear()
         self._any = bool(read.general) or any(any(ps) for ps in read.routes.values()) or any(read.named.values())
 
@@ -84,8 +125,8 @@ class Guarding:
         if call.facts.get(UNGUARDED):
             return _NONE
         policies = [self._general]
-        if call.target is not None:
-            policies += self._routes.get(call.target.route, ())
+        # A call that was refused early has no target yet.
+        policies += self._routes.get(call.model if call.target is None else call.target.route, ())
         own = call.caller.guardrails
         if own is not None:
             policies.append(self._named.get(own) or self._missing(own))

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from comporta.app.folder import Folder
 from comporta.app.settings import Settings
+from comporta.guardrails.base import Side
+from comporta.guardrails.running import Report
 from comporta.pipeline import Call
 from comporta.store.database import Database
 from comporta.telemetry import logs
 from comporta.telemetry.capture import Capture
+from comporta.telemetry.guard_counts import GuardCounts
 from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.prompt_counts import PromptCounts
 from comporta.telemetry.record import CallRecord
@@ -40,6 +43,7 @@ class Telemetry:
         self.metrics = Metrics(folder.metrics, totals=self._totals, gauges=self._gauges)
         self._prompts = PromptCounts()
         self._rollouts = RolloutCounts()
+        self._guards = GuardCounts()
         self.recorder = Recorder(self.spool, self._capture(settings), price, self._seen)
         self.shipper = Shipper(database, self.spool)
         self._score_spool = ScoreSpool(folder.scores)
@@ -75,6 +79,12 @@ class Telemetry:
             self.metrics.close()
         self.spool.close()
 
+    def guarded(self, side: Side, report: Report) -> None:
+        """Count what guards found."""
+        self._guards.looked(side, report.took_us)
+        for one in report.found:
+            self._guards.found(one.use.name, side, "failed" if one.failed else one.outcome)
+
     def _seen(self, record: CallRecord) -> None:
         self.metrics.note(record)
         if record.prompt_id is not None:
@@ -96,6 +106,7 @@ class Telemetry:
             **self.scores.figures(),
             **self._prompts.totals(),
             **self._rollouts.totals(),
+            **self._guards.totals(),
             **self.more(),
         }
 

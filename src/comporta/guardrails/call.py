@@ -20,8 +20,17 @@ from comporta.types import Delta, Event, Input, Usage
 MASKS = "masks"
 #: In the call's facts: what was found, for the record, scores and metrics.
 VERDICTS = "verdicts"
-#: In the call's facts: a refusal stood in for an answer; becomes a header.
+#: In the call's facts: a refusal stood in for an answer.
 REFUSED = "guard_refusal"
+#: In the call's facts: its input was looked at; until then nobody knows what stands in it.
+GUARDED = "guarded"
+#: In the call's facts: its input was blocked, and whether all that guards would have marked in it is masked.
+BLOCKED = "guard_blocked"
+#: Tells a client what guards did; where the door finds headers of an answer.
+HEADER = "x-comporta-guard"
+_HEADERS = "headers"
+#: In the call's facts: findings that were told already; a fallback has the input looked at again.
+_SEEN = "guard_seen"
 
 #: Hears of every finding: side, what was found, and how long looking took in microseconds.
 Told = Callable[[Call, Side, Report], None]
@@ -68,13 +77,21 @@ class Looking:
         # As it was asked: masks may stand in it later.
         self._asked: Input = call.input
         self._about: tuple[str, tuple[str, ...], str] | None = None
-        self._seen: set[tuple[object, ...]] = set()
+        self._seen: set[tuple[object, ...]] = call.facts.setdefault(_SEEN, set())
 
     async def check(self, uses: tuple[Use, ...], pieces: tuple[Piece, ...], side: Side, whole: bool = True) -> Report:
         """What the guards find; told and noted before anything is done about it."""
         report = await self._runner.check(uses, pieces, lambda piece, use: self._context(piece, use, side, whole))
         self._tell(report, pieces, side)
         return report
+
+    async def marked(self, uses: tuple[Use, ...], pieces: tuple[Piece, ...]) -> Report:
+        """What each of these guards finds, whatever the others say; nothing is told. Raises what guards raise."""
+        reports = [
+            await self._runner.check((use,), pieces, lambda piece, use: self._context(piece, use, "input", True))
+            for use in uses
+        ]
+        return Report(tuple(found for report in reports for found in report.found))
 
     def refusal_of(self, found: Found) -> Event | None:
         """What to answer in place of what was blocked; None where an error says it."""
@@ -120,23 +137,35 @@ class Looking:
         """Tell of what was not told yet: a stream is looked at in pieces, and its beginning again with the rest."""
         fresh = []
         for one in report.found:
-            kinds = tuple(sorted({match.kind for match in one.verdict.spans}))
-            mark = (one.use.name, side, one.outcome, pieces[one.piece].where, kinds)
+            said = said_of(one, side, pieces[one.piece].place)
+            mark = (one.use.name, side, one.outcome, pieces[one.piece].where, said.kinds)
             if mark not in self._seen:
                 self._seen.add(mark)
                 fresh.append(one)
-                self._note(_said(one, side, pieces[one.piece].place, kinds))
+                self._note(said)
         self._told(self.call, side, structs.replace(report, found=tuple(fresh)))
 
     def _note(self, said: Said) -> None:
-        kept = self.call.facts.setdefault(VERDICTS, [])
+        facts = self.call.facts
+        kept = facts.setdefault(VERDICTS, [])
         kept.append(said)
+        if said.outcome in ("block", "redact", "rewrite"):
+            others = [one for one in facts.get(_HEADERS, ()) if one[0] != HEADER]
+            facts[_HEADERS] = [*others, (HEADER, _done(kept))]
         if self._span is not None:
             self._span.attributes = {"verdicts": kept, "policy": self.policy.version}
 
 
-def _said(one: Found, side: Side, place: str, kinds: tuple[str, ...]) -> Said:
+def _done(kept: list[Said]) -> str:
+    """What guards did, as a header says it: `pii_detection=redact, secrets=block`."""
+    did = dict.fromkeys(f"{one.guard}={one.outcome}" for one in kept if one.outcome not in ("pass", "flag"))
+    return "".join(c if " " <= c <= "~" else "?" for c in ", ".join(did)[:500])
+
+
+def said_of(one: Found, side: Side, place: str) -> Said:
+    """A finding as it is kept."""
     verdict = one.verdict
+    kinds = tuple(sorted({match.kind for match in verdict.spans}))
     return Said(
         one.use.name, side, one.outcome, one.use.severity, round(verdict.confidence, 4), verdict.reason, place, kinds
     )

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import structs
 
 from comporta.guardrails.base import Match
-from comporta.guardrails.call import Looking
+from comporta.guardrails.call import MASKS, Looking
 from comporta.guardrails.looking import Text
 from comporta.guardrails.masking import may_have_begun
 from comporta.guardrails.running import Found, Piece
@@ -274,7 +274,13 @@ class Observed:
         if not self._told:
             self._told = True
             pieces = tuple(Piece(Text("".join(texts)), "assistant", channel) for channel, texts in self._texts.items())
-            await self._looking.check(self._looking.policy.output, pieces, "output")
+            report = await self._looking.check(self._looking.policy.output, pieces, "output")
+            masks = self._looking.masks
+            for at, piece in enumerate(pieces):
+                # It went out as it was; what is kept of it is masked.
+                masks.put(piece.text.raw, report.spans(at))
+            if masks.used:
+                self._looking.call.facts[MASKS] = masks
 
 
 def _texts(delta: Delta) -> list[tuple[str, str]]:

@@ -42,6 +42,11 @@ class Masks:
         """Whether there is a value that a mask can be led back to."""
         return bool(self._values)
 
+    @property
+    def used(self) -> bool:
+        """Whether there is a mask at all."""
+        return bool(self._of)
+
     def put(self, text: str, matches: Sequence[Match]) -> str:
         """The text with a mask in place of each match. Matches are disjoint and in order."""
         parts, done = [], 0

@@ -37,6 +37,11 @@ class GuardrailsSection(PolicySection):
         None,
         description="The model that words anew what rules can't mend (`action: rewrite`); default: the call's own.",
     )
+    keep_blocked: Literal["masked", "hashed", "off", "full"] = Field(
+        "masked",
+        description="What a record keeps of an input that was blocked: with masks on what guards marked, its hashes, "
+        "nothing, or all of it; never more than `content` allows.",
+    )
     judge: str | None = Field(None, description="The model that guards may ask where they are in doubt.")
     functions: list[str] = Field(
         default_factory=list, description="Python functions that `type: custom` may name: `package.module:function`."

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from comporta.guardrails.call import MASKS, REFUSED, Looking, Told, blocking, refusal
+from comporta.errors import GuardFailed
+from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, REFUSED, Looking, Told, blocking, refusal
 from comporta.guardrails.held import Held, Observed
 from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.parts import pieces_of, with_texts
 from comporta.guardrails.policy import Policy
 from comporta.guardrails.repairing import Repairs
-from comporta.guardrails.running import Found, Piece, Runner
+from comporta.guardrails.running import Found, Piece, Report, Runner, disjoint
 from comporta.pipeline import Call, Next, replay
 from comporta.types import Event
 
@@ -22,20 +23,25 @@ PolicyOf = Callable[[Call], Policy]
 
 
 class Guard:
-    """The stage. `policy_of` gives the policy that holds for a call, `told` hears of every finding."""
+    """The stage. `policy_of` gives the policy that holds for a call, `told` hears of every finding.
+
+    Of what is blocked the call keeps masks where guards mark something, unless `hide` says otherwise: it is recorded.
+    """
 
     def __init__(
-        self, policy_of: PolicyOf, runner: Runner, told: Told, repairs: Repairs, style: Callable[[], Style]
-    ) -> None:
+        self, policy_of: PolicyOf, runner: Runner, told: Told, repairs: Repairs, style: Callable[[], Style],
+        hide: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
         self._policy_of = policy_of
         self._runner = runner
         self._told = told
         self._repairs = repairs
         self._style = style
+        self._hide = hide
 
     def applies(self, call: Call) -> bool:
         """Whether anything is to be looked at; a count of tokens asks no model to say anything."""
-        return call.kind != "count" and bool(self._policy_of(call))
+        return call.kind not in ("count", "guard") and bool(self._policy_of(call))
 
     async def stage(self, call: Call, next: Next) -> AsyncIterator[Event]:
         """Raises GuardrailBlocked and GuardFailed."""
@@ -46,6 +52,7 @@ class Guard:
             blocked = await self._look_in(looking, call, policy)
             if blocked is not None:
                 return _refused(call, policy, blocked)
+        call.facts[GUARDED] = True
         events = await next(call)
         if not policy.output and not looking.masks.reversible:
             return events
@@ -55,9 +62,12 @@ class Guard:
 
     async def _look_in(self, looking: Looking, call: Call, policy: Policy) -> Found | None:
         pieces = pieces_of(call.input, policy.turns)
-        looking.masks = masks = Masks(self._style(), _all(pieces), lead_back=policy.unmask)
+        # A fallback comes by here again, and finds masks in the input that are its own.
+        masks: Masks = call.facts.get(MASKS) or Masks(self._style(), _all(pieces), lead_back=policy.unmask)
+        looking.masks = masks
         report = await looking.check(policy.input, pieces, "input")
         if report.blocked is not None:
+            await self._blocked(looking, pieces, masks, report)
             return report.blocked
         texts = {
             piece.where: masks.put(piece.text.raw, spans)
@@ -66,9 +76,29 @@ class Guard:
         }
         texts |= await looking.rewritten(report, pieces, "input")
         call.input = with_texts(call.input, texts)
-        if masks.reversible:
+        if masks.used:
             call.facts[MASKS] = masks
         return None
+
+    async def _blocked(self, looking: Looking, pieces: tuple[Piece, ...], masks: Masks, report: Report) -> None:
+        """What was asked is recorded: a mask goes on all that guards mark, those too that were not asked any more."""
+        call, policy = looking.call, looking.policy
+        call.facts[BLOCKED] = False
+        if not self._hide():
+            return
+        rest = tuple(use for use in policy.input if not use.kind.slow)
+        try:
+            more = await looking.marked(rest, pieces)
+        except GuardFailed:
+            return
+        found = (*report.found, *more.found)
+        texts = {}
+        for at, piece in enumerate(pieces):
+            spans = disjoint([match for one in found if one.piece == at for match in one.verdict.spans])
+            if spans:
+                texts[piece.where] = masks.put(piece.text.raw, spans)
+        call.input = with_texts(call.input, texts)
+        call.facts |= {MASKS: masks, BLOCKED: True, GUARDED: True}
 
 
 def _all(pieces: tuple[Piece, ...]) -> str:

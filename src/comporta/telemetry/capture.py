@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -54,6 +54,49 @@ class Preview(Struct, frozen=True, omit_defaults=True):
     text: str
     length: int
     role: str | None = None
+
+
+class Kept(Struct, frozen=True):
+    """What of one call may be kept, where somebody who looked at it says less than its route.
+
+    `mode`: no more than that. `reply` and `values` take out of the answer's and of the values' texts what is not to
+    be kept.
+    """
+
+    mode: Mode = "full"
+    reply: Callable[[str], str] | None = None
+    values: Callable[[str], str] | None = None
+
+
+HASHED = Kept("hashed")
+_LESS: tuple[Mode, ...] = ("full", "preview", "hashed", "off")
+
+
+def least(one: Mode, other: Mode) -> Mode:
+    """The mode that keeps less."""
+    return max(one, other, key=_LESS.index)
+
+
+def without(reply: Reply, clean: Callable[[str], str]) -> Reply:
+    """An answer with every text cleaned; what can't be is left out."""
+    choices = tuple(
+        structs.replace(
+            one, text=clean(one.text), refusal=clean(one.refusal), logprobs=None, extra=None,
+            reasoning=tuple(Reasoning(clean(part.text)) for part in one.reasoning),
+            tools=tuple(structs.replace(tool, arguments=clean(tool.arguments)) for tool in one.tools),
+        )
+        for one in reply.choices
+    )  # fmt: skip
+    return structs.replace(reply, choices=choices, raw=None, wire="")
+
+
+def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """JSON with every text cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: cleaned(one, clean) for key, one in value.items()}
+    return [cleaned(one, clean) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Capture:

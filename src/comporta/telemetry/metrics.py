@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from comporta.telemetry.guard_counts import guard_metrics
 from comporta.telemetry.labelled import scores
 from comporta.telemetry.prompt_counts import prompt_calls
 from comporta.telemetry.record import CallRecord, is_hit
@@ -358,6 +359,7 @@ class _Collected(Collector):
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"comporta_{name}", text, value=self._sums.gauges.get(name, 0.0))
         yield prompt_calls(self._sums.totals)
+        yield from guard_metrics(self._sums.totals)
         yield rollout_calls(self._sums.totals)
         yield from scores(self._sums.totals)
 

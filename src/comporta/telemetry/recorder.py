@@ -16,7 +16,7 @@ import structlog
 
 from comporta.errors import ClientGone, ComportaError
 from comporta.pipeline import Call, Gathered, Next, reply_of
-from comporta.telemetry.capture import Capture, Mode, size_of
+from comporta.telemetry.capture import Capture, Kept, Mode, cleaned, least, size_of, without
 from comporta.telemetry.record import PROMPTED, CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
 from comporta.types import Event, Reply, Usage
@@ -46,6 +46,10 @@ def _unseen(record: CallRecord) -> None:
     return
 
 
+def _as_told(call: Call) -> None:
+    return
+
+
 class Recorder:
     """Records calls. `price` gives a call's cost from its target and usage, None where it is unknown.
 
@@ -62,6 +66,8 @@ class Recorder:
         #: Calls that are under way.
         self.in_flight = 0
         self._seen = seen
+        #: What may be kept of a call, where that is less than its route allows: guards know.
+        self.kept: Callable[[Call], Kept | None] = _as_told
 
     async def stage(self, call: Call, next: Next) -> AsyncIterator[Event]:
         watched = Watched(call, self)
@@ -92,8 +98,9 @@ class Recorder:
     def _keep(self, call: Call, watched: Watched | None) -> None:
         target = call.target
         mode = self.capture.mode(target.route if target else call.model)
+        kept = self.kept(call)
         try:
-            record = self._record(call, watched, mode)
+            record = self._record(call, watched, mode if kept is None else least(mode, kept.mode), kept)
             payload = encoded(record)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             log.warning("record_without_content", call=call.id, kind=type(error).__name__)
@@ -106,13 +113,17 @@ class Recorder:
         self.spool.append(record, payload)
         self._seen(record)
 
-    def _record(self, call: Call, watched: Watched | None, mode: Mode) -> CallRecord:
+    def _record(self, call: Call, watched: Watched | None, mode: Mode, may: Kept | None) -> CallRecord:
         capture, error = self.capture, None if watched is None or watched.complete else _left(watched)
         if mode == "off":
             return record_of(call, capture=mode, error=error)
-        kept = capture.reply(watched.reply(), mode) if watched is not None else None
+        reply = watched.reply() if watched is not None else None
+        if reply is not None and may is not None and may.reply is not None:
+            reply = without(reply, may.reply)
+        kept = capture.reply(reply, mode) if reply is not None else None
         prompted = call.facts.get(PROMPTED)
-        values = None if prompted is None else capture.variables(prompted.variables, mode)
+        given = {} if prompted is None else prompted.variables
+        values = capture.variables(given if may is None or may.values is None else cleaned(given, may.values), mode)
         asked = capture.prompt(call.input, mode)
         return record_of(call, capture=mode, prompt=asked, reply=kept, variables=values, error=error)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from comporta.gateway.doors.base import Door
-from comporta.gateway.openapi import anthropic, chat, embeddings, feedback, pages, responses, said
+from comporta.gateway.openapi import anthropic, chat, embeddings, feedback, guards, pages, responses, said
 from comporta.gateway.openapi.examples import BODIES
 from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW, Summary
 
@@ -196,6 +196,13 @@ _PAGES = (
         body=feedback.FeedbackRequest, example=feedback.EXAMPLE, answers=(feedback.FeedbackTaken,),
         later="It is kept; the call's record is still on its way.", sent=(*said.ID, "idempotency-key"),
         refusals=("400", "401", "403", "408", "413", "415", *said.OF_PAGES),
+    ),
+    Operation(
+        method="post", path="/v1/guard", id="guard", tag="Guards", summary="Show a text to the guards",
+        about="What the guards of a policy say of a text or a conversation; no model is asked. 200 either way: "
+        "`approved` says whether it may pass. It is recorded as a call, and counts as a request of its key.",
+        body=guards.GuardRequest, example=guards.EXAMPLE, answers=(guards.GuardResult,),
+        refusals=("400", "401", "408", "413", "415", "429", *said.OF_PAGES), told=(*said.ID, "x-comporta-call"),
     ),
     Operation(
         method="get", path="/", id="root", tag="State", summary="Show where everything is", answers=(pages.Root,),

@@ -53,6 +53,7 @@ TOLD: dict[str, tuple[str, JSON, bool]] = {
     ),
     "x-comporta-prompt": ("The prompt that was asked with, as `id@version`.", _WORD, False),
     "x-comporta-unused-variables": ("Values that the prompt has no variable for.", _WORD, False),
+    "x-comporta-guard": ("What guards did: `pii_detection=redact, secrets=block`.", _WORD, False),
     "etag": ("Changes whenever the answer does.", _WORD, False),
     "retry-after": ("Seconds, where it is known when to try again.", _NUMBER, False),
     **{
