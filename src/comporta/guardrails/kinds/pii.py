@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
@@ -29,7 +31,10 @@ _OTHER_NAMES = {
     "STREET_ADDRESS": "ADDRESS", "NAME": "PERSON", "NAMES": "PERSON", "PERSON_NAME": "PERSON", "ES_NIF": "DNI", "ES_NIE": "NIE",
     "NIS": "PIS", "NIT": "PIS",
 }  # fmt: skip
-_GENERIC = 3
+#: So many kinds are named in a reason.
+_NAMED = 3
+#: Others get their turn after so long: a text full of numbers takes long to look at.
+_TURN_S = 0.002
 
 
 class PiiSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +80,7 @@ def finder_of(settings: PiiSettings) -> Finder:
     kinds = wanted_kinds(settings)
     if not kinds:
         raise ConfigError("pii_detection: `types` and `not` leave nothing to look for")
-    return Finder(kinds, regions)
+    return Finder(kinds, regions, settings.minimum)
 
 
 def pii_detection(settings: PiiSettings, tools: Tools) -> Guard:
@@ -83,7 +88,12 @@ def pii_detection(settings: PiiSettings, tools: Tools) -> Guard:
     finder = finder_of(settings)
 
     async def guard(text: Text, context: Context) -> Verdict:
-        found = finder.find(text, max(settings.minimum, context.threshold))
+        found: list[Match] = []
+        turn_s = time.perf_counter()
+        for _ in finder.steps(text, max(settings.minimum, context.threshold), found):
+            if time.perf_counter() - turn_s > _TURN_S:
+                await asyncio.sleep(0)
+                turn_s = time.perf_counter()
         return _verdict(found) if found else PASS
 
     return guard
@@ -92,7 +102,7 @@ def pii_detection(settings: PiiSettings, tools: Tools) -> Guard:
 def _verdict(found: Iterable[Match]) -> Verdict:
     spans = tuple(found)
     kinds = tuple(dict.fromkeys(match.kind for match in spans))
-    named = ", ".join(kinds[:_GENERIC]) + (" and more" if len(kinds) > _GENERIC else "")
+    named = ", ".join(kinds[:_NAMED]) + (" and more" if len(kinds) > _NAMED else "")
     sure = max(match.confidence for match in spans)
     return Verdict("flag", "critical", f"it holds personal data: {named}", spans, sure, facts={"kinds": list(kinds)})
 

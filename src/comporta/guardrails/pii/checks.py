@@ -134,14 +134,14 @@ def dni(text: str) -> float:
     if not dni_number.is_valid(number):
         return FAILING
     if "-" in text or "." in text:
-        return 0.9
+        return 0.88
     return 0.75 if text[-1].isupper() and " " not in text else SHAPE
 
 
 def nie(text: str) -> float:
     if not nie_number.is_valid(bare(text)):
         return FAILING
-    return 0.9 if text[0].isupper() else 0.6
+    return 0.88 if text[0].isupper() else 0.6
 
 
 def cif(text: str) -> float:

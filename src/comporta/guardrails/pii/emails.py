@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from comporta.guardrails.base import Match
 
-AT_HINT = r"@|(?i:[\[({ ](?:at|arroba)[\])} ])"
+AT_HINT = "@"
+SPELT_HINT = r"(?i:[\[({] ?(?:at|arroba|@) ?[\])}]| arroba | at [\pL\pN-]+ [\[({]?(?:dot|punto|ponto)[\])}]? )"
 _LOCAL = r"\w.!#$%&*+/=?^`{|}~'-"
 _EMAIL = re.compile(
     rf"(?<![{_LOCAL}])(?P<local>[\w!#$%&*+=?^~'-][\w.!#$%&*+=?^~'-]{{0,63}})@"
@@ -19,24 +20,26 @@ _SPELT = re.compile(
     r"(?P<domain>[\w-]{1,63}(?: ?(?:[\[({] ?(?:dot|punto|ponto|\.) ?[\])}]| (?:dot|punto|ponto) |\.) ?[a-z][\w-]{1,62}){1,4})",
     re.IGNORECASE,
 )
-_DOTS = re.compile(r"[\[({ ](?:dot|punto|ponto)[\])} ]", re.IGNORECASE)
+_SIGNED = re.compile(r"[\[({]|[ ](?:dot|punto|ponto) ", re.IGNORECASE)
 #: What stands behind an `@` in names of files and packages.
-_FILES = frozenset(
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mjs", "json", "html", "htm", "py", "rb", "go", "java", "md", "txt", "pdf", "xml", "yml", "yaml"]
-)
+_FILES_WORDS = """
+png jpg jpeg gif svg webp css js ts mjs json html htm py rb go java md txt pdf xml yml yaml
+"""
+_FILES = frozenset(_FILES_WORDS.split())
 
 
 def emails(plain: str, low: str) -> Iterator[Match]:
     """Every e-mail address; those inside a URL with a password are left to what looks for secrets."""
-    if "@" in plain:
-        for found in _EMAIL.finditer(plain):
-            if _real(found["domain"]) and not _in_address(plain, found):
-                yield Match(found.start(), found.end(), "EMAIL", 0.97)
-    if "arroba" in low or "at)" in low or "at]" in low or "at}" in low or " at " in low:
-        for found in _SPELT.finditer(plain):
-            spelt = _DOTS.search(found["domain"]) or "[" in found.group() or "(" in found.group()
-            if (spelt or "arroba" in found.group().lower()) and len(found["local"]) > 1:
-                yield Match(found.start(), found.end(), "EMAIL", 0.85)
+    for found in _EMAIL.finditer(plain):
+        if _real(found["domain"]) and not _in_address(plain, found):
+            yield Match(found.start(), found.end(), "EMAIL", 0.97)
+
+
+def spelt_emails(plain: str, low: str) -> Iterator[Match]:
+    """Addresses whose signs are written as words."""
+    for found in _SPELT.finditer(plain):
+        if len(found["local"]) > 1 and (_SIGNED.search(found.group()) or " arroba " in found.group().lower()):
+            yield Match(found.start(), found.end(), "EMAIL", 0.85)
 
 
 def _real(domain: str) -> bool:

@@ -16,7 +16,7 @@ CNPJ: cnpj cnpjs
 PHONE: telefone telefones tel fone fones celular celulares cel whatsapp whats zap wpp ligar liga ligue ligo ligou
 PHONE: telefono teléfono teléfonos telefonos móvil movil llamar llama llame llámame llamame llámenos llámeme marcar
 PHONE: marque phone phones telephone mobile cell cellphone call calls called dial fax sms telemóvel telemovel ramal
-PHONE: contato contacto contact contáctame reach reached teléfono|fijo text|me message|me llamé liguei disque discar
+PHONE: contato contacto contact contáctame my|number meu|número mi|número reach reached teléfono|fijo text|me message|me llamé liguei disque discar
 PHONE: texted ring hotline landline comunicar|se
 CARD_NUMBER: cartão cartao cartões tarjeta tarjetas card cards visa mastercard amex hipercard elo crédito credito credit
 CARD_NUMBER: débito debito debit cc
@@ -40,7 +40,7 @@ PASSPORT: passport passports passaporte pasaporte pasaportes passaportes
 IP_ADDRESS: ip ips ipv4 ipv6 endereço|ip
 MAC_ADDRESS: mac bssid
 BANK_ACCOUNT: conta cuenta account acct agência agencia ag corrente poupança poupanca ahorros ahorro routing sort|code
-BANK_ACCOUNT: clabe checking savings bank|account account|number cbu bancaria bancária aba ccc
+BANK_ACCOUNT: clabe checking savings cc c|c bank|account account|number cbu bancaria bancária aba ccc
 RUT: rut run
 CUIT: cuit cuil
 CEDULA: cédula cedula c.c
@@ -55,7 +55,7 @@ codigo códigos codes ref referência referencia reference lote lot batch serial
 versions v build release timestamp epoch unix id ids uuid guid hash commit sha modelo model part peça pieza item artigo
 artículo articulo produto product producto processo process proceso contrato contract transação transacao transaction
 transacción coordenadas latitude longitude latitud longitud lat lng lon coords coordinates asin upc gtin imei issn doi
-boleto page página pagina pages patent patente asset firmware driver port porta puerto pixels px revision rev revisão
+boleto tx txn function page página pagina pages patent patente asset firmware driver port porta puerto pixels px revision rev revisão
 voo flight vuelo matrícula matricula chassi chassis vin renavam placa medidor meter incident incidente bug issue
 solicitação solicitacao solicitud request job run session sessão sesión etiqueta tag index índice offset bytes size
 rows linhas filas records population população población habitantes budget orçamento presupuesto price preço precio total
@@ -65,13 +65,20 @@ container contêiner contenedor apólice póliza policy recibo receipt autoriza�
 checksum digest fingerprint seed token counter contador barras stamp milliseconds millis ms
 """
 #: What stands behind a number that counts something.
-_UNITS = frozenset(
-    ["km", "kg", "g", "mg", "ml", "l", "m", "cm", "mm", "gb", "mb", "kb", "tb", "ms", "s", "min", "h", "hz", "khz", "mhz", "ghz", "%", "reais", "euros", "dólares", "dolares", "dollars", "pesos", "usd", "eur", "brl", "mxn", "bytes", "pixels", "px", "unidades", "units", "people", "pessoas", "personas", "habitantes", "inhabitants", "visitas", "views", "users", "votes", "votos", "linhas", "rows", "filas", "anos", "años", "years"]
-)  # fmt: skip
+_UNITS_WORDS = """
+km kg g mg ml l m cm mm gb mb kb tb ms s min h hz khz mhz ghz % reais euros dólares dolares dollars pesos usd eur brl
+mxn bytes pixels px unidades units people pessoas personas habitantes inhabitants times vezes veces visitas views users votes votos
+linhas rows filas anos años years
+"""
+_UNITS = frozenset(_UNITS_WORDS.split())
 #: Words that may stand between a label and its number.
-FILLERS = frozenset(
-    ["é", "e", "eh", "is", "es", "era", "was", "are", "son", "são", "do", "da", "de", "del", "of", "the", "my", "meu", "minha", "mi", "su", "seu", "sua", "his", "her", "our", "número", "numero", "number", "num", "no", "nro", "nr", "n", "nº", "no.", "o", "a", "el", "la", "os", "as", "los", "las", "com", "con", "with", "for", "para", "por", "to", "the", "dígito", "digito", "to:", ":", "-", "=", "#", "and", "y", "or", "ou", "bancária", "bancaria", "bank", "corrente", "poupança", "on", "at", "this", "following", "seguinte", "siguiente", "it", "its", "that", "as", "below", "abaixo", "checking", "savings", "current", "new", "nova", "novo", "nuevo", "nueva", "registered", "cadastrado", "sob", "under"]
-)  # fmt: skip
+_FILLERS_WORDS = """
+é e eh is es era was are son são do da de del of the my meu minha mi su seu sua his her our número numero number num
+no nro nr n nº no. o a el la os as los las com con with for para por to the dígito digito to: : - = # and y or ou
+bancária bancaria bank corrente poupança on at this following seguinte siguiente it its that as below abaixo checking
+savings current new nova novo nuevo nueva registered cadastrado sob under
+"""
+FILLERS = frozenset(_FILLERS_WORDS.split())
 _NONE: Meaning = frozenset()
 _TOKEN = re.compile(r"[^\W_]+(?:[.'][^\W\d_]+)*|[.!?;](?=\s)|\n")
 _BREAKS = frozenset(".!?;\n")

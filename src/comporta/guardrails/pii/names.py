@@ -7,9 +7,11 @@ told at a confidence below the usual threshold.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from comporta.guardrails.base import Match
+
+Find = Callable[[str, str], Iterator[Match]]
 
 _UP = "A-ZÀ-ÖØ-Þ"
 _WORD = rf"(?:(?:Mc|Mac|O'|D'|d')?[{_UP}][\w'-]*\w\.?|[{_UP}]\.)"
@@ -40,10 +42,7 @@ _CLOSING = (
     r"atenciosamente|att|abraços?|cordialmente|grat[oa]|obrigad[oa]|saludos(?: cordiales)?|un saludo|atentamente"
     r"|gracias|(?:best|kind|warm)? ?regards|sincerely|yours truly|thanks|cheers|best"
 )
-NAME_HINT = (
-    rf"(?i)(?:{_SAYING}|{_WEAK_SAYING}|{_PEOPLE}|{_FIELDS}|{_GREETING}|{_KIN}|{_CLOSING})[ :,.!\n]"
-    rf"|(?:^|\PL)(?:{_TITLES})\.? \pL|\pL \pL"
-)
+PAIR_HINT = r"\p{Lu}\pL+ \p{Lu}\pL"
 _STRONG = re.compile(rf"(?<!\w)(?i:{_SAYING}) ?:? {_NAME}")
 _WEAK = re.compile(rf"(?<!\w)(?i:{_WEAK_SAYING}) {_NAME}")
 _TITLED = re.compile(rf"(?<!\w)(?<!Nossa )(?<!Nuestra )(?:{_TITLES})\.? {_NAME}")
@@ -54,31 +53,65 @@ _CLOSED = re.compile(rf"(?:^|\n)(?i:{_CLOSING})[,.!]? ?\n\s{{0,4}}{_NAME}(?=\s*(
 _PAIR = re.compile(rf"(?<!\w){_NAME}")
 
 #: Words in capitals behind such words that are nobody's name.
-_NOBODY = frozenset(
-    ["all", "sir", "madam", "team", "customer", "support", "everyone", "friend", "friends", "folks", "there", "sirs", "doctor", "hiring", "manager", "user", "users", "todos", "todas", "equipe", "equipa", "equipo", "cliente", "clientes", "senhor", "senhora", "senhores", "señor", "señora", "señores", "amigo", "amiga", "amigos", "time", "pessoal", "gente", "atendimento", "suporte", "soporte", "i", "it", "he", "she", "we", "they", "you", "the", "a", "an", "not", "is", "o", "os", "as", "el", "la", "los", "las", "um", "uma", "un", "una", "brazilian", "american", "spanish", "english", "portuguese", "mexican", "argentinian", "catholic", "christian", "muslim", "jewish", "german", "french", "italian", "chinese", "indian", "canadian", "british", "european", "african", "asian", "brasileiro", "brasileira", "español", "española", "mexicano", "ingeniero", "ceo", "cto", "cfo", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december", "python", "java", "javascript", "ai", "gpt", "chatgpt", "claude", "linux", "windows", "mac", "ok", "se", "si", "no", "yes", "sim", "não", "que", "como", "what", "how", "why", "when", "where", "who", "please", "por", "para", "com", "con", "of", "and", "or", "pm", "am", "api", "http", "https", "world", "google", "amazon", "microsoft", "apple", "brasil", "brazil", "españa", "spain", "méxico", "mexico", "portugal", "lisboa", "madrid", "london", "paris", "deus", "dios", "god", "jesus", "america", "europe", "europa"]
-)  # fmt: skip
-_GIVEN = frozenset(
-    ["ana", "maria", "maría", "joão", "joao", "josé", "jose", "antônio", "antonio", "francisco", "carlos", "paulo", "pedro", "lucas", "luiz", "luis", "luís", "marcos", "rafael", "gabriel", "felipe", "bruno", "eduardo", "rodrigo", "fernando", "gustavo", "guilherme", "marcelo", "ricardo", "thiago", "tiago", "leonardo", "daniel", "diego", "juliana", "fernanda", "patrícia", "patricia", "aline", "camila", "amanda", "bruna", "jéssica", "letícia", "leticia", "julia", "júlia", "luciana", "vanessa", "mariana", "gabriela", "beatriz", "larissa", "rafaela", "isabela", "carolina", "renata", "adriana", "márcia", "marcia", "cláudia", "claudia", "sandra", "simone", "sônia", "rosa", "helena", "alice", "laura", "sofia", "sofía", "manuela", "luísa", "luisa", "clara", "inês", "rita", "teresa", "cristina", "miguel", "joaquim", "vasco", "nuno", "rui", "jorge", "hugo", "andré", "andrea", "mateus", "matheus", "vitor", "víctor", "caio", "henrique", "otávio", "sérgio", "sergio", "roberto", "fábio", "juan", "javier", "manuel", "alejandro", "pablo", "álvaro", "alvaro", "adrián", "adrian", "sergio", "jesús", "raúl", "raul", "rubén", "iván", "ivan", "ignacio", "gonzalo", "carmen", "isabel", "dolores", "pilar", "lucía", "lucia", "marta", "elena", "paula", "cristina", "raquel", "silvia", "rocío", "alba", "irene", "nuria", "mónica", "guadalupe", "ximena", "valeria", "daniela", "valentina", "camilo", "santiago", "mateo", "sebastián", "sebastian", "nicolás", "nicolas", "emilio", "john", "james", "robert", "michael", "william", "david", "richard", "joseph", "thomas", "charles", "christopher", "matthew", "anthony", "mark", "donald", "steven", "andrew", "joshua", "kevin", "brian", "edward", "ronald", "timothy", "jason", "jeffrey", "ryan", "jacob", "gary", "nicholas", "eric", "jonathan", "stephen", "larry", "justin", "scott", "brandon", "benjamin", "samuel", "gregory", "frank", "alexander", "patrick", "raymond", "jack", "dennis", "jerry", "tyler", "aaron", "peter", "mary", "jennifer", "linda", "elizabeth", "barbara", "susan", "jessica", "sarah", "karen", "lisa", "nancy", "betty", "margaret", "ashley", "kimberly", "emily", "donna", "michelle", "carol", "melissa", "deborah", "stephanie", "rebecca", "sharon", "laura", "cynthia", "kathleen", "amy", "angela", "shirley", "anna", "emma", "olivia", "sophia", "isabella", "charlotte", "mia", "amelia", "harper", "evelyn", "abigail", "hannah", "rachel", "samantha", "katherine", "christine"]
-)  # fmt: skip
-_TOLD: tuple[tuple[re.Pattern[str], float], ...] = (
-    (_STRONG, 0.95), (_FIELD, 0.85), (_TITLED, 0.85), (_CLOSED, 0.8), (_GREETED, 0.75), (_PERSON, 0.7), (_WEAK, 0.75),
-)  # fmt: skip
+_NOBODY_WORDS = """
+all sir madam team customer support everyone friend friends folks there sirs doctor hiring manager user users todos
+todas equipe equipa equipo cliente clientes senhor senhora senhores señor señora señores amigo amiga amigos time
+pessoal gente atendimento suporte soporte i it he she we they you the a an not is o os as el la los las um uma un una
+brazilian american spanish english portuguese mexican argentinian catholic christian muslim jewish german french
+italian chinese indian canadian british european african asian brasileiro brasileira español española mexicano
+ingeniero ceo cto cfo monday tuesday wednesday thursday friday saturday sunday january february march april june july
+august september october november december python java javascript ai gpt chatgpt claude linux windows mac ok se si no
+yes sim não que como what how why when where who please por para com con of and or pm am api http https world google
+amazon microsoft apple brasil brazil españa spain méxico mexico portugal lisboa madrid london paris deus dios god
+jesus america europe europa pepper robot alexa siri
+"""
+_NOBODY = frozenset(_NOBODY_WORDS.split())
+_GIVEN_WORDS = """
+ana maria maría joão joao josé jose antônio antonio francisco carlos paulo pedro lucas luiz luis luís marcos rafael
+gabriel felipe bruno eduardo rodrigo fernando gustavo guilherme marcelo ricardo thiago tiago leonardo daniel diego
+juliana fernanda patrícia patricia aline camila amanda bruna jéssica letícia leticia julia júlia luciana vanessa
+mariana gabriela beatriz larissa rafaela isabela carolina renata adriana márcia marcia cláudia claudia sandra simone
+sônia rosa helena alice laura sofia sofía manuela luísa luisa clara inês rita teresa cristina miguel joaquim vasco
+nuno rui jorge hugo andré andrea mateus matheus vitor víctor caio henrique otávio sérgio sergio roberto fábio juan
+javier manuel alejandro pablo álvaro alvaro adrián adrian sergio jesús raúl raul rubén iván ivan ignacio gonzalo
+carmen isabel dolores pilar lucía lucia marta elena paula cristina raquel silvia rocío alba irene nuria mónica
+guadalupe ximena valeria daniela valentina camilo santiago mateo sebastián sebastian nicolás nicolas emilio john james
+robert michael william david richard joseph thomas charles christopher matthew anthony mark donald steven andrew
+joshua kevin brian edward ronald timothy jason jeffrey ryan jacob gary nicholas eric jonathan stephen larry justin
+scott brandon benjamin samuel gregory frank alexander patrick raymond jack dennis jerry tyler aaron peter mary
+jennifer linda elizabeth barbara susan jessica sarah karen lisa nancy betty margaret ashley kimberly emily donna
+michelle carol melissa deborah stephanie rebecca sharon laura cynthia kathleen amy angela shirley anna emma olivia
+sophia isabella charlotte mia amelia harper evelyn abigail hannah rachel samantha katherine christine
+"""
+_GIVEN = frozenset(_GIVEN_WORDS.split())
+def _reading(pattern: re.Pattern[str], sure: float, alone: bool = True) -> Find:
+    """Finds what a pattern calls a name; where it may not stand `alone`, only with a known given name or a surname."""
 
-
-def names(plain: str, low: str) -> Iterator[Match]:
-    """Names of people in a text, the surest of which others say that they are names."""
-    for pattern, sure in _TOLD:
+    def find(plain: str, low: str) -> Iterator[Match]:
         for found in pattern.finditer(plain):
-            name = found["name"]
-            words = name.lower().split()
+            words = found["name"].lower().split()
             if words[0].strip(".") in _NOBODY or (len(words[0]) < 3 and len(words) < 2):
                 continue
-            known = words[0] in _GIVEN
-            if pattern is _WEAK and not known:
-                continue
-            if pattern is _PERSON and not known and len(words) < 2:
-                continue
-            yield _match(found, name, sure)
+            if alone or words[0] in _GIVEN or (pattern is _PERSON and len(words) > 1):
+                yield _match(found, found["name"], sure)
+
+    return find
+
+
+#: What may be there, in RE2's words, and what looks closer.
+NAMES: tuple[tuple[str, Find], ...] = (
+    (rf"(?i:{_SAYING}) ?:? \p{{Lu}}", _reading(_STRONG, 0.95)),
+    (rf"(?:^|\PL)(?i:{_WEAK_SAYING}) \p{{Lu}}", _reading(_WEAK, 0.75, alone=False)),
+    (rf"(?:^|\PL)(?:{_TITLES})\.? \p{{Lu}}", _reading(_TITLED, 0.85)),
+    (rf"(?:^|\n|[.!?] )(?i:{_GREETING}),? \p{{Lu}}", _reading(_GREETED, 0.75)),
+    (rf"(?:^|\PL)(?i:{_FIELDS}) ?[:=] ?\p{{Lu}}", _reading(_FIELD, 0.85)),
+    (rf"(?:^|\PL)(?i:{_PEOPLE}|{_KIN}),? \p{{Lu}}", _reading(_PERSON, 0.7, alone=False)),
+    (rf"(?:^|\n)(?i:{_CLOSING})[,.!]? ?\n", _reading(_CLOSED, 0.8)),
+)
+
+
+def pairs(plain: str, low: str) -> Iterator[Match]:
+    """A given name and another word in capitals: a doubt, unless something around says more."""
     for found in _PAIR.finditer(plain):
         words = found["name"].lower().split()
         if len(words) > 1 and words[0] in _GIVEN and words[-1].strip(".") not in _NOBODY:
@@ -86,4 +119,5 @@ def names(plain: str, low: str) -> Iterator[Match]:
 
 
 def _match(found: re.Match[str], name: str, sure: float) -> Match:
-    return Match(found.start("name"), found.start("name") + len(name.rstrip(".")), "PERSON", sure)
+    shown = name.rstrip(".").removesuffix("'s").removesuffix("'")
+    return Match(found.start("name"), found.start("name") + len(shown), "PERSON", sure)

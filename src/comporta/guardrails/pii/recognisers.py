@@ -39,6 +39,13 @@ class Recogniser(Struct, frozen=True):
     open_end: bool = False
     #: Whether other digits may not stand beside it.
     apart: bool = False
+    #: Whether it may begin with a letter; the others begin at digits, a plus or a bracket.
+    letters: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        """Whether only a label makes it, as nothing about the number itself can be checked."""
+        return self.check in (checks.shape, checks.account)
 
 
 def table(regions: Sequence[str]) -> tuple[Recogniser, ...]:
@@ -50,35 +57,38 @@ def table(regions: Sequence[str]) -> tuple[Recogniser, ...]:
 _R = Recogniser
 _EVERYWHERE = (
     _R("PHONE", phones.ABROAD, phones.abroad),
-    _R("CARD_NUMBER", r"[0-9]{4}(?:[ -][0-9]{4}){2}[ -][0-9]{1,7}|3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5}|[0-9]{13,19}",
+    _R("CARD_NUMBER", r"[0-9]{4}(?:[ .-][0-9]{4}){2}[ .-][0-9]{1,7}|3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5}|[0-9]{13,19}",
        checks.card),
     _R("IP_ADDRESS", rf"{_OCTET}(?:\.{_OCTET}){{3}}", checks.ip, open_end=True),
-    _R("IP_ADDRESS", _V6, checks.ip),
+    _R("IP_ADDRESS", _V6, checks.ip, letters=True),
     _R("MAC_ADDRESS", r"(?i:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2})",
-       checks.mac),
-    _R("PASSPORT", r"(?i:[A-Z]{1,3})[ -]?[0-9]{6,8}|[0-9]{8,9}", checks.shape),
+       checks.mac, letters=True),
+    _R("PASSPORT", r"(?:[A-Za-z]{1,3}-?|[A-Z]{1,3} )[0-9]{6,8}", checks.shape, letters=True),
+    _R("PASSPORT", r"[0-9]{8,9}", checks.shape),
     _R("BANK_ACCOUNT", r"[0-9]{2}-[0-9]{2}-[0-9]{2}|[0-9]{3,12}[.-][0-9Xx]|[0-9]{1,2}\.[0-9]{3}-[0-9Xx]|[0-9]{4,20}"
        r"|[0-9]{3,5}(?:[ -][0-9]{2,6}){2,5}", checks.account, close=True),
-    _R("DATE_OF_BIRTH", _DATE, checks.day),
+    _R("DATE_OF_BIRTH", _DATE, checks.day, letters=True),
 )  # fmt: skip
 _NATIONAL = (
     _R("CPF", r"[0-9]{3}[. ]?[0-9]{3}[. ]?[0-9]{3}[-/ .]?[0-9]{2}", checks.cpf, "BR"),
-    _R("CNPJ", r"[0-9A-Za-z]{2}[. ]?[0-9A-Za-z]{3}[. ]?[0-9A-Za-z]{3}[/ ]?[0-9A-Za-z]{4}[- ]?[0-9]{2}", checks.cnpj, "BR"),
+    _R("CNPJ", r"[0-9]{2}[. ]?[0-9]{3}[. ]?[0-9]{3}[/ ]?[0-9]{4}[- ]?[0-9]{2}", checks.cnpj, "BR"),
+    _R("CNPJ", r"(?i:[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}|[0-9A-Z]{12}[0-9]{2})", checks.cnpj, "BR",
+       letters=True),
     _R("CEP", r"[0-9]{2}\.?[0-9]{3}-[0-9]{3}|[0-9]{8}", checks.cep, "BR", close=True),
-    _R("PIX_KEY", _UUID, checks.shape, "BR"),
-    _R("RG", r"(?:[A-Za-z]{2}[- ]?)?(?:[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}(?:-?[0-9Xx])?|[0-9]{5,9}(?:-?[0-9Xx])?)",
-       checks.rg, "BR"),
+    _R("PIX_KEY", _UUID, checks.shape, "BR", letters=True),
+    _R("RG", r"(?:[A-Za-z]{2}-)?(?:[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}(?:-?[0-9Xx])?|[0-9]{5,9}(?:-?[0-9Xx])?)",
+       checks.rg, "BR", letters=True),
     _R("VOTER_ID", r"[0-9]{4}[ .]?[0-9]{4}[ .]?[0-9]{4}", checks.voter, "BR"),
     _R("PIS", r"[0-9]{3}\.?[0-9]{5}\.?[0-9]{2}[-.]?[0-9]", checks.pis, "BR"),
     _R("CNH", r"[0-9]{11}", checks.shape, "BR"),
     _R("DNI", r"(?:[0-9]{8}|[0-9]{2}\.[0-9]{3}\.[0-9]{3})[- ]?[A-Za-z]", checks.dni, "ES"),
     _R("DNI", r"[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}|[0-9]{7,8}", checks.shape, "AR", close=True),
-    _R("NIE", r"[XYZxyz][- ]?[0-9]{7}[- ]?[A-Za-z]", checks.nie, "ES"),
-    _R("CIF", r"(?i:[ABCDEFGHJNPQRSUVW])[- ]?[0-9]{7}[- ]?[0-9A-Ja-j]", checks.cif, "ES"),
+    _R("NIE", r"[XYZxyz][- ]?[0-9]{7}[- ]?[A-Za-z]", checks.nie, "ES", letters=True),
+    _R("CIF", r"(?i:[ABCDEFGHJNPQRSUVW])[- ]?[0-9]{7}[- ]?[0-9A-Ja-j]", checks.cif, "ES", letters=True),
     _R("BANK_ACCOUNT", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{2}[ -]?[0-9]{10}", checks.ccc, "ES"),
     _R("NIF", r"[1235689][0-9]{2}[ .]?[0-9]{3}[ .]?[0-9]{3}", checks.nif, "PT"),
-    _R("CURP", r"(?i:[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{5}[0-9A-Z][0-9])", checks.curp, "MX"),
-    _R("RFC", r"(?i:[A-ZÑ&]{3,4}[- ]?[0-9]{6}[- ]?[0-9A-Z]{3})", checks.rfc, "MX"),
+    _R("CURP", r"(?i:[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{5}[0-9A-Z][0-9])", checks.curp, "MX", letters=True),
+    _R("RFC", r"(?i:[A-ZÑ&]{3,4}[- ]?[0-9]{6}[- ]?[0-9A-Z]{3})", checks.rfc, "MX", letters=True),
     _R("SSN", r"[0-9]{3}[- .][0-9]{2}[- .][0-9]{4}|[0-9]{9}", checks.ssn, "US"),
     _R("ITIN", r"9[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{4}", checks.itin, "US"),
     _R("EIN", r"[0-9]{2}-?[0-9]{7}", checks.ein, "US", close=True),

@@ -32,9 +32,14 @@ _ASSIGNED = re.compile(
 )
 _BEARER = re.compile(r"(?<!\w)(?:bearer|basic)\s(?P<plain>[A-Za-z0-9._~+/-]{16,4000}={0,2})", re.IGNORECASE)
 #: Words that stand where a secret would, in documentation, forms and code.
-_EMPTY = frozenset(
-    ["none", "null", "nil", "true", "false", "undefined", "string", "str", "text", "required", "optional", "hidden", "redacted", "masked", "secret", "password", "senha", "contraseña", "contrasena", "pass", "passwd", "pwd", "token", "key", "apikey", "changeme", "change_me", "example", "exemplo", "ejemplo", "placeholder", "test", "type", "value", "number", "int", "bool", "boolean", "input", "env", "environment", "empty", "vazio", "vacío", "todo", "tbd", "n/a", "na", "xxx", "not", "set", "missing", "the", "a", "an", "my", "your", "sua", "seu", "tu", "su", "minha", "mi", "incorrect", "wrong", "invalid", "expired", "inválida", "invalida", "inválido", "incorreta", "incorrecta", "errada", "expirada", "expirado", "forgotten", "esquecida", "varchar", "bytes", "object", "any", "self.password", "password123?"]
-)  # fmt: skip
+_EMPTY_WORDS = """
+none null nil true false undefined string str text required optional hidden redacted masked secret password senha
+contraseña contrasena pass passwd pwd token key apikey changeme change_me example exemplo ejemplo placeholder test
+type value number int bool boolean input env environment empty vazio vacío todo tbd n/a na xxx not set missing the a
+an my your sua seu tu su minha mi incorrect wrong invalid expired inválida invalida inválido incorreta incorrecta
+errada expirada expirado forgotten esquecida varchar bytes object any self.password password123?
+"""
+_EMPTY = frozenset(_EMPTY_WORDS.split())
 _HOLLOW = re.compile(
     r"[<\[{$%(].*|\*+|x{3,}|\.{2,}|-+|_+|your[_-].*|my[_-].*|sua?[_-].*|tu[_-].*|.*(?:placeholder|_here|-here|example|aqui)|os\.[a-z].*|process\.env.*"
     r"|getenv.*|env[.\[(].*|config[.\[(].*|settings[.\[(].*|self\..*|\[[A-Z0-9_]+\].*",

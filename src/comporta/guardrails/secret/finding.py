@@ -18,7 +18,10 @@ SECRET_KINDS = ("API_KEY", "TOKEN", "PASSWORD", "PRIVATE_KEY", "CONNECTION_STRIN
 
 _CONNECTION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,80}:(?P<password>[^\s@\"'<>]{1,120})@")
 #: Passwords of documentation: they open nothing.
-_SAMPLES = frozenset(["password", "pass", "passwd", "pwd", "secret", "senha", "contraseña", "user", "usuario", "usuário", "token"])
+_SAMPLES_WORDS = """
+password pass passwd pwd secret senha contraseña user usuario usuário token
+"""
+_SAMPLES = frozenset(_SAMPLES_WORDS.split())
 _NOISE = re.compile(r"(?<![\w+/.=-])[A-Za-z0-9+/_-]{24,200}={0,2}(?![\w+/=-])")
 _NOISE_HINT = r"[A-Za-z0-9+/_-]{24}"
 _NEAR = re.compile(
