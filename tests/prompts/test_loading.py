@@ -9,7 +9,7 @@ import pytest
 
 from comporta.errors import ConfigError, NotFound
 from comporta.prompts.folder import load_bytes, load_folder
-from comporta.prompts.values import Guard, Rules, Variable
+from comporta.prompts.values import MASK_PII, Guard, Rules, Variable
 from support.prompts import HEAD, prompt, refused
 
 SHAPES = """
@@ -121,7 +121,7 @@ def test_a_prompt_that_says_nothing_is_a_mistake(text: str) -> None:
     assert "says nothing" in refused(text)
 
 
-def test_guards_are_understood_and_refused_until_there_are_any() -> None:
+def test_guards_are_read_as_they_are_written() -> None:
     text = """
     system_prompt: "{a}"
     variables: [{name: a, sanitization: "trim, mask_pii"}]
@@ -129,12 +129,30 @@ def test_guards_are_understood_and_refused_until_there_are_any() -> None:
       input: [{type: pii_detection, action: block}, jailbreak_detection]
       output: [{type: toxicity_check, threshold: 0.3, action: rewrite}]
     """
-    told = refused(text)
-    assert "prompts/support.yaml:6: guardrails: is understood, and guards come with a later version" in told
-    assert "prompts/support.yaml:5: variables[0].sanitization: mask_pii is understood" in told
-    found = prompt(text, guards=True).guardrails
+    made = prompt(text)
+    found = made.guardrails
     assert found.input == (Guard("pii_detection", "block"), Guard("jailbreak_detection"))
     assert found.output == (Guard("toxicity_check", "rewrite", {"threshold": 0.3}),)
+    assert made.guarded.input == (*found.input, MASK_PII)
+
+
+def test_whoever_knows_the_guards_says_what_is_wrong_with_one_where_it_stands() -> None:
+    text = """
+    system_prompt: hi
+    guardrails:
+      input: [pii_detection, {type: nobody}]
+      output: [nobody]
+    """
+    heard = []
+
+    def check(side: str, guard: Guard) -> str | None:
+        heard.append((side, guard.type))
+        return f"there is no guard '{guard.type}'" if guard.type == "nobody" else None
+
+    told = refused(text, guards=check)
+    assert "prompts/support.yaml:6: guardrails.input[1]: there is no guard 'nobody'" in told
+    assert "prompts/support.yaml:7: guardrails.output[0]: there is no guard 'nobody'" in told
+    assert heard == [("input", "pii_detection"), ("input", "nobody"), ("output", "nobody")]
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(

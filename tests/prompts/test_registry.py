@@ -121,7 +121,6 @@ async def test_a_mistake_in_one_file_is_told_with_its_line_and_keeps_all_files_o
         ("id: a\nversion: 1.0.0\nsystem_prompt: " + "x" * 5_000_000, "larger than 1,000,000 bytes"),
         ("a: &a [*a]", "a.yaml"),
         ("id: a\nversion: 1.0.0\nsystem_prompt: token sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD", "a secret"),
-        ("id: a\nversion: 1.0.0\nsystem_prompt: x\nguardrails: {input: [pii_detection]}", "guards come with a later"),
         ("id: a\nversion: 1.0.0\nsystem_prompt: '{include: gone@1.0.0}'", "leads nowhere"),
         ("", "a.yaml"),
     ],

@@ -54,7 +54,7 @@ guardrails: {input: [{type: pii_detection, action: block}], output: [{type: toxi
 
 
 def again(made: Prompt) -> Prompt:
-    return load_bytes(text_of(made).encode(), "again.yaml", guards=True).get(made.id)
+    return load_bytes(text_of(made).encode(), "again.yaml").get(made.id)
 
 
 @pytest.mark.parametrize("made", list(STARTERS), ids=lambda one: one.label)
@@ -63,13 +63,13 @@ def test_every_starter_is_the_same_when_written_and_read(made: Prompt) -> None:
 
 
 def test_a_prompt_with_every_key_is_the_same_when_written_and_read() -> None:
-    made = prompt(EVERYTHING, guards=True)
+    made = prompt(EVERYTHING)
     assert msgspec.structs.asdict(again(made)) == msgspec.structs.asdict(made)
     assert again(made).digest == made.digest
 
 
 def test_a_prompt_is_the_same_out_of_the_database_too() -> None:
-    made = prompt(EVERYTHING, guards=True)
+    made = prompt(EVERYTHING)
     stored = msgspec.json.decode(msgspec.json.encode(made), type=Prompt)
     assert stored == made and stored.digest == made.digest
 

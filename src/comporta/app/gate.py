@@ -16,7 +16,7 @@ from comporta.app.chains import Chained, Chaining, Runner
 from comporta.app.checking import Checking
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
-from comporta.app.guarding import Guarding, scores_of
+from comporta.app.guarding import Guarding, mistake_in, scores_of
 from comporta.app.health import breaker_limits, health_of
 from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
@@ -90,7 +90,10 @@ class Gate:
         self.budgets = Budgets(self.database)
         self.registered = RegisteredModels(self.database)
         #: Prompts by version and label: `await gate.prompts.push(Path("prompts"), by="ana")`.
-        self.prompts = Registry(self.database, settings=lambda: self.loaded.value.prompts)
+        self.prompts = Registry(
+            self.database, settings=lambda: self.loaded.value.prompts,
+            guards=lambda side, guard: mistake_in(self.guarding.kinds, side, guard),
+        )  # fmt: skip
         self.catalogue = Catalogue.shipped()
         self._speakers = Speakers(folder.cache)
         self.transport = _transport(settings)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
-from comporta.errors import BadRequest, ComportaError, ConfigError, GuardFailed
-from comporta.guardrails.base import Side, Tools
+from comporta.embedding.minilm import MiniLM
+from comporta.errors import BadRequest, ComportaError, ConfigError, GuardFailed, Unavailable
+from comporta.guardrails.base import Searched, Side, Tools
 from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, Told
 from comporta.guardrails.known import known_kinds
 from comporta.guardrails.masking import Style
@@ -21,6 +23,7 @@ from comporta.guardrails.running import Report, Runner
 from comporta.guardrails.settings import PolicySection
 from comporta.guardrails.stage import Guard
 from comporta.pipeline import Call, new_id
+from comporta.prompts.values import Guard as PromptGuard
 from comporta.prompts.values import Guardrails
 from comporta.telemetry.capture import HASHED, Kept
 from comporta.types import Score
@@ -155,7 +158,10 @@ class Guarding:
         if found is None:
             if len(self._prompts) >= _REMEMBERED:
                 self._prompts.clear()
-            found = self._prompts[key] = prompt_policy(self.kinds, wanted)
+            try:
+                found = self._prompts[key] = prompt_policy(self.kinds, wanted)
+            except ConfigError as error:
+                raise GuardFailed(f"The guards of this prompt can't be had: {error.message}.") from None
         return found
 
 
@@ -163,10 +169,50 @@ def prompt_policy(kinds: Kinds, wanted: Guardrails) -> Policy:
     """The policy that a prompt file's guards make. Raises ConfigError."""
     return versioned(
         Policy(
-            input=tuple(kinds.use({"type": g.type, "action": g.action, **g.options}, "input") for g in wanted.input),
-            output=tuple(kinds.use({"type": g.type, "action": g.action, **g.options}, "output") for g in wanted.output),
+            input=tuple(kinds.use(_entry(one), "input") for one in wanted.input),
+            output=tuple(kinds.use(_entry(one), "output") for one in wanted.output),
         )
     )
+
+
+def _entry(guard: PromptGuard) -> dict[str, Any]:
+    return {"type": guard.type, "action": guard.action, **guard.options}
+
+
+def mistake_in(kinds: Kinds, side: Side, guard: PromptGuard) -> str | None:
+    """What is wrong with a guard of a prompt file, in a sentence; None where nothing is."""
+    try:
+        kinds.use(_entry(guard), side)
+    except ConfigError as error:
+        return error.message
+    return None
+
+
+def kinds_at_hand(cache: Path, functions: Iterable[str] = ()) -> Kinds:
+    """The kinds of guards, to read policies with where no gate runs; what only a gate has is taken to be there.
+
+    A guard that asks a model or a knowledge base can be made so, and fails when it is asked.
+    """
+    tools = Tools(
+        embedder=MiniLM(cache), judge="judge", knowledge=_nothing_known, functions=frozenset(functions),
+        post=_nobody_called,
+    )  # fmt: skip
+    return Kinds(known_kinds(), tools)
+
+
+def _nothing_known(name: str) -> Searched:
+    return _Unsearched()
+
+
+async def _nobody_called(
+    url: str, body: bytes, headers: dict[str, str], timeout_s: float, limit: int
+) -> tuple[int, bytes]:
+    raise Unavailable("Hooks are called by a running gate only.")
+
+
+class _Unsearched:
+    async def search(self, text: str, limit: int) -> Sequence[str]:
+        raise Unavailable("Knowledge bases are searched by a running gate only.")
 
 
 class _Read:

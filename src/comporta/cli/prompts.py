@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 import typer
 
+from comporta.app.folder import Folder
+from comporta.app.guarding import kinds_at_hand, mistake_in
 from comporta.cli import prompts_test, releases
 from comporta.cli.gate import Gate, find
+from comporta.cli.place import load
 from comporta.cli.shown import AS_JSON, DATA, note, say, say_json
-from comporta.errors import ComportaError
+from comporta.errors import ComportaError, ConfigError
 from comporta.prompts.checks import Facts, Report, examine
 from comporta.prompts.commit import sources_of
 from comporta.prompts.folder import survey
@@ -39,9 +42,11 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
     app.add_typer(below, name=name, help=summary)
 
 
-def _check(folder: Path = FOLDER, strict: bool = STRICT, as_json: bool = AS_JSON) -> None:
+def _check(folder: Path = FOLDER, strict: bool = STRICT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Tell every mistake in prompt files with its file and line; the exit code is 1 where there is one."""
-    report = asyncio.run(examine(folder, survey(folder), _facts()))
+    kinds = kinds_at_hand(Folder(data).cache, _functions(data))
+    found = survey(folder, guards=lambda side, guard: mistake_in(kinds, side, guard))
+    report = asyncio.run(examine(folder, found, _facts()))
     mistakes = len(report.findings) if strict else report.count("mistake")
     if as_json:
         say_json(_plain(report, mistakes))
@@ -49,6 +54,14 @@ def _check(folder: Path = FOLDER, strict: bool = STRICT, as_json: bool = AS_JSON
         _tell(report, folder)
     if mistakes or not report.prompts:
         raise typer.Exit(1)
+
+
+def _functions(data: Path) -> list[str]:
+    """What guards may name, where a configuration is at hand that can be read."""
+    try:
+        return load(None, data).value.guardrails.functions
+    except ConfigError:
+        return []
 
 
 def _tell(report: Report, folder: Path) -> None:

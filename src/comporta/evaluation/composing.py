@@ -35,7 +35,7 @@ class Version:
     @property
     def bounds(self) -> tuple[float | None, Guardrails | None]:
         """The prompt's time limit in seconds, and its guards."""
-        return (None, None) if self.prompt is None else (self.prompt.timeout_s, self.prompt.guardrails)
+        return (None, None) if self.prompt is None else (self.prompt.timeout_s, self.prompt.guarded)
 
     def body(self, suite: Suite, trying: Trying) -> JSON:
         """The body of OpenAI's chat completions. Raises BadRequest that names the prompt and its variable."""

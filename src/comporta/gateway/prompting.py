@@ -325,8 +325,9 @@ def _embedding(call: Call, target: Target) -> Call:
 
 def _guard(call: Call, prompt: Prompt) -> None:
     """Of the variant that is asked now: another one's prompt may want other guards."""
-    if prompt.guardrails.input or prompt.guardrails.output:
-        call.facts[GUARDS] = prompt.guardrails
+    guards = prompt.guarded
+    if guards.input or guards.output:
+        call.facts[GUARDS] = guards
     else:
         call.facts.pop(GUARDS, None)
 

@@ -20,8 +20,8 @@ RULES = ("min_length", "max_length", "min_items", "max_items", "min", "max", "in
 SANITIZATION = get_args(Sanitization)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 UNBUILT_MASK = (
-    "mask_pii is understood, and masking comes with the guards, which this version does not have yet: take it out, or "
-    "the value would go to the provider unmasked"
+    "mask_pii belongs to a prompt's variables: what a chain is given reaches models by the prompts of its steps, which "
+    "can say it"
 )
 #: No prompt that somebody reads has more; what is looked up among them is looked up one by one.
 MOST = 500
@@ -33,8 +33,8 @@ _FITTING: dict[str, tuple[Type, ...]] = {
 }  # fmt: skip
 
 
-def read_variables(reading: Reading, guards: bool) -> tuple[Variable, ...]:
-    """Every variable that the file declares."""
+def read_variables(reading: Reading, guards: bool = True) -> tuple[Variable, ...]:
+    """Every variable that the file declares; without `guards` nobody could mask one."""
     path: Path = ("variables",)
     node = reading.node(path)
     if isinstance(node, Fields):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -24,14 +25,17 @@ KEYS = (
     "examples_as", "reasoning", "persona", "response_format", "tools", "metadata", "variables", "guardrails",
 )  # fmt: skip
 ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", re.ASCII)
-UNBUILT_GUARDS = (
-    "is understood, and guards come with a later version: take it out until then, since nothing would be guarded"
-)
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
     "ai": "assistant",
 }  # fmt: skip
 _GUARD_ACTIONS = ("block", "mask", "redact", "rewrite", "warn", "log", "flag")
+
+
+#: Says what is wrong with a guard of one side, in a sentence; None where nothing is.
+GuardCheck = Callable[[Literal["input", "output"], Guard], str | None]
+#: True takes guards as they are written: whoever asks with the prompt finds out.
+Guards = GuardCheck | Literal[True]
 
 
 class Identity(Struct, frozen=True):
@@ -41,8 +45,11 @@ class Identity(Struct, frozen=True):
     version: str
 
 
-def read_prompt(reading: Reading, stem: str, guards: bool) -> Prompt | None:
-    """The prompt; None where not even its name holds. What is wrong stands in `reading`."""
+def read_prompt(reading: Reading, stem: str, guards: Guards = True) -> Prompt | None:
+    """The prompt; None where not even its name holds. What is wrong stands in `reading`.
+
+    `guards` says what is wrong with a guard; True takes them as they are written.
+    """
     if not isinstance(reading.tree, Fields):
         reading.wrong((), "must be a mapping (lines of key: value)")
         return None
@@ -68,7 +75,7 @@ def read_prompt(reading: Reading, stem: str, guards: bool) -> Prompt | None:
         response_format=read_response_format(reading, identity.id),
         tools=read_tools(reading),
         metadata=reading.mapping(("metadata",)),
-        variables=read_variables(reading, guards),
+        variables=read_variables(reading),
         guardrails=_guardrails(reading, guards),
         **_sampling(reading),
     )
@@ -200,18 +207,16 @@ def _persona(reading: Reading) -> Persona | None:
     return Persona(name=reading.text((*path, "name")), role=reading.text((*path, "role")), **lists)
 
 
-def _guardrails(reading: Reading, guards: bool) -> Guardrails:
+def _guardrails(reading: Reading, guards: Guards) -> Guardrails:
     path: Path = ("guardrails",)
     if not reading.fields(path):
         return Guardrails()
     reading.keys(path, ("input", "output"))
-    found = Guardrails(_guards(reading, (*path, "input")), _guards(reading, (*path, "output")))
-    if not guards and (found.input or found.output):
-        reading.wrong(path, UNBUILT_GUARDS)
-    return found
+    return Guardrails(_guards(reading, "input", guards), _guards(reading, "output", guards))
 
 
-def _guards(reading: Reading, path: Path) -> tuple[Guard, ...]:
+def _guards(reading: Reading, side: Literal["input", "output"], guards: Guards) -> tuple[Guard, ...]:
+    path: Path = ("guardrails", side)
     found: list[Guard] = []
     for place in reading.items(path):
         if isinstance(reading.node(place), Scalar):
@@ -223,4 +228,8 @@ def _guards(reading: Reading, path: Path) -> tuple[Guard, ...]:
             action = reading.word((*place, "action"), ("", *_GUARD_ACTIONS), "") or None
             options = {key: one for key, one in reading.mapping(place).items() if key not in ("type", "action")}
             found.append(Guard(reading.text((*place, "type")), action, options))
+        else:
+            continue
+        if guards is not True and (why := guards(side, found[-1])) is not None:
+            reading.wrong(place, why)
     return tuple(found)

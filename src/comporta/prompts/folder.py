@@ -13,7 +13,7 @@ from comporta.config.tree import Fields, Items, Mistake, Node, Place, Step, near
 from comporta.errors import NotFound
 from comporta.prompts.compiled import Templates, check_text
 from comporta.prompts.declared import MOST
-from comporta.prompts.file import read_prompt
+from comporta.prompts.file import Guards, read_prompt
 from comporta.prompts.includes import Find, linked
 from comporta.prompts.plain import Untemplatable
 from comporta.prompts.prompt import Prompt
@@ -79,23 +79,23 @@ class Prompts:
         return found
 
 
-def load_folder(path: Path, find: Find | None = None, *, strict: bool = False, guards: bool = False) -> Prompts:
+def load_folder(path: Path, find: Find | None = None, *, strict: bool = False, guards: Guards = True) -> Prompts:
     """Every prompt of a folder (or of one file). `find` knows pieces that are not there, by id and version.
 
-    `strict` makes mistakes of what is only doubtful (a placeholder without a declaration); `guards` takes guardrails
-    and mask_pii. Raises ConfigError with a line for each mistake.
+    `strict` makes mistakes of what is only doubtful (a placeholder without a declaration); `guards` says what is wrong
+    with a guard. Raises ConfigError with a line for each mistake.
     """
     return _held(survey(path, find, guards=guards), strict)
 
 
 def load_bytes(
-    data: bytes, name: str, find: Find | None = None, *, strict: bool = False, guards: bool = False
+    data: bytes, name: str, find: Find | None = None, *, strict: bool = False, guards: Guards = True
 ) -> Prompts:
     """The prompts of one file's bytes; `name` stands in mistakes, and gives the id where the file doesn't."""
     return _held(survey_bytes(data, name, find, guards=guards), strict)
 
 
-def survey(path: Path, find: Find | None = None, *, guards: bool = False) -> Survey:
+def survey(path: Path, find: Find | None = None, *, guards: Guards = True) -> Survey:
     """What a folder holds, and all that is wrong with it; nothing is raised for what files say."""
     files = files_of(path)
     if not files and not path.exists():
@@ -112,12 +112,12 @@ def files_of(path: Path) -> list[Path]:
     return [path] if path.exists() else []
 
 
-def survey_bytes(data: bytes, name: str, find: Find | None = None, *, guards: bool = False) -> Survey:
+def survey_bytes(data: bytes, name: str, find: Find | None = None, *, guards: Guards = True) -> Survey:
     """The same for one file's bytes."""
     return link([survey_alone(data, name, guards=guards)], find)
 
 
-def survey_alone(data: bytes, name: str, *, guards: bool = False) -> Survey:
+def survey_alone(data: bytes, name: str, *, guards: Guards = True) -> Survey:
     """What one file holds by itself, not yet linked with the others and with its pieces: see `link`."""
     text, mistakes = decoded(data, name, KIND)
     return _file(text, name, mistakes, guards)
@@ -140,7 +140,7 @@ def _held(found: Survey, strict: bool) -> Prompts:
     return Prompts((one.prompt for one in found.reads), map(str, found.warnings))
 
 
-def _file(text: str | None, name: str, mistakes: list[Mistake], guards: bool) -> Survey:
+def _file(text: str | None, name: str, mistakes: list[Mistake], guards: Guards) -> Survey:
     """One file: a prompt, or a registry's list of them."""
     if text is None:
         return Survey((), tuple(mistakes), ())

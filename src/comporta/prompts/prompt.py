@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from comporta.prompts.compiled import Compiled
 from comporta.prompts.values import (
+    MASK_PII,
     Example,
     ExamplesAs,
     Guardrails,
@@ -57,6 +58,13 @@ class Prompt(Struct, frozen=True, dict=True, kw_only=True, omit_defaults=True):
     variables: tuple[Variable, ...] = ()
     guardrails: Guardrails = Guardrails()
     pieces: dict[str, str] = {}
+
+    @property
+    def guarded(self) -> Guardrails:
+        """Its guards; a variable with `mask_pii` has personal data masked in what goes in."""
+        if any("mask_pii" in one.sanitization for one in self.variables):
+            return Guardrails((*self.guardrails.input, MASK_PII), self.guardrails.output)
+        return self.guardrails
 
     @property
     def label(self) -> str:

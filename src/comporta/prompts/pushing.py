@@ -13,6 +13,7 @@ from comporta.config.mistakes import MOST_LINES
 from comporta.errors import BadRequest, Conflict
 from comporta.prompts.checks import secrets
 from comporta.prompts.content import encoded, read_several
+from comporta.prompts.file import Guards
 from comporta.prompts.folder import Read, Survey, link, survey_alone
 from comporta.prompts.includes import DEEPEST
 from comporta.prompts.kept import Commit, Push, Pushed, Source
@@ -77,7 +78,7 @@ def _higher(before: str | None, version: str) -> str:
 
 
 async def parcel(
-    database: Database, sources: Sequence[Source], *, by: str, commit: Commit | None, strict: bool, guards: bool
+    database: Database, sources: Sequence[Source], *, by: str, commit: Commit | None, strict: bool, guards: Guards
 ) -> Parcel:
     """The prompts of files, with the pieces that the registry has. Raises BadRequest with a line for each mistake."""
     if not sources:
@@ -98,7 +99,7 @@ async def parcel(
     return Parcel(made, tuple(map(str, found.warnings)))
 
 
-def _surveys(sources: Sequence[Source], guards: bool) -> list[Survey]:
+def _surveys(sources: Sequence[Source], guards: Guards) -> list[Survey]:
     # Half characters, which JSON can say, are no UTF-8, and told so.
     return [survey_alone(one.text.encode("utf-8", "surrogatepass"), one.name, guards=guards) for one in sources]
 

@@ -24,7 +24,7 @@ from comporta.prompts.fields import (
     checked_why,
     wanted_of,
 )
-from comporta.prompts.file import ID
+from comporta.prompts.file import ID, Guards
 from comporta.prompts.kept import Approval, Commit, Deploy, Label, Listed, Plan, Push, Source, TestRun, Version
 from comporta.prompts.labels import SNAPSHOT_FOR_S, Labels
 from comporta.prompts.prompt import Prompt
@@ -50,7 +50,7 @@ class Registry:
     """All prompts. `resolve` reads memory only; `load` fills it with the labels, at start and on each notice.
 
     While the database is away, versions in memory go on, and labels as of the last load for `snapshot_for_s`. `guards`
-    says whether prompts with guardrails are taken in.
+    says what is wrong with a guard of a prompt that is pushed.
     """
 
     topic = TOPIC
@@ -60,7 +60,7 @@ class Registry:
         database: Database,
         *,
         settings: Callable[[], PromptsSection] = PromptsSection,
-        guards: bool = False,
+        guards: Guards = True,
         snapshot_for_s: float = SNAPSHOT_FOR_S,
         clock: Callable[[], float] = time.time,
     ) -> None:

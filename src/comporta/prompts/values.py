@@ -82,6 +82,10 @@ class Guard(Struct, frozen=True, omit_defaults=True):
     options: JSON = {}
 
 
+#: What the sanitization `mask_pii` asks for.
+MASK_PII = Guard("pii_detection", "mask")
+
+
 class Guardrails(Struct, frozen=True, omit_defaults=True):
     """The guards of a prompt, for the guard stage."""
 

@@ -17,7 +17,6 @@ from comporta.prompts.reading import Reading
 from comporta.types import ToolCall
 
 _MOST_SHOWN = 5
-_NO_GUARDS = "is understood, and guards come with a later version: take it out until then, since nothing is guarded"
 
 
 def _called(reading: Reading, path: Path) -> Scorer | None:
@@ -143,8 +142,6 @@ KINDS = (
     Kind("tool_not_called", _not_called, "the model did not call this tool, or (`true`) any"),
     Kind("cost_at_most", _cost, "the answer cost no more than this"),
     Kind("latency_at_most", _latency, "the whole answer took no longer than this"),
-    Kind("guard_triggered", _guard("guard_triggered", True), "this guard, or any, did something to the call",
-         refused=_NO_GUARDS),
-    Kind("guard_not_triggered", _guard("guard_not_triggered", False), "this guard, or any, did nothing to the call",
-         refused=_NO_GUARDS),
+    Kind("guard_triggered", _guard("guard_triggered", True), "this guard, or any, did something to the call"),
+    Kind("guard_not_triggered", _guard("guard_not_triggered", False), "this guard, or any, did nothing to the call"),
 )  # fmt: skip
