@@ -170,7 +170,9 @@ def test_a_side_that_fails_is_rolled_back_within_seconds_and_no_caller_is_lost(g
     assert took_s < 15
     assert {answer.status for answer in answers} == {200}, "side A answered for side B"
     last = events(gate, "harmed")[-1]
-    assert (last["act"], last["by"]) == ("roll_back", "comporta") and last["numbers"]["fault"]["errors"] >= 10
+    assert (last["act"], last["by"]) == ("roll_back", "comporta")
+    # Whichever of the two sees it first.
+    assert last["numbers"]["cause"] in ("burst", "harm") and status(gate, "harmed")["sides"]["b"]["errors"] >= 5
     rescued = next(answer for answer in answers if answer.headers["x-comporta-retries"] != "0")
     record = recorded(gate, rescued.call)
     tags = record["call"]["tags"]
