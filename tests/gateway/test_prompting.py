@@ -216,6 +216,15 @@ async def test_a_field_of_the_wrong_kind_is_named(run: Run, prompt: dict[str, An
     assert (refused.value.param or "").startswith("prompt.")
 
 
+@pytest.mark.parametrize("door", [CHAT, RESPONSES, MESSAGES], ids=lambda door: str(door.name))
+@pytest.mark.parametrize("model", [{}, {"model": "openai/gpt-1"}], ids=["by the prompt", "named"])
+async def test_a_mere_name_is_no_prompt_and_never_overlooked(run: Run, door: Door, model: dict[str, str]) -> None:
+    body = {**model, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "input": "Hi"}
+    with pytest.raises(BadRequest, match="prompt must be an object, not a string") as caught:
+        await run({**body, "prompt": "support@1.0.0"}, door=door)
+    assert caught.value.param == "prompt"
+
+
 async def test_what_is_not_in_memory_is_fetched(run: Run, registry: Registry) -> None:
     registry.cold = {"support"}
     _, upstream = await run(support())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from comporta.errors import BadRequest
-from comporta.gateway.doors.reading import field, obj, option, text, word
+from comporta.gateway.doors.reading import field, obj, option, word
 from comporta.prompts.refs import ref_of
 from comporta.types import JSON, PromptRef
 
@@ -66,8 +65,8 @@ def meant(id: str, version: str | None, label: str | None, at: str = f"{FIELD}."
 def model_of(raw: JSON) -> str:
     """The body's model; empty where it may be left out, since a prompt may name it."""
     if raw.get("model") is None:
-        given = raw.get(FIELD)
-        if type(given) is dict and is_ours(given) and given.get("id") is not None:
+        given = _given(raw)
+        if given is not None and is_ours(given) and given.get("id") is not None:
             return ""
     model: str = field(raw, "model", "", word)
     return model
@@ -75,18 +74,18 @@ def model_of(raw: JSON) -> str:
 
 def speaks_for_itself(raw: JSON) -> bool:
     """Whether a prompt may say all there is to say, so that messages may be left out. Raises BadRequest."""
-    given = raw.get(FIELD)
-    if type(given) is not dict:
+    given = _given(raw)
+    if given is None:
         return False
     if is_ours(given):
         said_of(given)
     return True
 
 
-def values_of(query: Mapping[str, str]) -> tuple[str | None, str | None, JSON]:
-    """Version, label and variables of a query string: whatever else it holds is a variable."""
-    variables = {name: text(value, name) for name, value in query.items() if name not in ("version", "label")}
-    return query.get("version"), query.get("label"), variables
+def _given(raw: JSON) -> JSON | None:
+    # A mere name would reach providers that overlook it, and the answer would look as if the prompt had been asked.
+    given: JSON | None = option(raw, FIELD, "", obj)
+    return given
 
 
 def _confused(message: str, name: str, at: str = f"{FIELD}.") -> BadRequest:
