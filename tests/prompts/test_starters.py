@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from comporta.app.known import DEFAULT_ROUTE
 from comporta.prompts.checks import examine
 from comporta.prompts.folder import load_bytes, survey
 from comporta.prompts.starter import LANGUAGES, starters, write_starters
@@ -33,6 +34,13 @@ def test_each_renders_in_its_language_with_data_fenced(name: str) -> None:
     assert f"{made.id}.yaml" == name
     assert "<untrusted_data" in rendered.messages[-1].text
     assert "{" not in system
+
+
+@pytest.mark.parametrize("name", sorted(starters()))
+def test_each_is_asked_and_deployed_as_it_was_written(name: str) -> None:
+    """Without a model a call would have to name one, and each deploy its `model_version`."""
+    (made,) = load_bytes(starters()[name], name)
+    assert made.model == DEFAULT_ROUTE
 
 
 def test_there_is_each_kind_in_each_language() -> None:
