@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
+
+from msgspec import structs
 
 from comporta.app.guarding import Guarding
 from comporta.gateway.asking import ask
@@ -11,7 +14,7 @@ from comporta.gateway.guards import Wanted, wanted_of
 from comporta.guardrails.call import GUARDED, VERDICTS, Told, said_of
 from comporta.guardrails.parts import with_texts
 from comporta.guardrails.policy import Policy
-from comporta.guardrails.trying import Checked, Tried, tried
+from comporta.guardrails.trying import Checked, Showing, Tried, tried
 from comporta.pipeline import Call, Next, Stage, compose, replay
 from comporta.types import Caller, Event, Usage
 
@@ -55,7 +58,7 @@ class Checking:
         side = wanted.request.side
         policy = self._policy(wanted, call)
         span = call.spans[-1]
-        done = await tried(self._guarding.runner, policy, side, wanted.showing, call, self._guarding.style)
+        done = await tried(self._guarding.runner, policy, side, self._showing(wanted, call), call, self._guarding.style)
         call.facts[_TRIED] = done
         call.facts[GUARDED] = True
         # What is kept of it is what may be known of it.
@@ -66,6 +69,10 @@ class Checking:
             span.attributes = {"verdicts": verdicts, "policy": policy.version}
         self._told(call, side, done.report)
         return replay([Event(usage=Usage(), whole=True, last=True)])
+
+    def _showing(self, wanted: Wanted, call: Call) -> Showing:
+        judge = self._guarding.judge
+        return wanted.showing if judge is None else structs.replace(wanted.showing, ask=partial(judge, call))
 
     def _policy(self, wanted: Wanted, call: Call) -> Policy:
         request = wanted.request

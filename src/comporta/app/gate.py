@@ -16,8 +16,10 @@ from comporta.app.chains import Chained, Chaining, Runner
 from comporta.app.checking import Checking
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
+from comporta.app.guard_tools import posts_over
 from comporta.app.guarding import Guarding, mistake_in, scores_of
 from comporta.app.health import breaker_limits, health_of
+from comporta.app.judging import Judging
 from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
@@ -107,8 +109,9 @@ class Gate:
         self.chaining = Chaining(lambda: self.pipeline, self.prompts)
         #: What must not go in, and what must not come out.
         self.guarding = Guarding(
-            Tools(embedder=self._speakers.embedder), self._verdicts,
+            Tools(embedder=self._speakers.embedder, post=posts_over(self.transport)), self._verdicts,
             Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
+            Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge),
         )  # fmt: skip
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from comporta.app.guard_tools import GuardTools, wrong_bases
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
 from comporta.embedding.minilm import MiniLM
 from comporta.errors import BadRequest, ComportaError, ConfigError, GuardFailed, Unavailable
 from comporta.guardrails.base import Searched, Side, Tools
-from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, Told
+from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, Judge, Told
 from comporta.guardrails.known import known_kinds
 from comporta.guardrails.masking import Style
 from comporta.guardrails.policy import Kinds, Policy, joined, versioned
@@ -40,8 +41,12 @@ _REMEMBERED = 2_000
 class Guarding:
     """The guards of one process. `take` reads a configuration; until then nothing is guarded."""
 
-    def __init__(self, tools: Tools, told: Told, reword: Reword | None = None) -> None:
-        self.kinds = Kinds(known_kinds(), tools)
+    def __init__(self, tools: Tools, told: Told, reword: Reword | None = None, judge: Judge | None = None) -> None:
+        self._tools = GuardTools(known_kinds(), tools)
+        #: Those of the configuration in force.
+        self.kinds = Kinds(self._tools.kinds, tools)
+        #: Asks the judge model on behalf of a call; None where nobody can.
+        self.judge = judge
         self.runner = Runner()
         self._general = _NONE
         self._named: dict[str, Policy] = {}
@@ -53,7 +58,7 @@ class Guarding:
         self._keep_blocked = "masked"
         self._any = False
         self.stage = Guard(self.policy_of, self.runner, told, Repairs(reword), lambda: self.style,
-                           lambda: self._keep_blocked == "masked")  # fmt: skip
+                           lambda: self._keep_blocked == "masked", judge)  # fmt: skip
 
     def applies(self, call: Call) -> bool:
         """Whether any guard looks at a call; a look at one flag where none is configured anywhere."""
@@ -96,11 +101,14 @@ class Guarding:
 
     def read(self, loaded: Loaded[Settings]) -> _Read:
         """The policies of a configuration. Raises ConfigError, each mistake with its file and line."""
-        return _Read(self.kinds, loaded)
+        return _Read(self._tools.under(loaded), loaded)
 
     def take(self, loaded: Loaded[Settings]) -> None:
         """Take over a configuration that `read` accepts."""
         read = self.read(loaded)
+        if read.kinds is not self.kinds:
+            self.kinds = read.kinds
+            self._prompts.clear()
         self._general, self._named, self._routes = read.general, read.named, read.routes
         self.style = loaded.value.guardrails.mask_style
         self._keep_blocked = loaded.value.guardrails.keep_blocked
@@ -219,9 +227,9 @@ class _Read:
     """The policies of one configuration."""
 
     def __init__(self, kinds: Kinds, loaded: Loaded[Settings]) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self._loaded = loaded
-        self._wrong: list[str] = []
+        self._wrong: list[str] = wrong_bases(loaded)
         section = loaded.value.guardrails
         self.general = self._policy(section, ("guardrails",))
         self.named = {
@@ -257,7 +265,7 @@ class _Read:
         uses = []
         for at, entry in enumerate(entries):
             try:
-                uses.append(self._kinds.use(entry, side))
+                uses.append(self.kinds.use(entry, side))
             except ConfigError as error:
                 self._wrong.append(self._loaded.mistake((*path, side, at), error.message))
         return tuple(uses)

@@ -82,6 +82,8 @@ class Context(Struct, frozen=True):
     model: str | None = None
     #: Whether the text is all there is: False for a part of an answer that is still coming.
     whole: bool = True
+    #: Asks the judge model, at the caller's expense: (system, text) -> its answer. None where none can be asked here.
+    ask: Callable[[str, str], Awaitable[str]] | None = None
 
 
 Guard = Callable[[Text, Context], Awaitable[Verdict]]
@@ -93,16 +95,25 @@ class Searched(Protocol):
     async def search(self, text: str, limit: int) -> Sequence[str]: ...
 
 
+class Posts(Protocol):
+    """Posts a body to an address: status, and at most `limit` bytes of what came back. Raises OSError, TimeoutError."""
+
+    async def __call__(
+        self, url: str, body: bytes, headers: dict[str, str], timeout_s: float, limit: int
+    ) -> tuple[int, bytes]: ...
+
+
 class Tools(Struct, frozen=True):
     """What guards are built with; what is None is not configured, and a guard that needs it says so at start."""
 
     embedder: Embedder | None = None
-    #: Asks a model a question in words and gives its answer: (model, system, text) -> text.
-    ask: Callable[[str, str, str], Awaitable[str]] | None = None
-    #: A knowledge base by its name; raises NotFound.
+    #: The name of the judge model (`guardrails.judge`): where there is one, contexts of calls bring `ask`.
+    judge: str | None = None
+    #: A knowledge base by its name; raises ConfigError, a sentence.
     knowledge: Callable[[str], Searched] | None = None
-    #: Posts JSON to an address and gives what came back: (url, body, headers, timeout_s) -> status, body.
-    post: Callable[[str, bytes, dict[str, str], float], Awaitable[tuple[int, bytes]]] | None = None
+    #: Python functions that may be named (`guardrails.functions`).
+    functions: frozenset[str] = frozenset()
+    post: Posts | None = None
 
 
 class Kind(Struct, frozen=True):
@@ -123,6 +134,8 @@ class Kind(Struct, frozen=True):
     action: Action = "block"
     severity: Severity = "critical"
     slow: bool = False
+    #: What a slow guard is given where the policy says nothing.
+    timeout_s: float = 2.0
     #: How much of an answer must be at hand before it can judge: characters, a sentence, or all of it.
     needs: Literal["span", "sentence", "whole"] = "span"
     #: Whether the text alone decides, so that a verdict may be remembered; False where the rest of the context counts.

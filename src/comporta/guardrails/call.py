@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from msgspec import Struct, structs
 
@@ -32,6 +33,8 @@ _HEADERS = "headers"
 #: In the call's facts: findings that were told already; a fallback has the input looked at again.
 _SEEN = "guard_seen"
 
+#: Asks the judge model on behalf of a call: (call, system, text) -> its answer. Raises ComportaError.
+Judge = Callable[[Call, str, str], Awaitable[str]]
 #: Hears of every finding: side, what was found, and how long looking took in microseconds.
 Told = Callable[[Call, Side, Report], None]
 
@@ -65,12 +68,14 @@ class Looking:
     """One call under guard: asks the runner, and tells what was found."""
 
     def __init__(
-        self, runner: Runner, told: Told, repairs: Repairs, call: Call, policy: Policy, span: Span | None
-    ) -> None:
+        self, runner: Runner, told: Told, repairs: Repairs, call: Call, policy: Policy, span: Span | None,
+        judge: Judge | None = None,
+    ) -> None:  # fmt: skip
         self._runner = runner
         self._told = told
         self._repairs = repairs
         self._span = span
+        self._ask = None if judge is None else partial(judge, call)
         self.call = call
         self.policy = policy
         self.masks = Masks()
@@ -130,7 +135,7 @@ class Looking:
         form = self._asked.response_format
         return Context(
             side, piece.place, use.threshold, question, passages, system, None if form is None else form.schema,
-            call.tags.get("language"), call.caller, call.session, call.model, whole,
+            call.tags.get("language"), call.caller, call.session, call.model, whole, self._ask,
         )  # fmt: skip
 
     def _tell(self, report: Report, pieces: tuple[Piece, ...], side: Side) -> None:

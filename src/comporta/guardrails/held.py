@@ -165,7 +165,7 @@ class Held:
         # A guard of sentences judges whole ones; one of characters sees what may still grow.
         shown = len(flow.text) if self._window or self._whole else until
         piece = Piece(Text(flow.text[first:shown]), "assistant", channel)
-        report = await self._looking.check(self._uses, (piece,), "output", whole=over)
+        report = await self._looking.check(self._uses, (piece,), "output", whole=over and first == 0)
         if report.blocked is not None:
             self._block(report.blocked)
             return

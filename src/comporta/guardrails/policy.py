@@ -18,8 +18,6 @@ from comporta.errors import ConfigError
 from comporta.guardrails.base import ACTIONS, Action, Guard, Kind, Place, Severity, Side, Tools
 from comporta.types import JSON
 
-#: A guard that waits for something is given so long.
-DEFAULT_TIMEOUT_S = 2.0
 #: Keys of an entry that are the policy's own; the others are the guard's settings.
 _OWN = ("type", "guard", "action", "threshold", "on", "on_failure", "timeout", "severity", "name")
 _PLACES: tuple[Place, ...] = ("system", "user", "assistant", "tool", "passage", "name", "alt")
@@ -154,7 +152,7 @@ def _one_of(kind: Kind, name: str, given: Any, words: Sequence[str]) -> Any:
 
 def _timeout_s(kind: Kind, given: Any) -> float:
     if given is None:
-        return DEFAULT_TIMEOUT_S
+        return kind.timeout_s
     try:
         return parse_duration(given)
     except ValueError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from comporta.errors import GuardFailed
-from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, REFUSED, Looking, Told, blocking, refusal
+from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, REFUSED, Judge, Looking, Told, blocking, refusal
 from comporta.guardrails.held import Held, Observed
 from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.parts import pieces_of, with_texts
@@ -30,7 +30,7 @@ class Guard:
 
     def __init__(
         self, policy_of: PolicyOf, runner: Runner, told: Told, repairs: Repairs, style: Callable[[], Style],
-        hide: Callable[[], bool] = lambda: True,
+        hide: Callable[[], bool] = lambda: True, judge: Judge | None = None,
     ) -> None:  # fmt: skip
         self._policy_of = policy_of
         self._runner = runner
@@ -38,6 +38,7 @@ class Guard:
         self._repairs = repairs
         self._style = style
         self._hide = hide
+        self._judge = judge
 
     def applies(self, call: Call) -> bool:
         """Whether anything is to be looked at; a count of tokens asks no model to say anything."""
@@ -47,7 +48,7 @@ class Guard:
         """Raises GuardrailBlocked and GuardFailed."""
         policy = self._policy_of(call)
         span = call.spans[-1] if call.spans else None
-        looking = Looking(self._runner, self._told, self._repairs, call, policy, span)
+        looking = Looking(self._runner, self._told, self._repairs, call, policy, span, self._judge)
         if policy.input:
             blocked = await self._look_in(looking, call, policy)
             if blocked is not None:

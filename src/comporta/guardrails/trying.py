@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct, structs
 
@@ -38,6 +38,8 @@ class Showing(Struct, frozen=True):
     caller: Caller | None = None
     session: str | None = None
     model: str | None = None
+    #: Asks the judge model, at the caller's expense; None where there is none.
+    ask: Callable[[str, str], Awaitable[str]] | None = None
 
 
 class Judged(Struct, frozen=True):
@@ -142,6 +144,7 @@ def _context(showing: Showing, piece: Piece, use: Use, side: Side) -> Context:
     return Context(
         side, piece.place, use.threshold, showing.question, showing.passages, showing.system, showing.schema,
         showing.language, showing.caller, showing.session, showing.model,
+        ask=showing.ask,
     )  # fmt: skip
 
 
