@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from msgspec import Struct, field
@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from comporta.errors import ConfigError
 from comporta.guardrails.base import PASS, Context, Guard, Kind, Match, Tools, Verdict
 from comporta.guardrails.looking import Text
-from comporta.guardrails.masking import Masks
 from comporta.guardrails.pii.finding import Finder
 from comporta.guardrails.pii.phones import REGIONS
 
@@ -24,13 +23,30 @@ PII_KINDS: tuple[str, ...] = (
 )  # fmt: skip
 #: What others call them, in capitals.
 _OTHER_NAMES = {
-    "EMAIL_ADDRESS": "EMAIL", "E-MAIL": "EMAIL", "PHONE_NUMBER": "PHONE", "TELEPHONE": "PHONE", "CARD": "CARD_NUMBER",
-    "CREDIT_CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "ACCOUNT": "BANK_ACCOUNT", "US_BANK_NUMBER": "BANK_ACCOUNT",
-    "PIX": "PIX_KEY", "TITULO_ELEITOR": "VOTER_ID", "TITULO": "VOTER_ID", "US_SSN": "SSN", "US_ITIN": "ITIN", "US_EIN": "EIN",
-    "US_PASSPORT": "PASSPORT", "IP": "IP_ADDRESS", "MAC": "MAC_ADDRESS", "DOB": "DATE_OF_BIRTH", "BIRTH_DATE": "DATE_OF_BIRTH",
-    "STREET_ADDRESS": "ADDRESS", "NAME": "PERSON", "NAMES": "PERSON", "PERSON_NAME": "PERSON", "ES_NIF": "DNI", "ES_NIE": "NIE",
-    "NIS": "PIS", "NIT": "PIS",
-}  # fmt: skip
+    other: kind
+    for kind, others in {
+        "EMAIL": ("EMAIL_ADDRESS", "E-MAIL"),
+        "PHONE": ("PHONE_NUMBER", "TELEPHONE"),
+        "CARD_NUMBER": ("CARD", "CREDIT_CARD"),
+        "IBAN": ("IBAN_CODE",),
+        "BANK_ACCOUNT": ("ACCOUNT", "US_BANK_NUMBER"),
+        "PIX_KEY": ("PIX",),
+        "VOTER_ID": ("TITULO_ELEITOR", "TITULO"),
+        "SSN": ("US_SSN",),
+        "ITIN": ("US_ITIN",),
+        "EIN": ("US_EIN",),
+        "PASSPORT": ("US_PASSPORT",),
+        "IP_ADDRESS": ("IP",),
+        "MAC_ADDRESS": ("MAC",),
+        "DATE_OF_BIRTH": ("DOB", "BIRTH_DATE"),
+        "ADDRESS": ("STREET_ADDRESS",),
+        "PERSON": ("NAME", "NAMES", "PERSON_NAME"),
+        "DNI": ("ES_NIF",),
+        "NIE": ("ES_NIE",),
+        "PIS": ("NIS", "NIT"),
+    }.items()
+    for other in others
+}
 #: So many kinds are named in a reason.
 _NAMED = 3
 #: Others get their turn after so long: a text full of numbers takes long to look at.
@@ -107,20 +123,8 @@ def _verdict(found: Iterable[Match]) -> Verdict:
     return Verdict("flag", "critical", f"it holds personal data: {named}", spans, sure, facts={"kinds": list(kinds)})
 
 
-def masking(settings: PiiSettings | None = None) -> Callable[[str], str]:
-    """A function that puts a mask in place of each find, for texts outside of calls: variables of prompts, logs."""
-    wanted = settings or PiiSettings()
-    finder = finder_of(wanted)
-
-    def mask(text: str) -> str:
-        found = finder.find(Text(text), wanted.minimum)
-        return Masks().put(text, found) if found else text
-
-    return mask
-
-
 KINDS = (
     Kind("pii_detection", pii_detection, PiiSettings, action="mask", aliases=("pii",),
-         about="Finds personal data (33 kinds, in Portuguese, Spanish and English): e-mail, phone, card, national numbers,"
-               " addresses, names."),
+         about="Finds personal data in Portuguese, Spanish and English: e-mail, phone, card, accounts, national"
+               " numbers, addresses, dates of birth, names."),
 )  # fmt: skip

@@ -17,7 +17,8 @@ _EMAIL = re.compile(
 #: «ana (at) example (dot) com», «ana arroba example punto com».
 _SPELT = re.compile(
     r"(?<!\w)(?P<local>[\w.+-]{1,64}) ?(?:[\[({] ?(?:at|arroba|@) ?[\])}]| (?:at|arroba) ) ?"
-    r"(?P<domain>[\w-]{1,63}(?: ?(?:[\[({] ?(?:dot|punto|ponto|\.) ?[\])}]| (?:dot|punto|ponto) |\.) ?[a-z][\w-]{1,62}){1,4})",
+    r"(?P<domain>[\w-]{1,63}"
+    r"(?: ?(?:[\[({] ?(?:dot|punto|ponto|\.) ?[\])}]| (?:dot|punto|ponto) |\.) ?[a-z][\w-]{1,62}){1,4})",
     re.IGNORECASE,
 )
 _SIGNED = re.compile(r"[\[({]|[ ](?:dot|punto|ponto) ", re.IGNORECASE)

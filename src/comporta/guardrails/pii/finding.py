@@ -11,7 +11,7 @@ from comporta.guardrails.base import Match
 from comporta.guardrails.looking import Text
 from comporta.guardrails.pii.checks import IBAN_LENGTHS, SHAPE, bare, iban
 from comporta.guardrails.pii.emails import AT_HINT, SPELT_HINT, emails, spelt_emails
-from comporta.guardrails.pii.labels import Said, said_around
+from comporta.guardrails.pii.labels import Said, said_around, said_before, with_after
 from comporta.guardrails.pii.names import NAMES, PAIR_HINT, pairs
 from comporta.guardrails.pii.recognisers import Recogniser, table
 from comporta.guardrails.pii.streets import STREETS
@@ -21,6 +21,8 @@ Find = Callable[[str, str], Iterable[Match]]
 Row = tuple[Recogniser, re.Pattern[str]]
 
 _DIGITS = re.compile(r"[0-9]+")
+#: The fewest digits of anything that is looked for.
+_ENOUGH = re.compile(r"[0-9](?:[^\w\n]{0,3}[0-9]){3}")
 _JOINS = frozenset("./:-")
 _END = re.compile(r"(?!\w)(?![./:-][0-9])(?!-\w)")
 _OPEN_END = re.compile(r"(?!\w)(?![./-][0-9])(?!-\w)")
@@ -143,6 +145,8 @@ def _starts(plain: str) -> Iterator[int]:
         before = plain[start - 1] if start else ""
         if before.isalnum() or before == "_" or (before in _JOINS and plain[start - 2 : start - 1].isdigit()):
             continue
+        if _ENOUGH.match(plain, start) is None:
+            continue
         yield start
         if before and before in "(+ ":
             begun = start
@@ -155,13 +159,14 @@ def _starts(plain: str) -> Iterator[int]:
 class _Look:
     """Looks at matches of one text; what stands around a place is worked out once."""
 
-    __slots__ = ("_around", "_found", "_low", "_plain")
+    __slots__ = ("_around", "_before", "_found", "_low", "_plain")
 
     def __init__(self, plain: str, low: str, found: list[Match]) -> None:
         self._plain = plain
         self._low = low
         self._found = found
         self._around: dict[tuple[int, int], Said] = {}
+        self._before: dict[int, Said] = {}
 
     def at(self, one: Recogniser, match: re.Match[str]) -> None:
         start, end = match.span()
@@ -178,7 +183,10 @@ class _Look:
     def _said(self, start: int, end: int) -> Said:
         said = self._around.get((start, end))
         if said is None:
-            said = self._around[start, end] = said_around(self._low, start, end)
+            before = self._before.get(start)
+            if before is None:
+                before = self._before[start] = said_before(self._low, start)
+            said = self._around[start, end] = with_after(before, self._low, end)
         return said
 
     def _stands_alone(self, one: Recogniser, start: int, end: int) -> bool:
@@ -213,7 +221,7 @@ def graded(one: Recogniser, grade: float, said: Said) -> float:
 
 def _ibans(plain: str, low: str) -> Iterator[Match]:
     for found in _IBAN.finditer(plain):
-        length = int(IBAN_LENGTHS.get(found.group(1).upper(), "0"))
+        length = IBAN_LENGTHS.get(found.group(1).upper(), 0)
         end = _after_signs(plain, found.start(), length) if length else 0
         if not end or plain[end : end + 1].isalnum():
             continue

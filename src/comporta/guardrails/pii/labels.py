@@ -16,10 +16,10 @@ CNPJ: cnpj cnpjs
 PHONE: telefone telefones tel fone fones celular celulares cel whatsapp whats zap wpp ligar liga ligue ligo ligou
 PHONE: telefono teléfono teléfonos telefonos móvil movil llamar llama llame llámame llamame llámenos llámeme marcar
 PHONE: marque phone phones telephone mobile cell cellphone call calls called dial fax sms telemóvel telemovel ramal
-PHONE: contato contacto contact contáctame my|number meu|número mi|número reach reached teléfono|fijo text|me message|me llamé liguei disque discar
-PHONE: texted ring hotline landline comunicar|se
-CARD_NUMBER: cartão cartao cartões tarjeta tarjetas card cards visa mastercard amex hipercard elo crédito credito credit
-CARD_NUMBER: débito debito debit cc
+PHONE: contato contacto contact contáctame office my|number meu|número mi|número reach reached teléfono|fijo text|me
+PHONE: message|me llamé liguei disque discar texted ring hotline landline comunicar|se
+CARD_NUMBER: cartão cartao cartões tarjeta tarjetas card cards visa mastercard amex hipercard elo crédito credito
+CARD_NUMBER: credit débito debito debit cc
 IBAN: iban
 CEP: cep ceps código|postal codigo|postal
 PIX_KEY: pix aleatória aleatoria
@@ -44,39 +44,40 @@ BANK_ACCOUNT: clabe checking savings cc c|c bank|account account|number cbu banc
 RUT: rut run
 CUIT: cuit cuil
 CEDULA: cédula cedula c.c
-DATE_OF_BIRTH: nascimento nasc nascido nascida nasci nasceu nascem aniversário aniversario nacimiento nacido nacida nací
-DATE_OF_BIRTH: naci nació nacio nac cumpleaños born birth dob birthday birthdate d.o.b natalício birth|date nas
+DATE_OF_BIRTH: nascimento nasc nascido nascida nasci nasceu nascem aniversário aniversario nacimiento nacido nacida
+DATE_OF_BIRTH: nací naci nació nacio nac cumpleaños born birth dob birthday birthdate d.o.b natalício birth|date nas
 """
 #: Words that say a number counts, orders or names a thing.
 _OTHER = """
 pedido pedidos order orders orden órdenes protocolo protocol rastreio rastreamento tracking rastreo seguimiento envio
 envío encomenda remessa invoice factura nota nf nfe ticket tickets chamado caso case sku isbn ean barcode code código
-codigo códigos codes ref referência referencia reference lote lot batch serial série serie versão versao version versión
-versions v build release timestamp epoch unix id ids uuid guid hash commit sha modelo model part peça pieza item artigo
-artículo articulo produto product producto processo process proceso contrato contract transação transacao transaction
-transacción coordenadas latitude longitude latitud longitud lat lng lon coords coordinates asin upc gtin imei issn doi
-boleto tx txn function page página pagina pages patent patente asset firmware driver port porta puerto pixels px revision rev revisão
-voo flight vuelo matrícula matricula chassi chassis vin renavam placa medidor meter incident incidente bug issue
-solicitação solicitacao solicitud request job run session sessão sesión etiqueta tag index índice offset bytes size
-rows linhas filas records population população población habitantes budget orçamento presupuesto price preço precio total
-valor amount score section seção sección chapter capítulo capitulo norma iso rfc-editor chrome mozilla safari edge
-folio expediente albarán albaran guía guia acta voucher cupom cupón coupon shipment parcel consignment waybill awb
-container contêiner contenedor apólice póliza policy recibo receipt autorização autorización authorization nsu
-checksum digest fingerprint seed token counter contador barras stamp milliseconds millis ms
+codigo códigos codes ref referência referencia reference lote lot batch serial série serie versão versao version
+versión versions v build release timestamp epoch unix id ids uuid guid hash commit sha modelo model part peça pieza
+item artigo artículo articulo produto product producto processo process proceso contrato contract transação transacao
+transaction transacción coordenadas latitude longitude latitud longitud lat lng lon coords coordinates asin upc gtin
+imei issn doi boleto tx txn function page página pagina pages patent patente asset firmware driver port porta puerto
+pixels px revision rev revisão voo flight vuelo matrícula matricula chassi chassis vin renavam placa medidor meter
+incident incidente bug issue solicitação solicitacao solicitud request job run session sessão sesión etiqueta tag
+index índice offset bytes size rows linhas filas records population população población habitantes budget orçamento
+presupuesto price preço precio total valor amount score section seção sección chapter capítulo capitulo norma iso
+rfc-editor chrome mozilla safari edge folio expediente albarán albaran guía guia acta voucher cupom cupón coupon
+shipment parcel consignment waybill awb container contêiner contenedor apólice póliza policy recibo receipt
+autorização autorización authorization nsu checksum digest fingerprint seed token counter contador barras stamp
+milliseconds millis ms
 """
 #: What stands behind a number that counts something.
 _UNITS_WORDS = """
 km kg g mg ml l m cm mm gb mb kb tb ms s min h hz khz mhz ghz % reais euros dólares dolares dollars pesos usd eur brl
-mxn bytes pixels px unidades units people pessoas personas habitantes inhabitants times vezes veces visitas views users votes votos
-linhas rows filas anos años years
+mxn bytes pixels px unidades units people pessoas personas habitantes inhabitants times vezes veces visitas views
+users votes votos linhas rows filas anos años years
 """
 _UNITS = frozenset(_UNITS_WORDS.split())
 #: Words that may stand between a label and its number.
 _FILLERS_WORDS = """
 é e eh is es era was are son são do da de del of the my meu minha mi su seu sua his her our número numero number num
-no nro nr n nº no. o a el la os as los las com con with for para por to the dígito digito to: : - = # and y or ou
-bancária bancaria bank corrente poupança on at this following seguinte siguiente it its that as below abaixo checking
-savings current new nova novo nuevo nueva registered cadastrado sob under
+no nro nr n nº no. o a el la os as los las com con with for para por to dígito digito to: : - = # and y or ou bancária
+bancaria bank corrente poupança on at this following seguinte siguiente it its that below abaixo checking savings
+current new nova novo nuevo nueva registered cadastrado sob under
 """
 FILLERS = frozenset(_FILLERS_WORDS.split())
 _NONE: Meaning = frozenset()
@@ -112,7 +113,11 @@ class Said(Struct, frozen=True):
 
 def said_around(low: str, start: int, end: int) -> Said:
     """What the words around a stretch of a lower-case text say of it."""
-    said = _before(low, start)
+    return with_after(said_before(low, start), low, end)
+
+
+def with_after(said: Said, low: str, end: int) -> Said:
+    """What is said before a stretch, and what is said behind it where nothing is said before."""
     if said.nearest or said.other:
         return said
     after = _after(low, end)
@@ -121,7 +126,8 @@ def said_around(low: str, start: int, end: int) -> Said:
     return Said(said.kinds | after, after, bool(after)) if after else said
 
 
-def _before(low: str, start: int) -> Said:
+def said_before(low: str, start: int) -> Said:
+    """What the words before a place say."""
     lead = low[max(0, start - _BEFORE) : start]
     bare = lead.rstrip(" ")
     if bare and (bare[-1] in _MONEY or (lead[-1] == "/" and lead[-2:-1].isalnum())):

@@ -84,6 +84,8 @@ michelle carol melissa deborah stephanie rebecca sharon laura cynthia kathleen a
 sophia isabella charlotte mia amelia harper evelyn abigail hannah rachel samantha katherine christine
 """
 _GIVEN = frozenset(_GIVEN_WORDS.split())
+
+
 def _reading(pattern: re.Pattern[str], sure: float, alone: bool = True) -> Find:
     """Finds what a pattern calls a name; where it may not stand `alone`, only with a known given name or a surname."""
 

@@ -22,6 +22,7 @@ _DATE = (
 )
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
 _V6 = r"(?i:[0-9a-f]{1,4}(?::{1,2}[0-9a-f]{1,4}){2,7}(?:::)?|[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6}::(?:[0-9a-f]{1,4})?)"
+_MAC = r"(?i:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2})"
 _UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 
 
@@ -61,7 +62,7 @@ _EVERYWHERE = (
        checks.card),
     _R("IP_ADDRESS", rf"{_OCTET}(?:\.{_OCTET}){{3}}", checks.ip, open_end=True),
     _R("IP_ADDRESS", _V6, checks.ip, letters=True),
-    _R("MAC_ADDRESS", r"(?i:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2})",
+    _R("MAC_ADDRESS", _MAC,
        checks.mac, letters=True),
     _R("PASSPORT", r"(?:[A-Za-z]{1,3}-?|[A-Z]{1,3} )[0-9]{6,8}", checks.shape, letters=True),
     _R("PASSPORT", r"[0-9]{8,9}", checks.shape),
@@ -72,8 +73,8 @@ _EVERYWHERE = (
 _NATIONAL = (
     _R("CPF", r"[0-9]{3}[. ]?[0-9]{3}[. ]?[0-9]{3}[-/ .]?[0-9]{2}", checks.cpf, "BR"),
     _R("CNPJ", r"[0-9]{2}[. ]?[0-9]{3}[. ]?[0-9]{3}[/ ]?[0-9]{4}[- ]?[0-9]{2}", checks.cnpj, "BR"),
-    _R("CNPJ", r"(?i:[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}|[0-9A-Z]{12}[0-9]{2})", checks.cnpj, "BR",
-       letters=True),
+    _R("CNPJ", r"(?i:[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}|[0-9A-Z]{12}[0-9]{2})", checks.cnpj,
+       "BR", letters=True),
     _R("CEP", r"[0-9]{2}\.?[0-9]{3}-[0-9]{3}|[0-9]{8}", checks.cep, "BR", close=True),
     _R("PIX_KEY", _UUID, checks.shape, "BR", letters=True),
     _R("RG", r"(?:[A-Za-z]{2}-)?(?:[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}(?:-?[0-9Xx])?|[0-9]{5,9}(?:-?[0-9Xx])?)",

@@ -19,7 +19,10 @@ _AFTER_NAME = (
 _CAP = r"[A-ZÀ-ÖØ-Þ0-9][\w.'ªº-]*"
 _SMALL = r"(?:de|da|do|das|dos|del|la|las|los|el|e|y|san|santa|d'|den)"
 _NAME = rf"(?:{_CAP}|{_SMALL})(?: (?:{_CAP}|{_SMALL})){{0,6}}?"
-_NUMBER = r"(?:,? ?(?:n\.?[ºo°]?\.?|nº|núm\.?|num\.?|número|numero|no\.|#|casa|km\.?) ?|,? |, ?)[0-9]{1,5}(?:[-/][0-9]{1,4})?[A-Za-z]?(?!\w)"
+_NUMBER = (
+    r"(?:,? ?(?:n\.?[ºo°]?\.?|núm\.?|num\.?|número|numero|no\.|#|casa|km\.?) ?|,? |, ?)"
+    r"[0-9]{1,5}(?:[-/][0-9]{1,4})?[A-Za-z]?(?!\w)"
+)
 #: What may follow: flat, floor, quarter, town, state, postal code; each behind a comma, a dash or a space.
 _FLAT = (
     r"(?i:apto?\.?|apartamento|apt\.?|bloco|bl\.?|casa|sala|conj\.?|conjunto|andar|lote|fundos|piso|puerta|pta\.?|"
@@ -31,8 +34,9 @@ _TOWN = r"[A-ZÀ-ÖØ-Þ][\w.'-]+(?: (?:(?:de|da|do|das|dos|del|la) )?[A-ZÀ-Ö�
 #: Postal codes of the United Kingdom.
 _UK = r"[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}"
 _TAIL = (
-    rf"(?:(?:,? ?- ?|, ?|/|\n ?)(?:{_FLAT}|[0-9]{{1,2}}[oaºª°](?: ?[A-Za-z]{{1,10}}\b)?|{_POSTAL}(?: {_TOWN})?|[A-Z]{{2}} [0-9]{{5}}"
-    rf"(?:-[0-9]{{4}})?|(?:(?i:bairro|barrio|col\.|colonia|urb\.) )?{_TOWN}(?: {_UK})?|{_UK})| (?:{_FLAT}|{_POSTAL})){{0,6}}"
+    rf"(?:(?:,? ?- ?|, ?|/|\n ?)(?:{_FLAT}|[0-9]{{1,2}}[oaºª°](?: ?[A-Za-z]{{1,10}}\b)?"
+    rf"|{_POSTAL}(?: {_TOWN})?|[A-Z]{{2}} [0-9]{{5}}(?:-[0-9]{{4}})?"
+    rf"|(?:(?i:bairro|barrio|col\.|colonia|urb\.) )?{_TOWN}(?: {_UK})?|{_UK})| (?:{_FLAT}|{_POSTAL})){{0,6}}"
 )
 _FIRST = re.compile(rf"(?<!\w)(?i:{_BEFORE_NAME}) ?{_NAME}{_NUMBER}{_TAIL}")
 _SECOND = re.compile(
@@ -45,8 +49,8 @@ _CUES = frozenset({"at", "to", "is", "address", "from", "on", "in", "near", "vis
 _STREETS = frozenset({"street", "st", "avenue", "ave", "road", "rd", "boulevard", "blvd", "lane", "ln"})
 #: After a label, to the line's end: what has a number in it and begins like a name.
 _LABELLED = re.compile(
-    r"(?i:endere[çc]o(?: completo| residencial| de entrega)?|(?:home |mailing |billing |shipping |street |delivery )?address"
-    r"|direcci[óo]n(?: de env[íi]o| postal| completa)?|domicilio(?: fiscal)?|morada)(?: (?:is|é|es))? ?: ?"
+    r"(?i:endere[çc]o(?: completo| residencial| de entrega)?|(?:home |mailing |billing |shipping |street |delivery )"
+    r"?address|direcci[óo]n(?: de env[íi]o| postal| completa)?|domicilio(?: fiscal)?|morada)(?: (?:is|é|es))? ?: ?"
     r"(?P<value>(?=[^\n;]{0,60}[0-9])(?!https?:)[\w#][^\n;@]{6,100}?)(?=\n|;|\.(?:\s|$)|$)"
 )
 

@@ -9,24 +9,35 @@ from collections.abc import Iterator
 
 from comporta.guardrails.base import Match
 
-_PASSWORD = (
-    r"passwords?|passwd|passphrase|passcode|pwd|senhas?|contrase(?:ñ|n|gn)as?|palavra-passe|clave(?: de acceso| secreta)?|db_pass"
-    r"|pgpassword"
+_LOCKS = (
+    r"passwords?|passwd|passphrase|passcode|pwd|senhas?|contrase(?:ñ|n|gn)as?|palavra-passe"
+    r"|clave(?: de acceso| secreta)?|db_pass|pgpassword"
 )
 _KEY = (
-    r"(?:[a-z0-9]+[_-])*(?:api|secret|access|private|encryption|signing|account|master|subscription|shared|service)[ _-]?(?:access[ _-]?)?key"
-    r"|apikey|chave (?:de |da |secreta |privada )?(?:api|acesso)|chave secreta|clave (?:de |de la )?api|llave (?:de |de la )?api|(?:x-)?api-key"
-    r"|aws_secret_access_key|secret_key_base"
+    r"(?:[a-z0-9]+[_-])*(?:api|secret|access|private|encryption|signing|account|master|subscription|shared|service)"
+    r"[ _-]?(?:access[ _-]?)?key"
+    r"|apikey|chave (?:de |da |secreta |privada )?(?:api|acesso)|chave secreta"
+    r"|clave (?:de |de la )?api|llave (?:de |de la )?api|(?:x-)?api-key"
+    r"|(?:[a-z0-9]+_)+key|aws_secret_access_key|secret_key_base"
 )
-_TOKEN = (
-    r"(?:[a-z0-9]+[_-])*(?:access|auth|bearer|refresh|api|bot|session|id|personal|security|csrf|secret)[ _-]?(?:access[ _-]?)?tokens?|token"
-    r"|(?:[a-z0-9]+[_-])*(?:client|app|application|webhook|shared|signing|consumer|jwt)[ _-]secret|secret|segredo|secreto"
+_PASSES = (
+    r"(?:[a-z0-9]+[_-])*(?:access|auth|bearer|refresh|api|bot|session|id|personal|security|csrf|secret)"
+    r"[ _-]?(?:access[ _-]?)?tokens?|token"
+    r"|(?:[a-z0-9]+[_-])*(?:client|app|application|webhook|shared|signing|consumer|jwt)"
+    r"[ _-]secret|secret|segredo|secreto"
 )
-ASSIGNED_HINT = r"(?i)passw|passcode|passphrase|pwd|senha|contrase|palavra-passe|clave|db_pass|key|chave|llave|token|secret|segredo|bearer |basic "
-_BETWEEN = r"[\"'`\]]{0,2}(?:\s{0,3}(?::=|=>|==?|:)\s{0,3}|\s{1,2}(?:is|was|é|es|era|para|for)(?:\s{1,2}(?:now|agora|ahora|set to))?\s{0,2}:?\s{1,2})"
+ASSIGNED_HINT = (
+    r"(?i)passw|passc|passph|pass ?[:=]|pwd|senha|contrase|palavra-passe|clave|"
+    r"db_pass|key|chave|llave|token|secret|segredo|bearer |basic "
+)
+_BETWEEN = (
+    r"[\"'`\]]{0,2}(?:\s{0,3}(?::=|=>|==?|:)\s{0,3}|"
+    r"\s{1,2}(?:is|was|é|es|era|para|for)(?:\s{1,2}(?:now|agora|ahora|set to))?\s{0,2}:?\s{1,2})"
+)
 _VALUE = r"(?:(?P<q>[\"'`])(?P<quoted>[^\n\"'`]{1,300})(?P=q)|(?P<plain>[^\s\"'`,;<>]{1,300}))"
 _ASSIGNED = re.compile(
-    rf"(?<![\w-])(?:(?P<password>{_PASSWORD}|(?:[a-z0-9]+_)+(?:password|passwd|pwd|pass))|(?P<key>{_KEY})|(?P<token>{_TOKEN}))"
+    rf"(?<![\w-])(?:(?P<password>{_LOCKS}|(?:[a-z0-9]+_)+(?:password|passwd|pwd|pass)|pass)"
+    rf"|(?P<key>{_KEY})|(?P<token>{_PASSES}))"
     rf"(?:\s(?:do|da|de|del|of|for|para)(?:\s(?:o|a|the|el|la|my|meu|mi))?\s[\w.@-]{{1,24}})?{_BETWEEN}{_VALUE}",
     re.IGNORECASE,
 )
@@ -37,11 +48,14 @@ none null nil true false undefined string str text required optional hidden reda
 contraseña contrasena pass passwd pwd token key apikey changeme change_me example exemplo ejemplo placeholder test
 type value number int bool boolean input env environment empty vazio vacío todo tbd n/a na xxx not set missing the a
 an my your sua seu tu su minha mi incorrect wrong invalid expired inválida invalida inválido incorreta incorrecta
-errada expirada expirado forgotten esquecida varchar bytes object any self.password password123?
+errada expirada expirado forgotten esquecida varchar bytes object any obrigatória obrigatório obligatoria obligatorio
+requerida requerido inválidas forte segura fraca débil nova nueva atual actual antiga errado trocada alterada cambiada
+temporária temporal padrão predeterminada self.password password123?
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 _HOLLOW = re.compile(
-    r"[<\[{$%(].*|\*+|x{3,}|\.{2,}|-+|_+|your[_-].*|my[_-].*|sua?[_-].*|tu[_-].*|.*(?:placeholder|_here|-here|example|aqui)|os\.[a-z].*|process\.env.*"
+    r"[<\[{$%(].*|\*+|x{3,}|\.{2,}|-+|_+|your[_-].*|my[_-].*|sua?[_-].*|tu[_-].*|.*(?:placeholder|_here|-here|example|aqui)"
+    r"|os\.[a-z].*|process\.env.*"
     r"|getenv.*|env[.\[(].*|config[.\[(].*|settings[.\[(].*|self\..*|\[[A-Z0-9_]+\].*",
     re.IGNORECASE | re.DOTALL,
 )

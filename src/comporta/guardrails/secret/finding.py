@@ -1,4 +1,4 @@
-"""Finds secrets in a text: what issuers' forms name, what the text itself calls a secret, and noise beside such a word."""
+"""Finds secrets in a text: issuers' forms, what the text itself calls a secret, noise beside such a word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from comporta.guardrails.secret.patterns import CONNECTION, FORMS
 
 SECRET_KINDS = ("API_KEY", "TOKEN", "PASSWORD", "PRIVATE_KEY", "CONNECTION_STRING", "JWT", "WEBHOOK", "SECRET")
 
-_CONNECTION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,80}:(?P<password>[^\s@\"'<>]{1,120})@")
+_CONNECTION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,80}:(?P<password>[^\s@/\"'<>]{1,120})@")
 #: Passwords of documentation: they open nothing.
 _SAMPLES_WORDS = """
 password pass passwd pwd secret senha contraseña user usuario usuário token

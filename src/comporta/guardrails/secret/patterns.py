@@ -15,9 +15,12 @@ class Form(Struct, frozen=True):
 
 
 _W = r"[A-Za-z0-9_-]"
+_BEGIN = r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+#: Of a key in its armour: base64, line ends (also as JSON writes them), and the headers of some.
+_BODY = r"[A-Za-z0-9+/=\s\\:,.()-]"
 FORMS: tuple[Form, ...] = (
     Form("private key", "PRIVATE_KEY",
-         r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-{1,4}[^-]+|-{5}END [A-Z0-9 ]*-----|-{5}[^E-][^-]*)*-{0,5}"),
+         rf"{_BEGIN}{_BODY}*?(?:-----END[A-Z0-9 ]{{0,40}}(?:-----)?|\z)|{_BEGIN}\s*{_BODY}{{40,}}"),
     Form("jwt", "JWT", rf"eyJ{_W}{{8,}}\.eyJ{_W}{{8,}}(?:\.{_W}*)?"),
     Form("anthropic", "API_KEY", rf"sk-ant-{_W}{{16,}}"),
     Form("openrouter", "API_KEY", r"sk-or-(?:v1-)?[A-Za-z0-9]{20,}"),
@@ -62,4 +65,4 @@ FORMS: tuple[Form, ...] = (
 )  # fmt: skip
 
 #: `scheme://user:password@host`: the two that decide whether it is a secret are the password and what stands for one.
-CONNECTION = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,80}:[^\s@\"'<>]{1,120}@[^\s\"'<>]{1,300}"
+CONNECTION = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,80}:[^\s@/\"'<>]{1,120}@[^\s\"'<>]{1,300}"
