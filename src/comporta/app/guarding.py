@@ -34,6 +34,8 @@ UNGUARDED = "unguarded"
 #: In the call's facts: the guards that its prompt wants.
 PROMPT_GUARDS = "prompt_guards"
 _NONE = Policy()
+#: What is asked where nobody says which guards.
+USUAL = ("pii_detection", "secrets", "prompt_injection", "toxicity_check")
 #: Policies of prompts are remembered for so many prompts.
 _REMEMBERED = 2_000
 
@@ -197,15 +199,19 @@ def mistake_in(kinds: Kinds, side: Side, guard: PromptGuard) -> str | None:
 
 
 def kinds_at_hand(cache: Path, functions: Iterable[str] = ()) -> Kinds:
-    """The kinds of guards, to read policies with where no gate runs; what only a gate has is taken to be there.
+    """The kinds of guards, to read policies with where no gate runs: see `tools_at_hand`."""
+    return Kinds(known_kinds(), tools_at_hand(cache, functions))
+
+
+def tools_at_hand(cache: Path, functions: Iterable[str] = ()) -> Tools:
+    """What guards are built with where no gate runs; what only a gate has is taken to be there.
 
     A guard that asks a model or a knowledge base can be made so, and fails when it is asked.
     """
-    tools = Tools(
+    return Tools(
         embedder=MiniLM(cache), judge="judge", knowledge=_nothing_known, functions=frozenset(functions),
         post=_nobody_called,
     )  # fmt: skip
-    return Kinds(known_kinds(), tools)
 
 
 def _nothing_known(name: str) -> Searched:

@@ -112,6 +112,10 @@ class Runner:
             found += await self._side_by_side(slow, context_of)
         return _report(found, begun_ns)
 
+    async def verdict(self, use: Use, piece: Piece, context: Context) -> Verdict:
+        """What one guard says of one text, whatever its threshold. Raises what the guard raises."""
+        return await self._judged(use, piece, context, None)
+
     async def _quick(self, use: Use, at: int, piece: Piece, context_of: ContextOf, turn: _Turn) -> Found | None:
         try:
             verdict = await self._judged(use, piece, context_of(piece, use), turn)
