@@ -35,7 +35,7 @@ from comporta.budget.budgets import Budgets
 from comporta.chains.values import Chain
 from comporta.config.loading import Loaded
 from comporta.config.watch import Watched, fingerprint, watch
-from comporta.errors import BadRequest, ComportaError, Conflict
+from comporta.errors import BadRequest, ComportaError, Conflict, NotFound
 from comporta.feedback.taking import Feedback, Taken
 from comporta.gateway.answering import call_of
 from comporta.gateway.asking import Streamed, ask
@@ -59,6 +59,7 @@ from comporta.prompts.registry import Registry
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
+from comporta.routing.choose import plan_of
 from comporta.routing.registered import RegisteredModel, RegisteredModels
 from comporta.routing.retry import Retry
 from comporta.store.changes import Changes
@@ -111,7 +112,7 @@ class Gate:
         self.guarding = Guarding(
             Tools(embedder=self._speakers.embedder, post=posts_over(self.transport)), self._verdicts,
             Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
-            Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge),
+            Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge), self._redirect,
         )  # fmt: skip
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
@@ -310,6 +311,13 @@ class Gate:
         self.telemetry.guarded(side, report)
         for score in scores_of(call, side, report):
             self.telemetry.scores.add(score)
+
+    def _redirect(self, call: Call, name: str) -> Target | None:
+        """Where a call goes that a guard leads to another model; the operator chose it, whatever the key may name."""
+        try:
+            return plan_of(self.known, name, PYTHON, call.session or call.user).targets[0]
+        except NotFound:
+            return None
 
     def _retry(self, call: Call) -> Retry:
         return self.known.retry(call.target.route if call.target else "")

@@ -22,7 +22,7 @@ from comporta.guardrails.policy import Kinds, Policy, joined, versioned
 from comporta.guardrails.repairing import Repairs, Reword
 from comporta.guardrails.running import Report, Runner
 from comporta.guardrails.settings import PolicySection
-from comporta.guardrails.stage import Guard
+from comporta.guardrails.stage import Guard, Redirect
 from comporta.pipeline import Call, new_id
 from comporta.prompts.values import Guard as PromptGuard
 from comporta.prompts.values import Guardrails
@@ -43,7 +43,10 @@ _REMEMBERED = 2_000
 class Guarding:
     """The guards of one process. `take` reads a configuration; until then nothing is guarded."""
 
-    def __init__(self, tools: Tools, told: Told, reword: Reword | None = None, judge: Judge | None = None) -> None:
+    def __init__(
+        self, tools: Tools, told: Told, reword: Reword | None = None, judge: Judge | None = None,
+        redirect: Redirect | None = None,
+    ) -> None:  # fmt: skip
         self._tools = GuardTools(known_kinds(), tools)
         #: Those of the configuration in force.
         self.kinds = Kinds(self._tools.kinds, tools)
@@ -60,11 +63,12 @@ class Guarding:
         self._keep_blocked = "masked"
         self._any = False
         self.stage = Guard(self.policy_of, self.runner, told, Repairs(reword), lambda: self.style,
-                           lambda: self._keep_blocked == "masked", judge)  # fmt: skip
+                           lambda: self._keep_blocked == "masked", judge, redirect)  # fmt: skip
 
     def applies(self, call: Call) -> bool:
         """Whether any guard looks at a call; a look at one flag where none is configured anywhere."""
-        return (self._any or PROMPT_GUARDS in call.facts) and self.stage.applies(call)
+        wanted = self._any or call.caller.guardrails is not None or PROMPT_GUARDS in call.facts
+        return wanted and self.stage.applies(call)
 
     def kept(self, call: Call) -> Kept | None:
         """What of a call may be recorded; None where guards have no say in it.
@@ -73,7 +77,7 @@ class Guarding:
         what stands in it.
         """
         facts = call.facts
-        if not self._any and PROMPT_GUARDS not in facts:
+        if not self._any and call.caller.guardrails is None and PROMPT_GUARDS not in facts:
             return None
         if facts.get(UNGUARDED):
             return None if self._keep_blocked == "full" else HASHED

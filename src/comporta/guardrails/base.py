@@ -14,16 +14,17 @@ from comporta.types import JSON, Caller
 #: From the mildest to the strictest.
 Outcome = Literal["pass", "flag", "rewrite", "redact", "block"]
 #: What a policy wants done with a finding; the strictest first.
-Action = Literal["block", "mask", "rewrite", "warn", "log"]
+Action = Literal["block", "mask", "rewrite", "restrict", "warn", "log"]
 Severity = Literal["info", "warning", "critical"]
 Side = Literal["input", "output"]
 #: Where a text stands. `passage` is retrieved text, `name` a file's name, `alt` the words that stand for an image.
 Place = Literal["system", "user", "assistant", "tool", "passage", "name", "alt"]
 
-ACTIONS: tuple[Action, ...] = ("block", "mask", "rewrite", "warn", "log")
+ACTIONS: tuple[Action, ...] = ("block", "mask", "rewrite", "restrict", "warn", "log")
 #: What becomes of a finding under each action.
 OUTCOME_OF: dict[Action, Outcome] = {
-    "block": "block", "mask": "redact", "rewrite": "rewrite", "warn": "flag", "log": "flag",
+    "block": "block", "mask": "redact", "rewrite": "rewrite", "restrict": "flag", "warn": "flag",
+    "log": "flag",
 }  # fmt: skip
 
 

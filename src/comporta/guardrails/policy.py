@@ -16,10 +16,11 @@ from msgspec import Struct, structs
 from comporta.config.values import parse_duration
 from comporta.errors import ConfigError
 from comporta.guardrails.base import ACTIONS, Action, Guard, Kind, Place, Severity, Side, Tools
+from comporta.guardrails.restricting import Restriction
 from comporta.types import JSON
 
 #: Keys of an entry that are the policy's own; the others are the guard's settings.
-_OWN = ("type", "guard", "action", "threshold", "on", "on_failure", "timeout", "severity", "name")
+_OWN = ("type", "guard", "action", "threshold", "on", "on_failure", "timeout", "severity", "name", "restrict")
 _PLACES: tuple[Place, ...] = ("system", "user", "assistant", "tool", "passage", "name", "alt")
 _SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 #: Words that prompt files and others use for ours.
@@ -43,6 +44,8 @@ class Use(Struct, frozen=True):
     severity: Severity
     #: Same guard, same settings: such uses join.
     key: str
+    #: What a call keeps to where the action is `restrict`.
+    restrict: Restriction = Restriction()
 
 
 class Policy(Struct, frozen=True):
@@ -89,18 +92,20 @@ class Kinds:
         if side not in kind.sides:
             raise ConfigError(f"{kind.name} guards the {kind.sides[0]} only, not the {side}")
         settings = _settings(kind, {k: v for k, v in given.items() if k not in _OWN})
+        action = _action(kind, given.get("action"))
         key = f"{kind.name} {msgspec.json.encode(settings, order='deterministic').decode()}"
         return Use(
             name=str(given.get("name") or kind.name),
             kind=kind,
             guard=self._guard(kind, settings, key),
-            action=_action(kind, given.get("action")),
+            action=action,
             threshold=_share(kind, given.get("threshold")),
             places=frozenset(_places(kind, given.get("on"), side)),
             on_failure=_one_of(kind, "on_failure", given.get("on_failure", "closed"), ("closed", "open")),
             timeout_s=_timeout_s(kind, given.get("timeout")),
             severity=_one_of(kind, "severity", given.get("severity", kind.severity), _SEVERITIES),
             key=key,
+            restrict=_restriction(kind, given.get("restrict"), action, side),
         )
 
     def _guard(self, kind: Kind, settings: Struct, key: str) -> Guard:
@@ -124,6 +129,22 @@ def _action(kind: Kind, given: Any) -> Action:
     found = _ACTIONS.get(given) if isinstance(given, str) else None
     if found is None:
         raise ConfigError(f"{kind.name}: action must be one of {', '.join(ACTIONS)}, not {given!r}")
+    return found
+
+
+def _restriction(kind: Kind, given: Any, action: Action, side: Side) -> Restriction:
+    if action != "restrict":
+        if given is not None:
+            raise ConfigError(f"{kind.name}: `restrict` goes with `action: restrict`")
+        return Restriction()
+    if side == "output":
+        raise ConfigError(f"{kind.name}: `action: restrict` is for the input: an answer is there already")
+    try:
+        found = msgspec.convert(given or {}, Restriction)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{kind.name}: restrict: {error}") from None
+    if not found:
+        raise ConfigError(f"{kind.name}: say under `restrict` what is left: temperature, max_tokens, tools, model")
     return found
 
 
@@ -185,7 +206,7 @@ def joined(policies: Sequence[Policy]) -> Policy:
 def versioned(policy: Policy) -> Policy:
     """The policy under a name of what it does, by which verdicts are remembered."""
     said = [
-        (use.key, use.name, use.action, use.threshold, sorted(use.places), use.on_failure, use.severity)
+        (use.key, use.name, use.action, use.threshold, sorted(use.places), use.on_failure, use.severity, use.restrict)
         for use in (*policy.input, *policy.output)
     ]
     text = msgspec.json.encode((said, len(policy.input), policy.stream, policy.unmask, policy.turns))
@@ -209,4 +230,5 @@ def _stricter(one: Use, other: Use) -> Use:
         on_failure="closed" if "closed" in (one.on_failure, other.on_failure) else "open",
         timeout_s=min(one.timeout_s, other.timeout_s),
         severity=max(one.severity, other.severity, key=_SEVERITIES.index),
+        restrict=one.restrict.also(other.restrict),
     )

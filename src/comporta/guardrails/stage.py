@@ -7,6 +7,7 @@ names the guard, or the refusal that the policy words.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import reduce
 
 from comporta.errors import GuardFailed
 from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, REFUSED, Judge, Looking, Told, blocking, refusal
@@ -15,11 +16,14 @@ from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.parts import pieces_of, with_texts
 from comporta.guardrails.policy import Policy
 from comporta.guardrails.repairing import Repairs
+from comporta.guardrails.restricting import Restriction
 from comporta.guardrails.running import Found, Piece, Report, Runner, disjoint
 from comporta.pipeline import Call, Next, replay
-from comporta.types import Event
+from comporta.types import Event, Target
 
 PolicyOf = Callable[[Call], Policy]
+#: Where a model of that name is, for a call; None where there is none.
+Redirect = Callable[[Call, str], Target | None]
 
 
 class Guard:
@@ -30,7 +34,7 @@ class Guard:
 
     def __init__(
         self, policy_of: PolicyOf, runner: Runner, told: Told, repairs: Repairs, style: Callable[[], Style],
-        hide: Callable[[], bool] = lambda: True, judge: Judge | None = None,
+        hide: Callable[[], bool] = lambda: True, judge: Judge | None = None, redirect: Redirect | None = None,
     ) -> None:  # fmt: skip
         self._policy_of = policy_of
         self._runner = runner
@@ -39,6 +43,7 @@ class Guard:
         self._style = style
         self._hide = hide
         self._judge = judge
+        self._redirect = redirect
 
     def applies(self, call: Call) -> bool:
         """Whether anything is to be looked at; a count of tokens asks no model to say anything."""
@@ -77,9 +82,24 @@ class Guard:
         }
         texts |= await looking.rewritten(report, pieces, "input")
         call.input = with_texts(call.input, texts)
+        self._restrict(call, report)
         if masks.used:
             call.facts[MASKS] = masks
         return None
+
+    def _restrict(self, call: Call, report: Report) -> None:
+        """What is suspicious goes on with less. Raises GuardFailed where its other model is not there."""
+        found = [one for one in report.found if one.use.action == "restrict" and not one.failed]
+        if not found:
+            return
+        restriction = reduce(Restriction.also, (one.use.restrict for one in found))
+        call.input = restriction.on(call.input)
+        if restriction.model is None:
+            return
+        target = None if self._redirect is None else self._redirect(call, restriction.model)
+        if target is None:
+            raise GuardFailed(f"The guard '{found[0].use.name}' leads to '{restriction.model}', which is not there.")
+        call.target = target
 
     async def _blocked(self, looking: Looking, pieces: tuple[Piece, ...], masks: Masks, report: Report) -> None:
         """What was asked is recorded: a mask goes on all that guards mark, those too that were not asked any more."""

@@ -29,7 +29,7 @@ _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
     "ai": "assistant",
 }  # fmt: skip
-_GUARD_ACTIONS = ("block", "mask", "redact", "rewrite", "warn", "log", "flag")
+_GUARD_ACTIONS = ("block", "mask", "redact", "rewrite", "restrict", "warn", "log", "flag")
 
 
 #: Says what is wrong with a guard of one side, in a sentence; None where nothing is.

@@ -28,7 +28,7 @@ class GuardVerdict(Shape):
     guard: str
     type: str
     outcome: Annotated[_Outcome, Meta(description="What becomes of it.")]
-    action: Literal["block", "mask", "rewrite", "warn", "log"]
+    action: Literal["block", "mask", "rewrite", "restrict", "warn", "log"]
     severity: _Severity
     confidence: float
     threshold: Annotated[float, Meta(description="From which confidence on it counts.")]

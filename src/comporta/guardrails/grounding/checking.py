@@ -28,6 +28,8 @@ _DOUBTFUL = 0.2
 _LONG = 6_000
 #: Claims of so many words say enough to be judged also by themselves.
 _SAYS_ENOUGH = 15
+#: Shorter claims have no meaning to compare.
+_FEW_WORDS = 5
 #: So many claims of one answer are judged; an answer of more is judged by these.
 _MOST_CLAIMS = 60
 _KEPT = 64
@@ -98,7 +100,8 @@ class Grounding:
         long = len(passages.run) > _LONG // 6
         figures = await asyncio.to_thread(measured, claim, passages) if long else measured(claim, passages)
         method = "words"
-        if self._meanings is not None and claim.asked is None and is_english(claim, passages):
+        says = claim.asked is None and len(claim.reading.run) >= _FEW_WORDS
+        if self._meanings is not None and says and is_english(claim, passages):
             try:
                 figures |= await self._meanings.measured(claim, passages)
                 method = "meaning"
