@@ -5,50 +5,80 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 def _d(rng: random.Random, count: int) -> str:
     return str(rng.randrange(1, 10)) + "".join(rng.choices("0123456789", k=count - 1))
 
 
+def _moment(rng: random.Random) -> datetime:
+    return datetime.fromtimestamp(rng.randrange(1_263_000_000, 1_790_000_000), UTC)
+
+
 def _isbn(rng: random.Random) -> str:
     base = "978" + _d(rng, 9)
     total = sum(int(d) * (3 if i % 2 else 1) for i, d in enumerate(base))
     n = base + str(-total % 10)
-    return rng.choice((n, f"{n[:3]}-{n[3:4]}-{n[4:8]}-{n[8:12]}-{n[12]}", f"{n[:3]}-{n[3:5]}-{n[5:8]}-{n[8:12]}-{n[12]}"))
+    return rng.choice(
+        (n, f"{n[:3]}-{n[3:4]}-{n[4:8]}-{n[8:12]}-{n[12]}", f"{n[:3]}-{n[3:5]}-{n[5:8]}-{n[8:12]}-{n[12]}")
+    )
 
 
 def _code(rng: random.Random) -> str:
     letters = "".join(rng.choices("BCFGHKLMNPQR", k=2))
-    return rng.choice((f"{letters}{_d(rng, 9)}BR", f"1Z{_d(rng, 6)}{letters}{_d(rng, 8)}", f"{letters}-{_d(rng, 4)}-{_d(rng, 2)}", f"{letters}{_d(rng, 6)}"))
+    return rng.choice(
+        (
+            f"{letters}{_d(rng, 9)}BR",
+            f"1Z{_d(rng, 6)}{letters}{_d(rng, 8)}",
+            f"{letters}-{_d(rng, 4)}-{_d(rng, 2)}",
+            f"{letters}{_d(rng, 6)}",
+        )
+    )
 
 
 MADE: tuple[tuple[Callable[[random.Random], str], tuple[str, ...]], ...] = (
-    (lambda r: _d(r, 8), ("Order {} has shipped", "O pedido {} já saiu", "El pedido {} está en camino", "ticket #{}", "protocolo {}")),
-    (lambda r: _d(r, 11), ("order number {}", "número do pedido: {}", "protocolo de atendimento {}", "código de seguimiento {}", "invoice {}")),
-    (lambda r: _d(r, 16), ("order {} was cancelled", "pedido nº {}", "tracking number {}", "transaction id {}", "referencia {}")),
+    (lambda r: _d(r, 8), ("Order {} has shipped", "O pedido {} já saiu", "El pedido {} está en camino", "ticket #{}",
+        "protocolo {}")),
+    (lambda r: _d(r, 11), ("order number {}", "número do pedido: {}", "protocolo de atendimento {}",
+        "código de seguimiento {}", "invoice {}")),
+    (lambda r: _d(r, 16), ("order {} was cancelled", "pedido nº {}", "tracking number {}", "transaction id {}",
+        "referencia {}")),
     (lambda r: _d(r, 10), ("the id is {}", "Order #{}", "lote {}", "case {} was closed", "expediente {}")),
     (lambda r: f"{_d(r, 3)}-{_d(r, 7)}-{_d(r, 7)}", ("Amazon order {}", "el pedido {} de Amazon", "pedido {}")),
-    (lambda r: str(r.randrange(1_600_000_000, 1_790_000_000)), ("created at {}", "timestamp={}", "o timestamp {} está errado", '{{"ts": {}}}')),
-    (lambda r: str(r.randrange(1_600_000_000_000, 1_790_000_000_000)), ("at {} ms", "epoch {}", "el log dice {}", '"time": {}')),
-    (lambda r: f"20{r.randrange(10, 27)}{r.randrange(1, 13):02}{r.randrange(1, 29):02}{r.randrange(24):02}{r.randrange(60):02}{r.randrange(60):02}", ("backup_{}.tar", "run {}", "snapshot {} done", "arquivo {}")),
-    (lambda r: f"20{r.randrange(10, 27)}-{r.randrange(1, 13):02}-{r.randrange(1, 29):02}T{r.randrange(24):02}:{r.randrange(60):02}:{r.randrange(60):02}Z", ("It happened at {}", "em {} caiu", "desde {} no funciona")),
-    (lambda r: f"{r.randrange(1, 29):02}/{r.randrange(1, 13):02}/20{r.randrange(10, 27)}", ("The meeting is on {}", "A reunião é dia {}", "vence el {}", "Entrega prevista: {}")),
-    (lambda r: f"{_d(r, 1)}.{_d(r, 3)}.{_d(r, 3)},{_d(r, 2)}", ("Custou R$ {}", "Cuesta {} €", "o orçamento é de {} reais")),
+    (lambda r: str(r.randrange(1_600_000_000, 1_790_000_000)), ("created at {}", "timestamp={}",
+        "o timestamp {} está errado", '{{"ts": {}}}')),
+    (lambda r: str(r.randrange(1_600_000_000_000, 1_790_000_000_000)), ("at {} ms", "epoch {}", "el log dice {}",
+        '"time": {}')),
+    (lambda r: _moment(r).strftime("%Y%m%d%H%M%S"),
+        ("backup_{}.tar", "run {}", "snapshot {} done", "arquivo {}")),
+    (lambda r: _moment(r).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        ("It happened at {}", "em {} caiu", "desde {} no funciona")),
+    (lambda r: f"{r.randrange(1, 29):02}/{r.randrange(1, 13):02}/20{r.randrange(10, 27)}", ("The meeting is on {}",
+        "A reunião é dia {}", "vence el {}", "Entrega prevista: {}")),
+    (lambda r: f"{_d(r, 1)}.{_d(r, 3)}.{_d(r, 3)},{_d(r, 2)}", ("Custou R$ {}", "Cuesta {} €",
+        "o orçamento é de {} reais")),
     (lambda r: f"{_d(r, 2)},{_d(r, 3)},{_d(r, 3)}.{_d(r, 2)}", ("It costs ${}", "revenue was {} dollars", "USD {}")),
-    (lambda r: f"{_d(r, 3)} {_d(r, 3)} {_d(r, 3)}", ("a population of {}", "{} habitantes", "un total de {} euros", "foram {} votos")),
-    (lambda r: f"{r.randrange(1, 12)}.{r.randrange(20)}.{r.randrange(20)}", ("upgrade to v{}", "Python {} is out", "versão {}", "la versión {} falla")),
-    (lambda r: f"{r.randrange(1, 12)}.{r.randrange(20)}.{r.randrange(200)}.{r.randrange(200)}", ("version {}", "Chrome {} crashed", "driver versão {}", "firmware {}", "build {}")),
+    (lambda r: f"{_d(r, 3)} {_d(r, 3)} {_d(r, 3)}", ("a population of {}", "{} habitantes", "un total de {} euros",
+        "foram {} votos")),
+    (lambda r: f"{r.randrange(1, 12)}.{r.randrange(20)}.{r.randrange(20)}", ("upgrade to v{}", "Python {} is out",
+        "versão {}", "la versión {} falla")),
+    (lambda r: f"{r.randrange(1, 12)}.{r.randrange(20)}.{r.randrange(200)}.{r.randrange(200)}", ("version {}",
+        "Chrome {} crashed", "driver versão {}", "firmware {}", "build {}")),
     (lambda r: str(uuid.UUID(int=r.getrandbits(128))), ("request id {}", "o id {} não existe", "uuid: {}", "{}")),
     (lambda r: f"{r.getrandbits(160):040x}", ("commit {}", "reverted {} today", "o commit {} quebrou tudo", "sha {}")),
     (lambda r: f"{r.getrandbits(128):032x}", ("md5 {}", "the hash is {}", "checksum: {}", "trace {}")),
     (lambda r: f"{r.getrandbits(256):064x}", ("sha256:{}", "digest {}", "bloque {}")),
     (_isbn, ("ISBN {}", "O livro {} esgotou", "el libro con ISBN {}", "Read {} this week")),
     (_code, ("tracking {}", "código de rastreio {}", "el envío {} llegó", "part {}", "modelo {}")),
-    (lambda r: f"-{r.randrange(10, 89)}.{_d(r, 6)}, {r.randrange(10, 99)}.{_d(r, 6)}", ("located at {}", "coordenadas {}", "estamos en {}", "lat/lng: {}")),
-    (lambda r: f"{r.randrange(1, 24):02}:{r.randrange(60):02}:{r.randrange(60):02}.{_d(r, 3)}", ("at {}", "duração {}", "el video dura {}")),
-    (lambda r: f"{_d(r, 7)}-{_d(r, 2)}.20{r.randrange(10, 25)}.8.26.{_d(r, 4)}", ("processo {}", "Autos nº {}", "o processo {} foi arquivado")),
-    (lambda r: f"10.{_d(r, 4)}/s{_d(r, 5)}-0{_d(r, 2)}-{_d(r, 5)}-{_d(r, 1)}", ("doi:{}", "https://doi.org/{}", "veja {}")),
+    (lambda r: f"-{r.randrange(10, 89)}.{_d(r, 6)}, {r.randrange(10, 99)}.{_d(r, 6)}", ("located at {}",
+        "coordenadas {}", "estamos en {}", "lat/lng: {}")),
+    (lambda r: f"{r.randrange(1, 24):02}:{r.randrange(60):02}:{r.randrange(60):02}.{_d(r, 3)}", ("at {}",
+        "duração {}", "el video dura {}")),
+    (lambda r: f"{_d(r, 7)}-{_d(r, 2)}.20{r.randrange(10, 25)}.8.26.{_d(r, 4)}", ("processo {}", "Autos nº {}",
+        "o processo {} foi arquivado")),
+    (lambda r: f"10.{_d(r, 4)}/s{_d(r, 5)}-0{_d(r, 2)}-{_d(r, 5)}-{_d(r, 1)}", ("doi:{}", "https://doi.org/{}",
+        "veja {}")),
     (lambda r: f"{_d(r, 4)}x{_d(r, 4)}", ("resolution {}", "imagem de {} pixels", "una pantalla de {}")),
     (lambda r: _d(r, 13), ("EAN {}", "código de barras {}", "barcode: {}", "GTIN {}")),
     (lambda r: f"35{_d(r, 13)}", ("IMEI {}", "o IMEI do aparelho é {}", "imei: {}")),

@@ -32,7 +32,7 @@ def _digits(rng: random.Random, count: int) -> str:
 
 def make_cpf(rng: random.Random) -> str:
     base = _digits(rng, 9)
-    return base + cpf._calc_check_digits(base)
+    return str(base + cpf._calc_check_digits(base))
 
 
 def cpf_dotted(rng: random.Random) -> str:
@@ -42,7 +42,9 @@ def cpf_dotted(rng: random.Random) -> str:
 
 def cpf_odd(rng: random.Random) -> str:
     n = make_cpf(rng)
-    return rng.choice((n, f"{n[:9]}-{n[9:]}", f"{n[:3]} {n[3:6]} {n[6:9]} {n[9:]}", f"{n[:3]}.{n[3:6]}.{n[6:9]}/{n[9:]}"))
+    return rng.choice(
+        (n, f"{n[:9]}-{n[9:]}", f"{n[:3]} {n[3:6]} {n[6:9]} {n[9:]}", f"{n[:3]}.{n[3:6]}.{n[6:9]}/{n[9:]}")
+    )
 
 
 def cpf_failing(rng: random.Random) -> str:
@@ -52,7 +54,7 @@ def cpf_failing(rng: random.Random) -> str:
 
 
 def _cnpj(base: str) -> str:
-    return base + cnpj.calc_check_digits(base)
+    return str(base + cnpj.calc_check_digits(base))
 
 
 def cnpj_dotted(rng: random.Random) -> str:
@@ -92,7 +94,9 @@ def voter(rng: random.Random) -> str:
 
 def rg(rng: random.Random) -> str:
     n = str(rng.randrange(1, 9)) + _digits(rng, 8)
-    return rng.choice((f"{n[:2]}.{n[2:5]}.{n[5:8]}-{n[8]}", f"{n[:2]}.{n[2:5]}.{n[5:8]}-X", n, f"MG-{n[:2]}.{n[2:5]}.{n[5:8]}"))
+    return rng.choice(
+        (f"{n[:2]}.{n[2:5]}.{n[5:8]}-{n[8]}", f"{n[:2]}.{n[2:5]}.{n[5:8]}-X", n, f"MG-{n[:2]}.{n[2:5]}.{n[5:8]}")
+    )
 
 
 def cep(rng: random.Random) -> str:
@@ -100,7 +104,21 @@ def cep(rng: random.Random) -> str:
 
 
 def card(rng: random.Random) -> str:
-    prefix, length = rng.choice((("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("36", 14), ("509", 16), ("636368", 16)))
+    prefix, length = rng.choice(
+        (
+            ("4", 16),
+            ("51", 16),
+            ("55", 16),
+            ("2221", 16),
+            ("34", 15),
+            ("37", 15),
+            ("6011", 16),
+            ("3530", 16),
+            ("36", 14),
+            ("509", 16),
+            ("636368", 16),
+        )
+    )
     base = prefix + _digits(rng, length - len(prefix) - 1)
     n = base + luhn.calc_check_digit(base)
     if length == 16:
@@ -115,10 +133,18 @@ def card_failing(rng: random.Random) -> str:
 
 
 def iban(rng: random.Random) -> str:
-    country, body = rng.choice((
-        ("ES", _digits(rng, 20)), ("PT", _digits(rng, 21)), ("DE", _digits(rng, 18)), ("GB", "NWBK" + _digits(rng, 14)),
-        ("BR", _digits(rng, 23) + "P1"), ("FR", _digits(rng, 23)), ("IT", "X" + _digits(rng, 22)), ("NL", "ABNA" + _digits(rng, 10)),
-    ))
+    country, body = rng.choice(
+        (
+            ("ES", _digits(rng, 20)),
+            ("PT", _digits(rng, 21)),
+            ("DE", _digits(rng, 18)),
+            ("GB", "NWBK" + _digits(rng, 14)),
+            ("BR", _digits(rng, 23) + "P1"),
+            ("FR", _digits(rng, 23)),
+            ("IT", "X" + _digits(rng, 22)),
+            ("NL", "ABNA" + _digits(rng, 10)),
+        )
+    )
     number = "".join(str(int(c, 36)) for c in body + country + "00")
     n = f"{country}{98 - int(number) % 97:02}{body}"
     return rng.choice((n, " ".join(n[i : i + 4] for i in range(0, len(n), 4))))
@@ -126,18 +152,18 @@ def iban(rng: random.Random) -> str:
 
 def make_dni(rng: random.Random) -> str:
     base = str(rng.randrange(1, 8)) + _digits(rng, 7)
-    return base + rng.choice(("", "-")) + dni.calc_check_digit(base)
+    return str(base + rng.choice(("", "-")) + dni.calc_check_digit(base))
 
 
 def make_nie(rng: random.Random) -> str:
     base = rng.choice("XYZ") + _digits(rng, 7)
-    return base + nie.calc_check_digit(base)
+    return str(base + nie.calc_check_digit(base))
 
 
 def make_cif(rng: random.Random) -> str:
     base = rng.choice("ABGQ") + "28" + _digits(rng, 5)
     number, letter = cif.calc_check_digits(base)
-    return base + (letter if base[0] == "Q" else number)
+    return str(base + (letter if base[0] == "Q" else number))
 
 
 def make_nif(rng: random.Random) -> str:
@@ -148,13 +174,21 @@ def make_nif(rng: random.Random) -> str:
 
 def make_curp(rng: random.Random) -> str:
     letters = rng.choice("GHLMRSV") + rng.choice("AEIOU") + rng.choice("LMRS") + rng.choice("ACJLM")
-    base = f"{letters}{rng.randrange(60, 99):02}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}{rng.choice('HM')}DF" + "".join(rng.choices("BCDFGLMNRST", k=3)) + "0"
-    return base + curp.calc_check_digit(base)
+    base = (
+        f"{letters}{rng.randrange(60, 99):02}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}{rng.choice('HM')}DF"
+        + "".join(rng.choices("BCDFGLMNRST", k=3))
+        + "0"
+    )
+    return str(base + curp.calc_check_digit(base))
 
 
 def make_rfc(rng: random.Random) -> str:
     letters = rng.choice("GHLMRSV") + rng.choice("AEI") + rng.choice("LMRS") + rng.choice("JLM")
-    base = f"{letters}{rng.randrange(60, 99):02}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}" + rng.choice("123456789A") + rng.choice("123456789AB")
+    base = (
+        f"{letters}{rng.randrange(60, 99):02}{rng.randrange(1, 13):02}{rng.randrange(1, 29):02}"
+        + rng.choice("123456789A")
+        + rng.choice("123456789AB")
+    )
     return base + rfc.calc_check_digit(base) if rfc.calc_check_digit(base) in "0123456789A" else make_rfc(rng)
 
 
@@ -177,7 +211,8 @@ def make_ccc(rng: random.Random) -> str:
 
 
 def ssn(rng: random.Random) -> str:
-    return f"{rng.choice((rng.randrange(1, 666), rng.randrange(667, 900))):03}-{rng.randrange(1, 100):02}-{rng.randrange(1, 10000):04}"
+    area = rng.choice((rng.randrange(1, 666), rng.randrange(667, 900)))
+    return f"{area:03}-{rng.randrange(1, 100):02}-{rng.randrange(1, 10000):04}"
 
 
 def ssn_bare(rng: random.Random) -> str:
@@ -189,46 +224,86 @@ def ein(rng: random.Random) -> str:
 
 
 def email(rng: random.Random) -> str:
-    who = rng.choice(("ana.souza", "joao_silva", "j.perez+compras", "maria-clara", "m.oneill", "contato", "k9", "luís.gómez"))
-    return f"{who}@{rng.choice(('gmail.com', 'empresa.com.br', 'correo.es', 'mail.co.uk', 'uol.com.br', 'sub.dominio.pt', 'startup.io'))}"
+    who = rng.choice(
+        ("ana.souza", "joao_silva", "j.perez+compras", "maria-clara", "m.oneill", "contato", "k9", "luís.gómez")
+    )
+    hosts = ("gmail.com", "empresa.com.br", "correo.es", "mail.co.uk", "uol.com.br", "sub.dominio.pt", "startup.io")
+    return f"{who}@{rng.choice(hosts)}"
 
 
 def phone_br(rng: random.Random) -> str:
     area, n = rng.choice((11, 21, 31, 41, 51, 61, 71, 81, 85, 98)), "9" + str(rng.randrange(6, 10)) + _digits(rng, 7)
     land = str(rng.randrange(2, 6)) + _digits(rng, 7)
-    return rng.choice((
-        f"({area}) {n[:5]}-{n[5:]}", f"{area} {n[:5]}-{n[5:]}", f"+55 {area} {n[:5]}-{n[5:]}", f"+55{area}{n}", f"({area}){n[:5]}{n[5:]}",
-        f"({area}) {land[:4]}-{land[4:]}", f"{area} {land[:4]}-{land[4:]}", f"({area}) 9 {n[1:5]}-{n[5:]}",
-    ))
+    return rng.choice(
+        (
+            f"({area}) {n[:5]}-{n[5:]}",
+            f"{area} {n[:5]}-{n[5:]}",
+            f"+55 {area} {n[:5]}-{n[5:]}",
+            f"+55{area}{n}",
+            f"({area}){n[:5]}{n[5:]}",
+            f"({area}) {land[:4]}-{land[4:]}",
+            f"{area} {land[:4]}-{land[4:]}",
+            f"({area}) 9 {n[1:5]}-{n[5:]}",
+        )
+    )
 
 
 def phone_es(rng: random.Random) -> str:
     n = rng.choice("67") + _digits(rng, 8)
-    return rng.choice((
-        f"+34 {n[:3]} {n[3:6]} {n[6:]}", f"{n[:3]} {n[3:6]} {n[6:]}", f"{n[:3]} {n[3:5]} {n[5:7]} {n[7:]}", f"+34{n}",
-        f"+52 55 {n[:4]} {n[4:8]}", f"(55) {n[:4]}-{n[4:8]}", f"+54 9 11 {n[:4]}-{n[4:8]}", f"+57 3{n[:2]} {n[2:5]} {n[5:9]}", f"+56 9 {n[:4]} {n[4:8]}",
-        f"+351 91{n[0]} {n[1:4]} {n[4:7]}",
-    ))
+    return rng.choice(
+        (
+            f"+34 {n[:3]} {n[3:6]} {n[6:]}",
+            f"{n[:3]} {n[3:6]} {n[6:]}",
+            f"{n[:3]} {n[3:5]} {n[5:7]} {n[7:]}",
+            f"+34{n}",
+            f"+52 55 {n[:4]} {n[4:8]}",
+            f"(55) {n[:4]}-{n[4:8]}",
+            f"+54 9 11 {n[:4]}-{n[4:8]}",
+            f"+57 3{n[:2]} {n[2:5]} {n[5:9]}",
+            f"+56 9 {n[:4]} {n[4:8]}",
+            f"+351 91{n[0]} {n[1:4]} {n[4:7]}",
+        )
+    )
 
 
 def phone_en(rng: random.Random) -> str:
     area, mid, last = rng.choice((212, 415, 312, 617, 202)), f"{rng.randrange(200, 999)}", _digits(rng, 4)
-    return rng.choice((
-        f"({area}) {mid}-{last}", f"{area}-{mid}-{last}", f"+1 {area}-{mid}-{last}", f"+1 ({area}) {mid}-{last}", f"{area}.{mid}.{last}",
-        f"+44 20 7946 {last}", f"07{_digits(rng, 3)} {_digits(rng, 6)}", f"020 7946 {last}", f"1-{area}-{mid}-{last}",
-    ))
+    return rng.choice(
+        (
+            f"({area}) {mid}-{last}",
+            f"{area}-{mid}-{last}",
+            f"+1 {area}-{mid}-{last}",
+            f"+1 ({area}) {mid}-{last}",
+            f"{area}.{mid}.{last}",
+            f"+44 20 7946 {last}",
+            f"07{_digits(rng, 3)} {_digits(rng, 6)}",
+            f"020 7946 {last}",
+            f"1-{area}-{mid}-{last}",
+        )
+    )
 
 
 def phone_bare(rng: random.Random) -> str:
-    return rng.choice((f"{rng.choice((11, 21, 47))}9{rng.randrange(6, 10)}{_digits(rng, 7)}", "6" + _digits(rng, 8), f"{rng.choice((212, 415))}{rng.randrange(200, 999)}{_digits(rng, 4)}"))
+    return rng.choice(
+        (
+            f"{rng.choice((11, 21, 47))}9{rng.randrange(6, 10)}{_digits(rng, 7)}",
+            "6" + _digits(rng, 8),
+            f"{rng.choice((212, 415))}{rng.randrange(200, 999)}{_digits(rng, 4)}",
+        )
+    )
 
 
 def ip(rng: random.Random) -> str:
-    return rng.choice((
-        f"{rng.randrange(23, 223)}.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}", f"192.168.{rng.randrange(256)}.{rng.randrange(1, 255)}",
-        f"2001:db8:{rng.randrange(1, 65535):x}::{rng.randrange(1, 255):x}", f"2804:14c:{rng.randrange(16, 65535):x}:8f2:{rng.randrange(16, 65535):x}:9a1:4d3e:12f",
-        f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}", "fe80::1ff:fe23:4567:890a",
-    ))
+    return rng.choice(
+        (
+            f"{rng.randrange(23, 223)}.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}",
+            f"192.168.{rng.randrange(256)}.{rng.randrange(1, 255)}",
+            f"2001:db8:{rng.randrange(1, 65535):x}::{rng.randrange(1, 255):x}",
+            f"2804:14c:{rng.randrange(16, 65535):x}:8f2:{rng.randrange(16, 65535):x}:9a1:4d3e:12f",
+            f"10.0.{rng.randrange(256)}.{rng.randrange(1, 255)}",
+            "fe80::1ff:fe23:4567:890a",
+        )
+    )
 
 
 def mac(rng: random.Random) -> str:
@@ -238,20 +313,49 @@ def mac(rng: random.Random) -> str:
 
 def born(rng: random.Random) -> str:
     d, m, y = rng.randrange(13, 29), rng.randrange(1, 13), rng.randrange(1940, 2008)
-    return rng.choice((f"{d:02}/{m:02}/{y}", f"{d}-{m}-{y}", f"{y}-{m:02}-{d:02}", f"{m}/{d}/{y}", f"{d:02}.{m:02}.{y}", f"{d}/{m}/{y % 100:02}"))
+    return rng.choice(
+        (
+            f"{d:02}/{m:02}/{y}",
+            f"{d}-{m}-{y}",
+            f"{y}-{m:02}-{d:02}",
+            f"{m}/{d}/{y}",
+            f"{d:02}.{m:02}.{y}",
+            f"{d}/{m}/{y % 100:02}",
+        )
+    )
+
+
+def _in_words(rng: random.Random, months: str) -> str:
+    return f"{rng.randrange(1, 29)} de {rng.choice(months.split())} de {rng.randrange(1940, 2008)}"
 
 
 def born_pt(rng: random.Random) -> str:
-    return rng.choice((born(rng), f"{rng.randrange(1, 29)} de {rng.choice(('janeiro', 'março', 'maio', 'setembro', 'dezembro'))} de {rng.randrange(1940, 2008)}"))
+    return rng.choice(
+        (
+            born(rng),
+            _in_words(rng, "janeiro março maio setembro dezembro"),
+        )
+    )
 
 
 def born_es(rng: random.Random) -> str:
-    return rng.choice((born(rng), f"{rng.randrange(1, 29)} de {rng.choice(('enero', 'marzo', 'mayo', 'septiembre', 'diciembre'))} de {rng.randrange(1940, 2008)}"))
+    return rng.choice(
+        (
+            born(rng),
+            _in_words(rng, "enero marzo mayo septiembre diciembre"),
+        )
+    )
 
 
 def born_en(rng: random.Random) -> str:
     month = rng.choice(("January", "March", "May", "Sept", "December"))
-    return rng.choice((born(rng), f"{month} {rng.randrange(1, 29)}, {rng.randrange(1940, 2008)}", f"{rng.randrange(1, 29)} {month} {rng.randrange(1940, 2008)}"))
+    return rng.choice(
+        (
+            born(rng),
+            f"{month} {rng.randrange(1, 29)}, {rng.randrange(1940, 2008)}",
+            f"{rng.randrange(1, 29)} {month} {rng.randrange(1940, 2008)}",
+        )
+    )
 
 
 def passport(rng: random.Random) -> str:
@@ -263,22 +367,83 @@ def account(rng: random.Random) -> str:
 
 
 def address_pt(rng: random.Random) -> str:
-    street = rng.choice(("Rua das Flores", "Av. Paulista", "Avenida Brigadeiro Faria Lima", "Travessa do Carmo", "Rua XV de Novembro", "Alameda Santos", "Praça da Sé", "R. Augusta"))
-    return street + rng.choice((f", {rng.randrange(10, 3000)}", f", nº {rng.randrange(10, 3000)}", f" {rng.randrange(10, 3000)}", f", {rng.randrange(10, 999)}, apto {rng.randrange(11, 99)}"))
+    street = rng.choice(
+        (
+            "Rua das Flores",
+            "Av. Paulista",
+            "Avenida Brigadeiro Faria Lima",
+            "Travessa do Carmo",
+            "Rua XV de Novembro",
+            "Alameda Santos",
+            "Praça da Sé",
+            "R. Augusta",
+        )
+    )
+    return street + rng.choice(
+        (
+            f", {rng.randrange(10, 3000)}",
+            f", nº {rng.randrange(10, 3000)}",
+            f" {rng.randrange(10, 3000)}",
+            f", {rng.randrange(10, 999)}, apto {rng.randrange(11, 99)}",
+        )
+    )
 
 
 def address_es(rng: random.Random) -> str:
-    street = rng.choice(("Calle Mayor", "C/ Alcalá", "Avenida de la Constitución", "Plaza de España", "Paseo de la Castellana", "Calle 26 de Marzo", "Av. Insurgentes Sur", "Carrera Séptima"))
-    return street + rng.choice((f", {rng.randrange(2, 300)}", f" {rng.randrange(2, 300)}", f" nº {rng.randrange(2, 300)}, {rng.randrange(1, 9)}º B", f" #{rng.randrange(2, 300)}"))
+    street = rng.choice(
+        (
+            "Calle Mayor",
+            "C/ Alcalá",
+            "Avenida de la Constitución",
+            "Plaza de España",
+            "Paseo de la Castellana",
+            "Calle 26 de Marzo",
+            "Av. Insurgentes Sur",
+            "Carrera Séptima",
+        )
+    )
+    return street + rng.choice(
+        (
+            f", {rng.randrange(2, 300)}",
+            f" {rng.randrange(2, 300)}",
+            f" nº {rng.randrange(2, 300)}, {rng.randrange(1, 9)}º B",
+            f" #{rng.randrange(2, 300)}",
+        )
+    )
 
 
 def address_en(rng: random.Random) -> str:
-    street = rng.choice(("Main Street", "Elm St", "Oak Avenue", "Sunset Blvd", "Baker Street", "N. Lincoln Ave", "Cedar Lane", "Kings Road", "5th Avenue"))
-    return f"{rng.randrange(2, 9999)} {street}" + rng.choice(("", f", Apt {rng.randrange(1, 99)}", ", Springfield, IL 62704"))
+    street = rng.choice(
+        (
+            "Main Street",
+            "Elm St",
+            "Oak Avenue",
+            "Sunset Blvd",
+            "Baker Street",
+            "N. Lincoln Ave",
+            "Cedar Lane",
+            "Kings Road",
+            "5th Avenue",
+        )
+    )
+    return f"{rng.randrange(2, 9999)} {street}" + rng.choice(
+        ("", f", Apt {rng.randrange(1, 99)}", ", Springfield, IL 62704")
+    )
 
 
 def person(rng: random.Random) -> str:
-    return rng.choice(("Ana Souza", "João Pedro da Silva", "María Fernández", "Javier García López", "John Smith", "Emily O'Connor", "Beatriz Lima", "Robert Miller"))
+    return rng.choice(
+        (
+            "Ana Souza",
+            "João Pedro da Silva",
+            "María Fernández",
+            "Javier García López",
+            "John Smith",
+            "Emily O'Connor",
+            "Beatriz Lima",
+            "Robert Miller",
+        )
+    )
 
 
 def pix(rng: random.Random) -> str:
@@ -288,22 +453,32 @@ def pix(rng: random.Random) -> str:
 
 #: Kind, what makes one, whether it is told without a label, and sentences by language.
 PLANTED: tuple[tuple[str, Make, tuple[tuple[str, str], ...]], ...] = (
-    ("CPF", cpf_dotted, (("pt", "Meu CPF é {}, pode conferir?"), ("pt", "Cadastre {} no sistema."), ("pt", "Segue o documento do titular: {}"), ("en", "The customer wrote {} in the form."), ("es", "El brasileño dio el número {} al llegar."))),
-    ("CPF", cpf_odd, (("pt", "cpf {}"), ("pt", "Pode usar {} para a nota?"), ("pt", "CPF do cliente: {}."), ("en", "My Brazilian CPF number is {}"))),
+    ("CPF", cpf_dotted, (("pt", "Meu CPF é {}, pode conferir?"), ("pt", "Cadastre {} no sistema."), ("pt",
+        "Segue o documento do titular: {}"), ("en", "The customer wrote {} in the form."), ("es",
+        "El brasileño dio el número {} al llegar."))),
+    ("CPF", cpf_odd, (("pt", "cpf {}"), ("pt", "Pode usar {} para a nota?"), ("pt", "CPF do cliente: {}."), ("en",
+        "My Brazilian CPF number is {}"))),
     ("CPF", cpf_failing, (("pt", "CPF {}"), ("pt", "O CPF informado foi {} e deu erro"), ("es", "mi CPF: {}"))),
-    ("CNPJ", cnpj_dotted, (("pt", "A empresa tem CNPJ {}."), ("pt", "Emita contra {} até sexta"), ("en", "Invoice the company {} please"))),
+    ("CNPJ", cnpj_dotted, (("pt", "A empresa tem CNPJ {}."), ("pt", "Emita contra {} até sexta"), ("en",
+        "Invoice the company {} please"))),
     ("CNPJ", cnpj_bare, (("pt", "CNPJ: {}"), ("pt", "o cnpj deles é {}, confirma?"), ("pt", "Fornecedor {} aprovado"))),
     ("CNPJ", cnpj_letters, (("pt", "CNPJ novo: {}"), ("pt", "A filial usa {} desde 2026."))),
     ("PIS", pis_dotted, (("pt", "PIS {}"), ("pt", "Meu número do NIS é {}."), ("pt", "Anote: {}"))),
     ("PIS", pis_bare, (("pt", "PIS/PASEP: {}"), ("pt", "o NIT do trabalhador é {}"))),
-    ("VOTER_ID", voter, (("pt", "Título de eleitor: {}"), ("pt", "título eleitoral nº {}, zona 12"), ("pt", "Apresentou {} na votação."))),
+    ("VOTER_ID", voter, (("pt", "Título de eleitor: {}"), ("pt", "título eleitoral nº {}, zona 12"), ("pt",
+        "Apresentou {} na votação."))),
     ("RG", rg, (("pt", "RG {}"), ("pt", "Meu RG é {} SSP/SP"), ("pt", "carteira de identidade nº {}"))),
     ("CEP", cep, (("pt", "CEP {}"), ("pt", "moro no cep {}, perto do mercado"), ("pt", "Entregar em Curitiba, {}."))),
     ("PIX_KEY", pix, (("pt", "Minha chave Pix é {}"), ("pt", "pix: {}"), ("pt", "chave aleatória {}"))),
-    ("CARD_NUMBER", card, (("en", "My card is {} exp 12/27"), ("en", "Charge {} please."), ("pt", "Cartão {} foi recusado"), ("pt", "Comprei com o {} e não passou"), ("es", "mi tarjeta es {}, gracias"), ("es", "Cobre a la {} hoy"))),
-    ("CARD_NUMBER", card_failing, (("en", "credit card number {}"), ("pt", "o número do meu cartão é {}"), ("es", "tarjeta: {}"))),
-    ("IBAN", iban, (("es", "Mi IBAN es {}"), ("en", "Wire it to {} today."), ("pt", "Transfira para {} até amanhã"), ("en", "IBAN: {}"))),
-    ("DNI", make_dni, (("es", "Mi DNI es {}"), ("es", "DNI: {}"), ("es", "Firmado por el titular {} en Madrid"), ("en", "His Spanish DNI {} has expired"))),
+    ("CARD_NUMBER", card, (("en", "My card is {} exp 12/27"), ("en", "Charge {} please."), ("pt",
+        "Cartão {} foi recusado"), ("pt", "Comprei com o {} e não passou"), ("es", "mi tarjeta es {}, gracias"),
+        ("es", "Cobre a la {} hoy"))),
+    ("CARD_NUMBER", card_failing, (("en", "credit card number {}"), ("pt", "o número do meu cartão é {}"), ("es",
+        "tarjeta: {}"))),
+    ("IBAN", iban, (("es", "Mi IBAN es {}"), ("en", "Wire it to {} today."), ("pt", "Transfira para {} até amanhã"),
+        ("en", "IBAN: {}"))),
+    ("DNI", make_dni, (("es", "Mi DNI es {}"), ("es", "DNI: {}"), ("es", "Firmado por el titular {} en Madrid"),
+        ("en", "His Spanish DNI {} has expired"))),
     ("NIE", make_nie, (("es", "NIE {}"), ("es", "Tengo el {} desde 2019"), ("en", "my NIE number is {}"))),
     ("CIF", make_cif, (("es", "CIF {}"), ("es", "La empresa con CIF: {}"), ("es", "Factúrelo a {} por favor"))),
     ("NIF", make_nif, (("pt", "O meu NIF é {}"), ("pt", "contribuinte n.º {}"), ("pt", "NIF: {}"))),
@@ -312,25 +487,36 @@ PLANTED: tuple[tuple[str, Make, tuple[tuple[str, str], ...]], ...] = (
     ("RUT", make_rut, (("es", "Mi RUT es {}"), ("es", "RUT {}"), ("es", "Soy el socio {} del club"))),
     ("CUIT", make_cuit, (("es", "CUIT {}"), ("es", "mi CUIL es {}"), ("es", "Facturale a {} por favor"))),
     ("BANK_ACCOUNT", make_ccc, (("es", "Ingrésalo en {}"), ("es", "cuenta: {}"))),
-    ("BANK_ACCOUNT", account, (("pt", "conta corrente {}"), ("pt", "Minha conta é {}"), ("en", "account number {}"), ("en", "bank account: {}"), ("es", "número de cuenta {}"), ("es", "cuenta bancaria: {}"))),
-    ("SSN", ssn, (("en", "My SSN is {}"), ("en", "Please update {} in my file"), ("en", "social security number: {}"), ("es", "mi seguro social es {}"))),
+    ("BANK_ACCOUNT", account, (("pt", "conta corrente {}"), ("pt", "Minha conta é {}"), ("en", "account number {}"),
+        ("en", "bank account: {}"), ("es", "número de cuenta {}"), ("es", "cuenta bancaria: {}"))),
+    ("SSN", ssn, (("en", "My SSN is {}"), ("en", "Please update {} in my file"), ("en", "social security number: {}"),
+        ("es", "mi seguro social es {}"))),
     ("SSN", ssn_bare, (("en", "SSN: {}"), ("en", "my social security number is {}"))),
     ("EIN", ein, (("en", "EIN {}"), ("en", "Our employer identification number is {}"), ("en", "Federal tax ID: {}"))),
-    ("EMAIL", email, (("en", "Write to {} today."), ("pt", "meu e-mail é {}, obrigado"), ("es", "Correo: <{}>"), ("en", "({})"), ("pt", "{}"))),
-    ("PHONE", phone_br, (("pt", "Meu telefone é {}"), ("pt", "Pode falar comigo no {} depois das 14h"), ("pt", "{}"), ("pt", "zap {} ok?"))),
-    ("PHONE", phone_es, (("es", "Llámame al {}"), ("es", "Estoy en el {} hasta las seis"), ("es", "teléfono: {}"), ("pt", "telemóvel {}"))),
-    ("PHONE", phone_en, (("en", "Call me at {}"), ("en", "You'll find me on {} after lunch"), ("en", "Phone: {}"), ("en", "{} is my cell"))),
-    ("PHONE", phone_bare, (("pt", "meu celular é {}"), ("es", "mi móvil: {}"), ("en", "my phone number is {}"), ("pt", "WhatsApp {}"))),
-    ("IP_ADDRESS", ip, (("en", "He logged in from {} last night"), ("pt", "o IP {} foi bloqueado"), ("es", "la dirección IP es {}."))),
+    ("EMAIL", email, (("en", "Write to {} today."), ("pt", "meu e-mail é {}, obrigado"), ("es", "Correo: <{}>"),
+        ("en", "({})"), ("pt", "{}"))),
+    ("PHONE", phone_br, (("pt", "Meu telefone é {}"), ("pt", "Pode falar comigo no {} depois das 14h"), ("pt", "{}"),
+        ("pt", "zap {} ok?"))),
+    ("PHONE", phone_es, (("es", "Llámame al {}"), ("es", "Estoy en el {} hasta las seis"), ("es", "teléfono: {}"),
+        ("pt", "telemóvel {}"))),
+    ("PHONE", phone_en, (("en", "Call me at {}"), ("en", "You'll find me on {} after lunch"), ("en", "Phone: {}"),
+        ("en", "{} is my cell"))),
+    ("PHONE", phone_bare, (("pt", "meu celular é {}"), ("es", "mi móvil: {}"), ("en", "my phone number is {}"), ("pt",
+        "WhatsApp {}"))),
+    ("IP_ADDRESS", ip, (("en", "He logged in from {} last night"), ("pt", "o IP {} foi bloqueado"), ("es",
+        "la dirección IP es {}."))),
     ("MAC_ADDRESS", mac, (("en", "device {} is offline"), ("pt", "MAC: {}"), ("es", "el equipo {} no conecta"))),
-    ("DATE_OF_BIRTH", born_pt, (("pt", "Data de nascimento: {}"), ("pt", "nasci em {} em Recife"), ("pt", "Nascida no dia {}."))),
-    ("DATE_OF_BIRTH", born_es, (("es", "Fecha de nacimiento: {}"), ("es", "nací el {}"), ("es", "Mi cumpleaños es el {}"))),
+    ("DATE_OF_BIRTH", born_pt, (("pt", "Data de nascimento: {}"), ("pt", "nasci em {} em Recife"), ("pt",
+        "Nascida no dia {}."))),
+    ("DATE_OF_BIRTH", born_es, (("es", "Fecha de nacimiento: {}"), ("es", "nací el {}"), ("es",
+        "Mi cumpleaños es el {}"))),
     ("DATE_OF_BIRTH", born_en, (("en", "DOB: {}"), ("en", "I was born on {}"), ("en", "Date of birth? It's {}"))),
     ("PASSPORT", passport, (("en", "passport number {}"), ("pt", "meu passaporte é {}"), ("es", "pasaporte nº {}"))),
     ("ADDRESS", address_pt, (("pt", "Moro na {}."), ("pt", "Entregue em {} por favor"), ("pt", "Endereço: {}"))),
     ("ADDRESS", address_es, (("es", "Vivo en {}."), ("es", "Envíelo a {} por favor"), ("es", "Dirección: {}"))),
     ("ADDRESS", address_en, (("en", "I live at {}."), ("en", "Ship it to {} please"), ("en", "Address: {}"))),
-    ("PERSON", person, (("en", "My name is {}."), ("pt", "Meu nome é {} e preciso de ajuda"), ("es", "Me llamo {}, mucho gusto"), ("en", "Dear {},\nthank you"), ("pt", "Nome: {}"), ("es", "Sr. {}"))),
+    ("PERSON", person, (("en", "My name is {}."), ("pt", "Meu nome é {} e preciso de ajuda"), ("es",
+        "Me llamo {}, mucho gusto"), ("en", "Dear {},\nthank you"), ("pt", "Nome: {}"), ("es", "Sr. {}"))),
 )  # fmt: skip
 
 

@@ -115,9 +115,11 @@ NAMES: tuple[tuple[str, Find], ...] = (
 def pairs(plain: str, low: str) -> Iterator[Match]:
     """A given name and another word in capitals: a doubt, unless something around says more."""
     for found in _PAIR.finditer(plain):
-        words = found["name"].lower().split()
-        if len(words) > 1 and words[0] in _GIVEN and words[-1].strip(".") not in _NOBODY:
-            yield _match(found, found["name"], 0.45)
+        words = found["name"].split(" ")
+        first = next((at for at, word in enumerate(words) if word.lower() in _GIVEN), len(words))
+        if len(words) - first > 1 and words[-1].lower().strip(".") not in _NOBODY:
+            start = found.start("name") + sum(len(word) + 1 for word in words[:first])
+            yield Match(start, found.end("name"), "PERSON", 0.45)
 
 
 def _match(found: re.Match[str], name: str, sure: float) -> Match:

@@ -30,7 +30,8 @@ _FLAT = (
     r" ?[0-9A-Za-z]{1,5}(?:[oaºª°]?)"
 )
 _POSTAL = r"(?:(?i:cep|c\.?p\.?|código postal)[: ]{0,2})?[0-9]{2}\.?[0-9]{3}(?:-[0-9]{3,4})?(?![0-9])"
-_TOWN = r"[A-ZÀ-ÖØ-Þ][\w.'-]+(?: (?:(?:de|da|do|das|dos|del|la) )?[A-ZÀ-ÖØ-Þ][\w.'-]+){0,3}(?:[/-][A-Z]{2})?"
+_PLACE = r"[A-ZÀ-ÖØ-Þ](?:[^\W\d_]|[.'-])+(?!\w)"
+_TOWN = rf"{_PLACE}(?: (?:(?:de|da|do|das|dos|del|la) )?{_PLACE}){{0,3}}(?:[/-][A-Z]{{2}})?"
 #: Postal codes of the United Kingdom.
 _UK = r"[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}"
 _TAIL = (

@@ -67,7 +67,7 @@ def assigned(plain: str, low: str) -> Iterator[Match]:
     for found in _ASSIGNED.finditer(plain):
         kind = "PASSWORD" if found["password"] else "API_KEY" if found["key"] else "TOKEN"
         group = "quoted" if found["quoted"] is not None else "plain"
-        value = found[group] if group == "quoted" else found[group].rstrip(".!?)]}")
+        value = found[group] if group == "quoted" else found[group].rstrip(".)]}")
         if value and (sure := _likely(kind, value, group == "quoted", found, plain)):
             yield Match(found.start(group), found.start(group) + len(value), kind, sure)
     for found in _BEARER.finditer(plain):
