@@ -125,6 +125,17 @@ async def test_a_step_asks_with_a_prompt_of_the_registry_and_its_record_says_so(
     assert row == ("support", "1.0.0", "production", "abc")
 
 
+async def test_a_prompts_guards_hold_in_a_chain_too(opened: Opened) -> None:
+    file = (
+        "id: birds\nversion: 1.0.0\nmodel: scripted/echo\nuser_prompt_template: 'I am {input}'\nvariables: [input]\n"
+        "guardrails: {input: [{type: regex, pattern: 'nightingale-[0-9]+', label: BIRD, action: mask}]}\n"
+    )
+    async with opened() as gate:
+        await gate.prompts.push([Source("birds.yaml", file)], by="ana")
+        chain = Chain("birds", [Step("a", "birds@1.0.0"), Step("b", "Say {a}", model="scripted/echo")])
+        assert (await gate.chain(chain).run("nightingale-7")).text == "Say I am [BIRD]"
+
+
 async def test_an_answer_of_a_chain_is_never_taken_from_a_cache_but_those_of_its_steps_are(opened: Opened) -> None:
     async with opened() as gate:
         for cost in (4000, 0):

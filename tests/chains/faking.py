@@ -34,10 +34,11 @@ class Models:
         self.prompts: dict[str, Prompt] = {}
         self.found: list[tuple[PromptRef, str | None]] = []
         self.within_s: list[float] = []
+        self.guarded: list[tuple[str, str]] = []
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.ask, self.stream, self.prompt)
+        return Tools(self.ask, self.stream, self.prompt, self.guard)
 
     @property
     def asked(self) -> list[str]:
@@ -49,6 +50,9 @@ class Models:
         if reference.id not in self.prompts:
             raise NotFound(f"There is no prompt '{reference.id}'.", code="prompt_not_found")
         return Found(self.prompts[reference.id], "production", {"commit_sha": "abc"})
+
+    def guard(self, call: Call, prompt: Prompt) -> None:
+        self.guarded.append((call.model, prompt.label))
 
     async def ask(self, call: Call, within_s: float) -> Reply:
         text = await self._say(call, within_s)

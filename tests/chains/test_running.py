@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from chains.faking import USAGE, Models, asking, events, run
 from comporta.chains.running import Run
@@ -288,6 +289,17 @@ async def test_a_run_finishes_on_the_version_it_began_with() -> None:
     steps = [Step("a", "support", variables={"topic": "input"}), Step("b", "support", variables={"topic": "a"})]
     await run(Chain("c", steps), models)
     assert len(models.found) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_guards_and_the_time_limit_of_a_registrys_prompt_hold_in_a_chain(stream: bool) -> None:
+    models = Models()
+    models.prompts["support"] = structs.replace(SUPPORT, timeout_s=2.5)
+    chain = Chain("c", [Step("a", "Say {input}", model="m"), Step("b", "support", variables={"topic": "a"})])
+    await run(chain, models, asking(stream=stream))
+    assert models.guarded == [("m", "support@2.3.1")]
+    free, bound = models.within_s
+    assert free > 9 and bound == 2.5
 
 
 async def test_a_missing_prompt_and_a_missing_value_name_the_step() -> None:

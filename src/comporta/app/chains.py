@@ -23,6 +23,7 @@ from comporta.errors import Conflict, NotFound
 from comporta.gateway.asking import Streamed, ask
 from comporta.gateway.attempt import Reached, TimeLimits
 from comporta.gateway.fallback import GIVEN_S
+from comporta.gateway.prompting import want_guards
 from comporta.gateway.reach import wrong_params
 from comporta.pipeline import Call, Next
 from comporta.prompts.refs import label_of
@@ -114,7 +115,7 @@ class Chaining:
         #: Those of this program, by name.
         self._own: dict[str, Chain] = {}
         self._now = Chained()
-        self.model = ChainModel(lambda: self._now.chains, Tools(self._ask, self._stream, self._prompt))
+        self.model = ChainModel(lambda: self._now.chains, Tools(self._ask, self._stream, self._prompt, want_guards))
 
     # ---- which there are ----
 

@@ -51,12 +51,14 @@ class Found(Struct, frozen=True):
 class Tools(Struct, frozen=True):
     """What chains get from elsewhere: how a call is asked within so many seconds, and where prompts are found.
 
-    `prompt` gives a prompt of the registry for an environment; it raises NotFound.
+    `prompt` gives a prompt of the registry for an environment; it raises NotFound. `guard` puts a call under the guards
+    of its prompt.
     """
 
     ask: Callable[[Call, float], Awaitable[Reply]]
     stream: Callable[[Call, float], Stream]
     prompt: Callable[[PromptRef, str | None], Awaitable[Found]]
+    guard: Callable[[Call, Prompt], None]
 
 
 class Doing:
@@ -68,6 +70,8 @@ class Doing:
         self.model: str | None = None
         self.prompt: str | None = None
         self.prompted: Prompted | None = None
+        #: The prompt asked with, where it is one of the registry: its guards and its time limit hold for each attempt.
+        self.kept: Prompt | None = None
         #: The values that the step gives its prompt, or the chain it asks.
         self.own: Mapping[str, Any] = {}
         self.call_id: str | None = None
@@ -155,7 +159,7 @@ class Asking:
             rendered = await self._rendered(doing)
             call = await self._made(doing, rendered, None, final, stream)
             doing.began(call)
-            answer = self._tools.stream(call, self._left_s(until_s))
+            answer = self._tools.stream(call, self._left_s(until_s, doing))
             try:
                 return answer, await answer.__anext__()
             except BaseException:
@@ -237,8 +241,10 @@ class Asking:
         begun_s = self._clock() - (time.perf_counter_ns() - doing.span.start_ns) / 1e9
         return min(begun_s + own_s, self._deadline_s)
 
-    def _left_s(self, until_s: float) -> float:
-        return max(until_s - self._clock(), 0.001)
+    def _left_s(self, until_s: float, doing: Doing) -> float:
+        left_s = max(until_s - self._clock(), 0.001)
+        own_s = None if doing.kept is None else doing.kept.timeout_s
+        return left_s if own_s is None else min(left_s, own_s)
 
     def _late(self, doing: Doing) -> UpstreamTimeout:
         own_s = doing.step.timeout_s
@@ -251,7 +257,7 @@ class Asking:
     async def _asked(self, doing: Doing, call: Call, until_s: float) -> Reply:
         doing.began(call)
         try:
-            return await self._tools.ask(call, self._left_s(until_s))
+            return await self._tools.ask(call, self._left_s(until_s, doing))
         finally:
             doing.add(call)
 
@@ -268,7 +274,7 @@ class Asking:
         values = self._context.given(prompt, own)
         if not is_own(prompt):
             label, deploy = (None, None) if found is None else (found.label, found.deploy)
-            doing.prompted = Prompted(prompt.id, prompt.version, label, deploy, values)
+            doing.kept, doing.prompted = prompt, Prompted(prompt.id, prompt.version, label, deploy, values)
         return prompt.render(values, self._context.asked.history if step.history else ())
 
     async def _found(self, reference: PromptRef) -> Found:
@@ -292,6 +298,8 @@ class Asking:
         call.caller = structs.replace(parent.caller, allow=())
         if doing.prompted is not None:
             call.facts[PROMPTED] = doing.prompted
+        if doing.kept is not None:
+            self._tools.guard(call, doing.kept)
         return call
 
     def _form(self, step: Step, rendered: Rendered) -> str | None:

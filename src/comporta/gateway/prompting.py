@@ -192,7 +192,7 @@ class Prompting:
         prompt = found.prompt
         # Before anything can be refused: the record then says which prompt refused it.
         call.facts[PROMPTED] = found.told
-        _guard(call, prompt)
+        want_guards(call, prompt)
         rendered = prompt.render(plain_values(prompt, begun.said.variables))
         begun.params = rendered.params
         call.target = target = self._placed(target, prompt, rendered.params, call)
@@ -323,8 +323,8 @@ def _embedding(call: Call, target: Target) -> Call:
     return call
 
 
-def _guard(call: Call, prompt: Prompt) -> None:
-    """Of the variant that is asked now: another one's prompt may want other guards."""
+def want_guards(call: Call, prompt: Prompt) -> None:
+    """Have the stage `guard` keep to this prompt's guards, and no others: another variant's prompt may want its own."""
     guards = prompt.guarded
     if guards.input or guards.output:
         call.facts[GUARDS] = guards
