@@ -69,7 +69,9 @@ where prompt_id = %(id)s and (%(environment)s::text is null or environment = %(e
 order by number desc limit %(limit)s
 """
 WATCHED = f"""{DEPLOYS}
-where watch_until > clock_timestamp() and exists (select from prompt_label l where l.number = prompt_deploy.number)
+where watch_until > clock_timestamp() and exists (
+    select from prompt_label l where l.prompt_id = prompt_deploy.prompt_id
+        and l.environment = prompt_deploy.environment and l.number = prompt_deploy.number)
 order by number
 """
 LABEL = """
