@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from openapi_spec_validator import validate
 
 from comporta.budget.budgets import Budgets
-from comporta.errors import Unavailable
+from comporta.errors import BadRequest, Unavailable
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import (
     AdminParts,
@@ -125,11 +125,17 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         people=People(database, ()),
         notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
+        policy=only_strict,
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)
     async with made.http:
         yield made
+
+
+def only_strict(name: str) -> None:
+    if name != "strict":
+        raise BadRequest(f"There is no guard policy '{name}': there are default, strict.", param="policy")
 
 
 def error_of(response: httpx.Response) -> Mapping[str, Any]:
@@ -289,6 +295,7 @@ async def test_an_end_in_seconds_or_at_a_time_is_kept(admin: Admin) -> None:
         ({"name": "x", "requests_per_minute": True}, "requests_per_minute"),
         ({"name": "x", "tokens_per_minute": True}, "tokens_per_minute"),
         ({"name": "x", "concurrent": True}, "concurrent"),
+        ({"name": "x", "guardrails": "nobody"}, "policy"),
         ({}, "name"),
     ],
 )
@@ -296,6 +303,15 @@ async def test_bad_keys_are_refused_with_the_field(admin: Admin, body: Any, para
     response = await admin.http.post("/admin/keys", json=body)
     assert response.status_code == 400
     assert error_of(response)["param"] == param
+
+
+async def test_a_key_is_put_under_a_guard_policy_and_out_of_it_again(admin: Admin) -> None:
+    made = await admin.ask("POST", "/admin/keys", 201, {"name": "guarded", "guardrails": "strict"})
+    row = admin.keys.row(made["id"])
+    assert made["guardrails"] == "strict" and row is not None and row.caller().guardrails == "strict"
+    path = f"/admin/keys/{made['id']}"
+    await admin.ask("PATCH", path, 400, {"guardrails": "nobody"})
+    assert (await admin.ask("PATCH", path, 200, {"guardrails": None}))["guardrails"] is None
 
 
 async def test_two_living_keys_share_no_name(admin: Admin) -> None:

@@ -21,14 +21,15 @@ ALLOW_ANEW = typer.Option([], "--allow", help="In place of all it may use: a rou
 CLEAR = typer.Option(
     [],
     "--clear",
-    help="Take something away: team, environment, feature, tags, allow, expires, or a limit; several times.",
+    help="Take something away: team, environment, feature, tags, allow, expires, guardrails or a limit; several times.",
 )
 _CLEARABLE = ("team", "environment", "feature", "tags", "allow", "expires_at", "requests_per_minute",
-              "tokens_per_minute", "concurrent")  # fmt: skip
+              "tokens_per_minute", "concurrent", "guardrails")  # fmt: skip
 EXPIRES = typer.Option(None, "--expires", help="When it ends, from now: 12h, 30d …")
 REQUESTS = typer.Option(None, "--requests-per-minute", min=1, help="Default: as the configuration says.")
 TOKENS = typer.Option(None, "--tokens-per-minute", min=1, help="Default: as the configuration says.")
 CONCURRENT = typer.Option(None, "--concurrent", min=1, help="Calls at the same time. Default: as configured.")
+GUARDRAILS = typer.Option(None, "--guardrails", help="The guard policy of the configuration that all its calls meet.")
 REVOKED = typer.Option(False, "--revoked", help="List revoked ones too.")
 OVERLAP = typer.Option("0s", "--overlap", help="How long the old secret stays good: 1h, 7d …")
 
@@ -55,6 +56,7 @@ def _create(
     requests_per_minute: int | None = REQUESTS,
     tokens_per_minute: int | None = TOKENS,
     concurrent: int | None = CONCURRENT,
+    guardrails: str | None = GUARDRAILS,
     data: Path = DATA,
     as_json: bool = AS_JSON,
 ) -> None:
@@ -63,6 +65,7 @@ def _create(
         "name": name, "team": team, "environment": environment, "feature": feature, "tags": pairs(tag, "--tag"),
         "allow": allow, "admin": admin, "expires_in_s": duration_s(expires, "--expires"),
         "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
+        "guardrails": guardrails,
     }  # fmt: skip
     _say_secret(find(data).ask("POST", "/admin/keys", body), as_json)
 
@@ -79,6 +82,7 @@ def _update(
     requests_per_minute: int | None = REQUESTS,
     tokens_per_minute: int | None = TOKENS,
     concurrent: int | None = CONCURRENT,
+    guardrails: str | None = GUARDRAILS,
     clear: list[str] = CLEAR,
     data: Path = DATA,
     as_json: bool = AS_JSON,
@@ -88,6 +92,7 @@ def _update(
         "name": name, "team": team, "environment": environment, "feature": feature,
         "tags": pairs(tag, "--tag") or None, "allow": allow or None, "expires_at": _from_now(expires),
         "requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
+        "guardrails": guardrails,
     }  # fmt: skip
     body: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     for word in clear:
@@ -123,8 +128,20 @@ def _list(revoked: bool = REVOKED, data: Path = DATA, as_json: bool = AS_JSON) -
     if as_json:
         say_json(found)
         return
-    columns = ("name", "key", "state", "team", "environment", "feature", "allow", "admin", "expires", "id")
-    fields = ("name", "shown", "state", "team", "environment", "feature", "allow", "admin")
+    columns = (
+        "name",
+        "key",
+        "state",
+        "team",
+        "environment",
+        "feature",
+        "allow",
+        "guardrails",
+        "admin",
+        "expires",
+        "id",
+    )
+    fields = ("name", "shown", "state", "team", "environment", "feature", "allow", "guardrails", "admin")
     rows = ([*(one[field] for field in fields), day(one["expires_at"]), one["id"]] for one in found)
     table(columns, rows, "There are no keys.")
 

@@ -30,6 +30,15 @@ _NO = frozenset(
      "pass", "allow", "supported", "grounded", "none", "non-toxic", "harmless")
 )  # fmt: skip
 
+#: What collections of examples call our kinds.
+_NAMES = {
+    "EMAIL_ADDRESS": "EMAIL", "E-MAIL": "EMAIL", "PHONE_NUMBER": "PHONE", "TELEPHONE": "PHONE",
+    "CREDIT_CARD": "CARD_NUMBER", "CARD": "CARD_NUMBER", "IBAN_CODE": "IBAN", "US_SSN": "SSN", "US_ITIN": "ITIN",
+    "US_PASSPORT": "PASSPORT", "US_BANK_NUMBER": "BANK_ACCOUNT", "IP": "IP_ADDRESS", "MAC": "MAC_ADDRESS",
+    "DOB": "DATE_OF_BIRTH", "BIRTH_DATE": "DATE_OF_BIRTH", "STREET_ADDRESS": "ADDRESS", "NAME": "PERSON",
+    "PERSON_NAME": "PERSON", "ES_NIF": "DNI", "ES_NIE": "NIE", "BR_CPF": "CPF", "BR_CNPJ": "CNPJ",
+}  # fmt: skip
+
 
 class Example(Struct, frozen=True):
     """One line of a file. `label`: whether it should be found; None where only its spans are known."""
@@ -154,7 +163,7 @@ def _span(value: Any, size: int) -> Match:
         ]
     match value:
         case [int(start), int(end), str(kind), *_] if 0 <= start < end <= size:
-            return Match(start, end, kind.upper())
+            return Match(start, end, _NAMES.get(kind.upper(), kind.upper()))
     raise ValueError(f"has a span that is not [start, end, type] within the text: {str(value)[:60]}")
 
 

@@ -116,6 +116,7 @@ class Keys:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         concurrent: int | None = None,
+        guardrails: str | None = None,
         by: str = "",
         secret: str | None = None,
     ) -> tuple[KeyRow, str]:
@@ -126,7 +127,7 @@ class Keys:
         wanted = {
             "name": name, "team": team, "environment": environment, "feature": feature, "tags": tags or {},
             "allow": allow, "expires_at_s": expires_at_s, "requests_per_minute": requests_per_minute,
-            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
+            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent, "guardrails": guardrails,
         }  # fmt: skip
         values = self._checked(wanted) | {"id": new_id(), "admin": admin, "by": by, "now_s": self._clock()}
         async with self._change(name) as connection:
@@ -164,12 +165,13 @@ class Keys:
         requests_per_minute: int | UnsetType | None = UNSET,
         tokens_per_minute: int | UnsetType | None = UNSET,
         concurrent: int | UnsetType | None = UNSET,
+        guardrails: str | UnsetType | None = UNSET,
     ) -> KeyRow:
         """Change what is given and leave the rest. Whether a key is an admin's never changes: make another one."""
         given = {
             "name": name, "team": team, "environment": environment, "feature": feature, "tags": tags,
             "allow": allow, "expires_at_s": expires_at_s, "requests_per_minute": requests_per_minute,
-            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent,
+            "tokens_per_minute": tokens_per_minute, "concurrent": concurrent, "guardrails": guardrails,
         }  # fmt: skip
         changed = self._checked({field: value for field, value in given.items() if value is not UNSET})
         async with self._change(str(changed.get("name"))) as connection:
@@ -218,7 +220,9 @@ class Keys:
             "tags": checked_tags,
             "allow": lambda value: checked_names(value, "allow"),
             "expires_at_s": lambda value: future_instant(value, "expires_at_s", self._clock()),
-            **{field: partial(optional_name, param=field) for field in ("team", "environment", "feature")},
+            **{
+                field: partial(optional_name, param=field) for field in ("team", "environment", "feature", "guardrails")
+            },
             **{field: partial(optional_count, param=field, most=most) for field, most in LIMITS.items()},
         }
         return {field: checks[field](value) for field, value in wanted.items()}

@@ -19,7 +19,7 @@ SELECT = """
 select id, name, prefix, last4, team, environment, feature, tags, allow, admin,
        extract(epoch from created_at)::float8, created_by, extract(epoch from expires_at)::float8,
        extract(epoch from revoked_at)::float8, revoked_by, extract(epoch from rotated_at)::float8,
-       requests_per_minute, tokens_per_minute, concurrent
+       requests_per_minute, tokens_per_minute, concurrent, guardrails
 from virtual_key
 """
 SELECT_ALL = f"{SELECT} order by created_at, id"
@@ -32,17 +32,18 @@ STATE = "select count(*), extract(epoch from clock_timestamp() - interval '60 s'
 
 INSERT = """
 insert into virtual_key (id, name, prefix, last4, team, environment, feature, tags, allow, admin, created_by,
-                         created_at, expires_at, requests_per_minute, tokens_per_minute, concurrent)
+                         created_at, expires_at, requests_per_minute, tokens_per_minute, concurrent, guardrails)
 values (%(id)s, %(name)s, %(prefix)s, %(last4)s, %(team)s, %(environment)s, %(feature)s, %(tags)s, %(allow)s,
         %(admin)s, %(by)s, to_timestamp(%(now_s)s), to_timestamp(%(expires_at_s)s),
-        %(requests_per_minute)s, %(tokens_per_minute)s, %(concurrent)s)
+        %(requests_per_minute)s, %(tokens_per_minute)s, %(concurrent)s, %(guardrails)s)
 """
 INSERT_SECRET = "insert into virtual_key_secret (sha256, key_id) values (%(sha256)s, %(id)s)"  # noqa: S105
 UPDATE = """
 update virtual_key
 set name = %(name)s, team = %(team)s, environment = %(environment)s, feature = %(feature)s, tags = %(tags)s,
     allow = %(allow)s, expires_at = to_timestamp(%(expires_at_s)s), requests_per_minute = %(requests_per_minute)s,
-    tokens_per_minute = %(tokens_per_minute)s, concurrent = %(concurrent)s, updated_at = clock_timestamp()
+    tokens_per_minute = %(tokens_per_minute)s, concurrent = %(concurrent)s, guardrails = %(guardrails)s,
+    updated_at = clock_timestamp()
 where id = %(id)s and revoked_at is null
 """
 LOCK = "select from virtual_key where id = %(id)s for update"
@@ -93,6 +94,8 @@ class KeyRow(Struct, frozen=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent: int | None = None
+    #: The guard policy of all its calls.
+    guardrails: str | None = None
 
     def usable(self, now_s: float) -> bool:
         return self.revoked_at_s is None and (self.expires_at_s is None or now_s < self.expires_at_s)
@@ -100,7 +103,7 @@ class KeyRow(Struct, frozen=True):
     def caller(self) -> Caller:
         return Caller(
             key_id=self.id, name=self.name, team=self.team, environment=self.environment, feature=self.feature,
-            tags=self.tags, admin=self.admin, allow=self.allow,
+            tags=self.tags, admin=self.admin, allow=self.allow, guardrails=self.guardrails,
         )  # fmt: skip
 
 

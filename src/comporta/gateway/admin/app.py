@@ -55,7 +55,7 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     for router in (
-        keys.router(parts.keys),
+        keys.router(parts.keys, parts.policy),
         budgets.router(parts.budgets, spent_from(parts.database)),
         routes.router(parts.routes),
         models.router(parts),

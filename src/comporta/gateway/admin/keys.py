@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,7 @@ class NewKey(In):
     requests_per_minute: _Requests | None = Field(None, description="null: as the configuration says.")
     tokens_per_minute: _Tokens | None = Field(None, description="null: as the configuration says.")
     concurrent: _Calls | None = Field(None, description="Calls at the same time; null: as the configuration says.")
+    guardrails: Word | None = Field(None, description="The guard policy of all its calls.", examples=["strict"])
 
 
 class KeyChange(In):
@@ -54,6 +56,7 @@ class KeyChange(In):
     requests_per_minute: _Requests | None = Field(None, description="null: as the configuration says.")
     tokens_per_minute: _Tokens | None = Field(None, description="null: as the configuration says.")
     concurrent: _Calls | None = Field(None, description="null: as the configuration says.")
+    guardrails: Word | None = Field(None, description="The guard policy of all its calls.", examples=["strict"])
 
 
 class Rotation(In):
@@ -80,6 +83,7 @@ class KeyOut(Out):
     requests_per_minute: int | None = Field(description="null: as the configuration says.")
     tokens_per_minute: int | None = Field(description="null: as the configuration says.")
     concurrent: int | None = Field(description="Calls at the same time; null: as the configuration says.")
+    guardrails: str | None = Field(description="The guard policy of all its calls.")
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -94,8 +98,9 @@ class KeyWithSecret(KeyOut):
     secret: str = Field(examples=["cmp-Zx4k…"])
 
 
-def router(keys: Keys) -> APIRouter:
-    on = _On(keys)
+def router(keys: Keys, policy: Callable[[str], object]) -> APIRouter:
+    """`policy` raises BadRequest for the name of a guard policy that there is not."""
+    on = _On(keys, policy)
     made = APIRouter(prefix="/admin/keys", tags=["keys"])
     made.add_api_route("", on.list, methods=["GET"], summary="List keys")
     made.add_api_route("", on.create, methods=["POST"], status_code=201, summary="Make a key")
@@ -107,8 +112,9 @@ def router(keys: Keys) -> APIRouter:
 
 
 class _On:
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, policy: Callable[[str], object]) -> None:
         self._keys = keys
+        self._policy = policy
 
     async def list(
         self, revoked: Annotated[bool, Query(description="Whether to list revoked ones too.")] = False
@@ -119,6 +125,8 @@ class _On:
     async def create(self, body: NewKey, by: By) -> KeyWithSecret:
         """Make a key. The answer holds its secret, which can't be read again later."""
         given = body.model_dump(exclude={"expires_at", "expires_in_s"})
+        if body.guardrails is not None:
+            self._policy(body.guardrails)
         row, secret = await self._keys.create(**given, expires_at_s=_end(body), by=by)
         return KeyWithSecret(**_facts(row), secret=secret)
 
@@ -129,6 +137,8 @@ class _On:
     async def update(self, id: Id, body: KeyChange) -> KeyOut:
         """Change what is given and leave the rest; null takes a team, an end, a limit … away."""
         given = body.model_dump(exclude_unset=True)
+        if body.guardrails is not None:
+            self._policy(body.guardrails)
         for field in ("name", "tags", "allow"):
             if given.get(field, ...) is None:
                 raise BadRequest(f"{field} can't be null; leave it out to keep it as it is.", param=field)
@@ -163,7 +173,19 @@ def _to_come(at_s: float, param: str) -> float:
 
 def _facts(row: KeyRow) -> dict[str, Any]:
     state = "revoked" if row.revoked_at_s is not None else "active" if row.usable(time.time()) else "expired"
-    same = ("id", "name", "team", "environment", "feature", "tags", "admin", "created_by", "revoked_by", *LIMITS)
+    same = (
+        "id",
+        "name",
+        "team",
+        "environment",
+        "feature",
+        "tags",
+        "admin",
+        "created_by",
+        "revoked_by",
+        "guardrails",
+        *LIMITS,
+    )
     times = ("created_at", "expires_at", "rotated_at", "revoked_at")
     return {
         **{field: getattr(row, field) for field in same},

@@ -121,3 +121,5 @@ class AdminParts:
     people: People
     notifier: Notifier
     rollouts: Releases
+    #: Raises BadRequest for the name of a guard policy that there is not.
+    policy: Callable[[str], object]
