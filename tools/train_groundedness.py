@@ -34,8 +34,10 @@ from comporta.text.sentences import sentences
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
-#: Sentences with something exchanged say less than what people wrote: they count so much.
-_MADE_WEIGHT = 0.4
+#: How much sources count: claims that people wrote in words of their own most, exchanged names and numbers least.
+_WEIGHTS = {"claim": {"wice": 4.0, "halueval_qa": 1.0, "swapped": 0.3, "made": 0.1}, "answer": {"made": 0.4}}
+#: Shorter claims have no meaning to compare.
+_FEW_WORDS = 5
 _SPAN = re.compile(r"\b\d[\d.,]*\b|\b[A-ZÀ-Ý][\w'’-]+(?:\s+(?:d[aeo]s?\s+|of\s+)?[A-ZÀ-Ý][\w'’-]+)*")
 _SIGNS = {"claim": CLAIM, "claim_meaning": CLAIM | MEANING, "answer": CLAIM | ANSWER}
 
@@ -119,12 +121,13 @@ async def figures_of(rows: list[Row], meanings: Meanings) -> list[dict[str, floa
 # ---- fitting --------------------------------------------------------------------------------------------------------
 
 
-def fitted(rows: list[Row], figures: list[dict[str, float]], signs: dict[str, int], strength: float = 0.02) -> Head:
+def fitted(rows: list[Row], figures: list[dict[str, float]], model: Name, strength: float = 0.02) -> Head:
     """A logistic model whose weights keep their signs, by projected gradient steps with momentum."""
+    signs = _SIGNS[model]
     names = list(signs)
     x = np.array([[one[name] for name in names] for one in figures])
     y = np.array([row["label"] for row in rows], dtype=float)
-    w = balance(rows)
+    w = balance(rows, _WEIGHTS["answer" if model == "answer" else "claim"])
     means, scales = x.mean(0), np.maximum(x.std(0), 1e-3)
     z = (x - means) / scales
     allowed = np.array([-signs[name] for name in names], dtype=float)
@@ -146,16 +149,21 @@ def fitted(rows: list[Row], figures: list[dict[str, float]], signs: dict[str, in
     )  # fmt: skip
 
 
-def balance(rows: list[Row]) -> Floats:
-    """A weight per row: each label of each source counts alike, made sources less; all together 1."""
+def balance(rows: list[Row], weights: dict[str, float]) -> Floats:
+    """A weight per row: both labels of a source count alike, sources as they are weighed; all together 1."""
     counts: dict[tuple[str, int], int] = {}
     for row in rows:
         counts[row["source"], row["label"]] = counts.get((row["source"], row["label"]), 0) + 1
-    w = np.array([(_MADE_WEIGHT if " " in r["source"] else 1.0) / counts[r["source"], r["label"]] for r in rows])
+    w = np.array([_weight(r["source"], weights) / counts[r["source"], r["label"]] for r in rows])
     for label in (0, 1):
         chosen = np.array([row["label"] == label for row in rows])
         w[chosen] *= 0.5 / w[chosen].sum()
     return w
+
+
+def _weight(source: str, weights: dict[str, float]) -> float:
+    sort = "made" if " " in source else "swapped" if source.startswith("qa_swap") else source
+    return weights.get(sort, 1.0)
 
 
 # ---- what is reached ------------------------------------------------------------------------------------------------
@@ -212,14 +220,14 @@ def family(source: str) -> str:
     return source.split()[0].split("_")[0] if not source.startswith("qa_swap") else source.split()[0]
 
 
-def evaluated(name: str, rows: list[Row], figures: list[dict[str, float]], signs: dict[str, int]) -> list[Row]:
+def evaluated(name: Name, rows: list[Row], figures: list[dict[str, float]]) -> list[Row]:
     """AUC of each source by a model that never saw it nor its relatives, and by one that saw other contexts of it."""
     found = []
     folds = np.array([int(hashlib.sha256(row["group"].encode()).hexdigest(), 16) % 5 for row in rows])
     crossed = np.zeros(len(rows))
     for fold in range(5):
         train = [i for i in range(len(rows)) if folds[i] != fold]
-        head = fitted([rows[i] for i in train], [figures[i] for i in train], signs)
+        head = fitted([rows[i] for i in train], [figures[i] for i in train], name)
         for i in np.flatnonzero(folds == fold):
             crossed[i] = head.doubt(figures[i])
     for source, chosen in parts(rows):
@@ -227,10 +235,14 @@ def evaluated(name: str, rows: list[Row], figures: list[dict[str, float]], signs
         found.append(told(f"{name}: {source} (seen source)", part, crossed[chosen]))
         train = [i for i in range(len(rows)) if family(rows[i]["source"]) != family(part[0]["source"])]
         if len({rows[i]["label"] for i in train}) == 2:
-            head = fitted([rows[i] for i in train], [figures[i] for i in train], signs)
+            head = fitted([rows[i] for i in train], [figures[i] for i in train], name)
             scores = np.array([head.doubt(figures[i]) for i in chosen])
             found.append(told(f"{name}: {source} (unseen source)", part, scores))
     return found
+
+
+def _has_meaning(row: Row) -> bool:
+    return row["lang"] == "en" and len(row["text"].split()) >= _FEW_WORDS
 
 
 async def main() -> None:
@@ -257,11 +269,11 @@ async def main() -> None:
         figures = await figures_of(chosen, meanings)
         models: list[tuple[Name, list[int]]] = [(name, list(range(len(chosen))))]
         if name == "claim":
-            models.append(("claim_meaning", [i for i, row in enumerate(chosen) if row["lang"] == "en"]))
+            models.append(("claim_meaning", [i for i, row in enumerate(chosen) if _has_meaning(row)]))
         for model, places in models:
             some, theirs = [chosen[i] for i in places], [figures[i] for i in places]
-            report += evaluated(model, some, theirs, _SIGNS[model])
-            heads[model] = fitted(some, theirs, _SIGNS[model])
+            report += evaluated(model, some, theirs)
+            heads[model] = fitted(some, theirs, model)
             print(model, json.dumps(heads[model].weights), flush=True)
     if given.out:
         given.out.write_bytes(msgspec.json.format(msgspec.json.encode(Heads("1", heads)), indent=1) + b"\n")

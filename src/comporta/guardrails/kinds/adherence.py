@@ -174,7 +174,7 @@ def _language(settings: AdherenceSettings) -> Rule | None:
     (wanted,) = known_codes("instruction_adherence", (settings.language,))
 
     def rule(text: Text) -> Iterator[str]:
-        code, sure = spoken(text.plain)
+        code, sure = spoken(text.raw)
         if sure >= 0.3 and code != wanted:
             yield f"it is in '{code}', not in '{wanted}'"
 

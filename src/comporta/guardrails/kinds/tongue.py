@@ -31,7 +31,7 @@ def language(settings: LanguageSettings, tools: Tools) -> Guard:
         raise ConfigError("language: give `allow`, `deny` or `same_as_question: true`")
 
     async def guard(text: Text, context: Context) -> Verdict:
-        code, sure = spoken(text.plain)
+        code, sure = spoken(text.raw)
         if sure == 0.0:
             return PASS
         wanted = allow
