@@ -153,7 +153,7 @@ _MAKERS = (cpf_dotted, make_cpf, card, iban, make_nie, make_curp, make_cuit, ssn
 _NEAR = st.text(st.characters(exclude_categories=("Nd", "Cs")), max_size=40)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), which=st.integers(0, len(_MAKERS) - 1), before=_NEAR, after=_NEAR)
 def test_a_valid_number_is_found_in_any_text(finder: Finder, seed: int, which: int, before: str, after: str) -> None:
     value = _MAKERS[which](random.Random(seed))
@@ -163,7 +163,7 @@ def test_a_valid_number_is_found_in_any_text(finder: Finder, seed: int, which: i
     assert any(first <= start and last >= start + len(value) for first, last in spans), (text, spans)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(), max_size=120))
 def test_no_text_makes_it_raise_and_places_fit_the_text(finder: Finder, text: str) -> None:
     last = 0

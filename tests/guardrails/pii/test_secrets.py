@@ -130,7 +130,7 @@ def test_forms_are_each_read_by_the_automaton(finder: Secrets) -> None:
     assert not found(finder, "")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(), max_size=120))
 def test_no_text_makes_it_raise(finder: Secrets, text: str) -> None:
     for one in finder.find(Text(text), 0.0):

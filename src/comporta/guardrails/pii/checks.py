@@ -106,6 +106,7 @@ def rg(text: str) -> float:
         check = (11 - total % 11) % 11
         if digits[-1] == ("X" if check == 10 else str(check)):
             return 0.7
+        return 0.55
     return SHAPE if len(digits_of(text)) >= 5 else 0.0
 
 

@@ -35,6 +35,8 @@ _SPACED_HINT = r"[0-9](?: [0-9]){8}"
 _SPACED_KINDS = ("CPF", "CNPJ", "CARD_NUMBER", "SSN", "PHONE", "PIS")
 #: From here on a number is what it looks like, whatever the words around it say.
 _FIRM = 0.9
+#: The least that a label makes of what fits its form.
+_LABELLED = 0.8
 #: Less is never told.
 _LEAST = 0.3
 
@@ -210,7 +212,7 @@ def graded(one: Recogniser, grade: float, said: Said) -> float:
     """How sure a match is, from what is true of it and what stands around it."""
     if grade >= 0.5:
         if one.kind in said.kinds:
-            return min(0.99, grade + (0.1 if one.kind in said.nearest else 0.04))
+            return min(0.99, max(grade + 0.1, _LABELLED) if one.kind in said.nearest else grade + 0.04)
         if said.nearest:
             return min(max(0.5, grade - 0.15), 0.78)
         return grade * 0.4 if said.other and grade < _FIRM else grade

@@ -13,6 +13,7 @@ Meaning = frozenset[str]
 _LABELS = """
 CPF: cpf cpfs cic
 CNPJ: cnpj cnpjs
+PHONE: chama chame chamar escríbeme
 PHONE: telefone telefones tel fone fones celular celulares cel whatsapp whats zap wpp ligar liga ligue ligo ligou
 PHONE: telefono teléfono teléfonos telefonos móvil movil llamar llama llame llámame llamame llámenos llámeme marcar
 PHONE: marque phone phones telephone mobile cell cellphone call calls called dial fax sms telemóvel telemovel ramal
@@ -78,6 +79,7 @@ _FILLERS_WORDS = """
 no nro nr n nº no. o a el la os as los las com con with for para por to dígito digito to: : - = # and y or ou bancária
 bancaria bank corrente poupança on at this following seguinte siguiente it its that below abaixo checking savings
 current new nova novo nuevo nueva registered cadastrado sob under
+ciudadanía ciudadania identidad identidade extranjería
 """
 FILLERS = frozenset(_FILLERS_WORDS.split())
 _NONE: Meaning = frozenset()

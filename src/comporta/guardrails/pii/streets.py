@@ -18,7 +18,7 @@ _AFTER_NAME = (
 )
 _CAP = r"[A-ZÀ-ÖØ-Þ0-9][\w.'ªº-]*"
 _SMALL = r"(?:de|da|do|das|dos|del|la|las|los|el|e|y|san|santa|d'|den)"
-_NAME = rf"(?:{_CAP}|{_SMALL})(?: (?:{_CAP}|{_SMALL})){{0,6}}?"
+_NAME = rf"(?:{_SMALL} ){{0,2}}{_CAP}(?: (?:{_CAP}|{_SMALL})){{0,6}}?"
 _NUMBER = (
     r"(?:,? ?(?:n\.?[ºo°]?\.?|núm\.?|num\.?|número|numero|no\.|#|casa|km\.?) ?|,? |, ?)"
     r"[0-9]{1,5}(?:[-/][0-9]{1,4})?[A-Za-z]?(?!\w)"
@@ -45,6 +45,17 @@ _SECOND = re.compile(
     rf"(?P<kind>(?i:{_AFTER_NAME}))(?!\w)(?: [NSEW]{{1,2}}(?!\w))?(?P<tail>{_TAIL})"
 )
 _BOX = re.compile(r"(?<!\w)(?i:p\.? ?o\.? box|caixa postal|apartado(?: de correos| postal)?) ?(?:n\.?º? ?)?[0-9]{1,6}")
+#: In small letters only with a comma or «nº» before the number, or a small word before the name.
+_SMALL_FIRST = re.compile(
+    r"(?<!\w)(?i:rua|avenida|av\.?|alameda|travessa|praça|calle|plaza|paseo|carrera) "
+    rf"(?:(?:{_SMALL} )(?:[^\W\d_]+ ){{0,4}}[^\W\d_]+(?:,? ?(?:n[o.]{{1,3}} ?)?| )"
+    r"|(?:[^\W\d_]+ ){0,4}[^\W\d_]+(?:, ?| n[o.]{1,3} ?))"
+    r"[0-9]{1,5}(?![\w.])(?= ?(?:[,;:.)\n-]|$|(?:ap|casa[ ,]|bl|sala|piso|em |no |na |in |en )))"
+)
+_SMALL_SECOND = re.compile(
+    r"(?<![\w.,$€£-])[0-9]{1,5} (?:[a-z]{3,} ){1,3}(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln)(?=[,.\n]|$)"
+)
+_PROSE = frozenset({"the", "of", "to", "in", "down", "miles", "on", "minutes", "and", "for", "from", "along", "blocks"})
 _WORD = re.compile(r"[^\W\d_]+")
 _CUES = frozenset({"at", "to", "is", "address", "from", "on", "in", "near", "visit", "live", "lives", "a", "em", "en"})
 _STREETS = frozenset({"street", "st", "avenue", "ave", "road", "rd", "boulevard", "blvd", "lane", "ln"})
@@ -62,6 +73,15 @@ def _first(plain: str, low: str) -> Iterator[Match]:
 
 def _second(plain: str, low: str) -> Iterator[Match]:
     return (_match(found, _english(found, plain, low)) for found in _SECOND.finditer(plain))
+
+
+def _small(plain: str, low: str) -> Iterator[Match]:
+    yield from (_match(found, 0.6) for found in _SMALL_FIRST.finditer(plain))
+    for found in _SMALL_SECOND.finditer(plain):
+        before = _WORD.findall(low[max(0, found.start() - 24) : found.start()])
+        cued = plain[found.end() : found.end() + 1] == "," or (before and before[-1] in ("at", "to", "is", "address"))
+        if cued and _PROSE.isdisjoint(found.group().split()):
+            yield _match(found, 0.6)
 
 
 def _boxes(plain: str, low: str) -> Iterator[Match]:
@@ -99,6 +119,11 @@ def _network(value: str) -> bool:
 STREETS: tuple[tuple[str, Callable[[str, str], Iterator[Match]]], ...] = (
     (rf"(?i:(?:^|[^\pL])(?:{_BEFORE_NAME}) ?[\pL0-9][^\n]{{2,70}}[0-9])", _first),
     (rf"(?i:[0-9][a-z]?,? [\pL0-9 .'-]{{2,40}} (?:{_AFTER_NAME})(?:[^\pL]|$))", _second),
+    (
+        r"(?i:(?:^|[^\pL])(?:rua|avenida|av\.?|alameda|travessa|praça|calle|plaza|paseo|carrera) \pL[^\n]{1,70}[0-9])"
+        r"|[0-9] [a-z ]{3,40} (?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln)(?:[^\pL]|$)",
+        _small,
+    ),
     (r"(?i:p\.? ?o\.? box|caixa postal|apartado)", _boxes),
     (r"(?i:(?:endere[çc]o|address|direcci[óo]n|domicilio|morada)[^:\n]{0,20}:)", _labelled),
 )
