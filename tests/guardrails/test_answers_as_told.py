@@ -39,7 +39,7 @@ ES = "El paquete sale de nuestro almacén el lunes y debería llegar a usted ant
         ("{name: 'Ana', age: 3}", {"name": "Ana", "age": 3}),
         ('{"name": "Ana", "tags": ["a", "b', {"name": "Ana", "tags": ["a", "b"]}),
         ('{"name": "Ana", // who\n "age": 3}', {"name": "Ana", "age": 3}),
-        ('{"name": "she said "hi" to me", "ok": True, "x": None}', {"name": 'she said "hi" to me', "ok": True, "x": None}),
+        ('{"name": "say "hi" to me", "ok": True, "x": None}', {"name": 'say "hi" to me', "ok": True, "x": None}),
         ('{“name”: “Ana”}', {"name": "Ana"}),
         ("[1, 2, 3", [1, 2, 3]),
         ('{"a": "l\'été", "b": -1.5e3}', {"a": "l'été", "b": -1.5e3}),
@@ -55,8 +55,14 @@ def test_what_is_no_json_is_not_made_up(written: str) -> None:
         mended(written)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4), max_leaves=10))  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def _values(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+
+
+@given(st.recursive(LEAVES, _values, max_leaves=10))
 @settings(max_examples=80, deadline=None)
 def test_json_is_left_as_it_is(value: Any) -> None:
     written = json.dumps(value, ensure_ascii=False)

@@ -23,8 +23,8 @@ from .verdicts import of, verdict
 KIND = of(groundedness.KINDS, "groundedness")
 
 EN = (
-    "The Itaipu dam stands on the Paraná river between Brazil and Paraguay. It was finished in 1984 and has 20 turbines."
-    " The plant produced 103 terawatt hours in 2016. It does not supply Chile.",
+    "The Itaipu dam stands on the Paraná river between Brazil and Paraguay. It was finished in 1984 and has 20 "
+    "turbines. The plant produced 103 terawatt hours in 2016. It does not supply Chile.",
 )
 PT = (
     "A usina de Itaipu fica no rio Paraná, entre o Brasil e o Paraguai. Foi concluída em 1984 e tem 20 turbinas. "
@@ -35,13 +35,13 @@ ES = (
     "En 2016 produjo 103 teravatios hora. La planta no abastece a Chile.",
 )
 CLAIMS = [
-    (EN, "The Itaipu dam was finished in 1984 and has 20 turbines.", "The Itaipu dam was finished in 1991 and has 34 turbines."),
-    (EN, "The dam stands on the Paraná river.", "The dam stands on the Amazon river near Manaus."),
-    (PT, "A usina de Itaipu foi concluída em 1984 e tem 20 turbinas.", "A usina de Itaipu foi concluída em 1991 e tem 34 turbinas."),
-    (PT, "A usina fica no rio Paraná.", "A usina fica no rio Amazonas, perto de Manaus."),
-    (ES, "La represa de Itaipú fue terminada en 1984 y tiene 20 turbinas.", "La represa de Itaipú fue terminada en 1991 y tiene 34 turbinas."),
-    (ES, "La represa está en el río Paraná.", "La represa está en el río Amazonas, cerca de Manaos."),
-]  # fmt: skip
+    (EN, "The Itaipu dam was finished in 1984 and has {} turbines.", "20", "34"),
+    (EN, "The dam stands on the {}.", "Paraná river", "Amazon river near Manaus"),
+    (PT, "A usina de Itaipu foi concluída em 1984 e tem {} turbinas.", "20", "34"),
+    (PT, "A usina fica no {}.", "rio Paraná", "rio Amazonas, perto de Manaus"),
+    (ES, "La represa de Itaipú fue terminada en 1984 y tiene {} turbinas.", "20", "34"),
+    (ES, "La represa está en el {}.", "río Paraná", "río Amazonas, cerca de Manaos"),
+]
 #: The wrong answer stands in the passage too: only the question tells.
 ANSWERS = [
     (EN, "How many turbines does the Itaipu dam have?", "20", "1984"),
@@ -53,12 +53,12 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("passages", "right", "wrong"), CLAIMS)
+@pytest.mark.parametrize(("passages", "claim", "right", "wrong"), CLAIMS)
 async def test_a_claim_that_its_passages_hold_is_less_in_doubt_than_one_that_they_do_not(
-    passages: tuple[str, ...], right: str, wrong: str
+    passages: tuple[str, ...], claim: str, right: str, wrong: str
 ) -> None:
-    good = await verdict(KIND, right, passages=passages)
-    bad = await verdict(KIND, wrong, passages=passages)
+    good = await verdict(KIND, claim.format(right), passages=passages)
+    bad = await verdict(KIND, claim.format(wrong), passages=passages)
     assert good.confidence < KIND.threshold <= bad.confidence
 
 
@@ -87,9 +87,10 @@ async def test_without_any_passage_there_is_nothing_to_hold_an_answer_to() -> No
 
 
 async def test_instructions_and_the_question_count_as_passages_where_that_is_said() -> None:
-    told = {"system": EN[0], "question": "Is it big?"}
-    assert (await verdict(KIND, "The dam has 34 turbines.", **told)).outcome == "pass"
-    assert (await verdict(KIND, "The dam has 34 turbines.", {"system": True}, **told)).outcome == "flag"
+    said = "The dam has 34 turbines."
+    assert (await verdict(KIND, said, system=EN[0], question="Big?")).outcome == "pass"
+    assert (await verdict(KIND, said, {"system": True}, system=EN[0], question="Big?")).outcome == "flag"
+    assert (await verdict(KIND, said, {"question": True}, system="Be brief.", question=EN[0])).outcome == "flag"
 
 
 class Judge:
@@ -127,7 +128,7 @@ async def test_a_judge_that_cannot_be_read_is_an_error_and_no_verdict() -> None:
 
 
 async def test_a_judge_that_is_always_to_be_asked_must_be_configured_and_at_hand() -> None:
-    with pytest.raises(ConfigError, match="guardrails.judge"):
+    with pytest.raises(ConfigError, match=r"guardrails\.judge"):
         await verdict(KIND, "x", {"judge": "always"})
     with pytest.raises(Unavailable, match="judge"):
         await verdict(KIND, "The dam is old.", {"judge": "always"}, Tools(judge="big"), passages=EN)

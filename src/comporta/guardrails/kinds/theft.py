@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -15,10 +15,10 @@ from comporta.guardrails.base import PASS, Context, Guard, Kind, Tools, Verdict
 from comporta.guardrails.looking import Text
 from comporta.text.normal import normalise
 
-#: Figures of a text that is like another agree at most places. Minhash: Broder, "On the resemblance and containment of
-#: documents" (1997), here with one hash cut into bands, so that a text is looked up and not compared with all others.
-_BANDS, _ROWS = 8, 2
-_SEEDS = tuple((2 * n + 1) * 0x9E3779B1 & 0xFFFFFFFF for n in range(_BANDS * _ROWS))
+#: Minhash: Broder, "On the resemblance and containment of documents" (1997). Of two texts, the share of equal marks is
+#: about the share of rows of words that they have in common; so many of them make two texts nearly alike.
+_MARKS, _ALIKE = 16, 5
+_SEEDS = tuple((2 * n + 1) * 0x9E3779B1 & 0xFFFFFFFF for n in range(_MARKS))
 _SHINGLE = 3
 _MOST_CHARACTERS = 1_500
 _MOST_KEYS = 5_000
@@ -33,15 +33,15 @@ class TheftSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Of all questions of the key in that time, the share that must be of such forms.
     share: float = 0.6
     #: Questions that are kept per key.
-    kept: int = 1_000
+    kept: int = 500
 
 
 class _Seen(Struct):
-    """What a key asked lately: when, and the bands of each question."""
+    """What a key asked lately: when and what, each by a number that stands for its words."""
 
     asked: deque[tuple[float, int, tuple[int, ...]]]
-    #: How many of those share a band with a question, and how many are it word for word.
-    bands: dict[int, int]
+    #: The questions that have a mark, and how often each question was asked word for word.
+    marked: dict[int, set[int]]
     same: dict[int, int]
 
 
@@ -55,7 +55,7 @@ class Watch:
         self._keys: OrderedDict[str, _Seen] = OrderedDict()
 
     def asked(self, key: str, text: str) -> tuple[int, int]:
-        """Take in a question: how many earlier ones are nearly like it, and how many there are in all."""
+        """Take in a question: how many earlier ones are nearly like it, and how many different ones there are."""
         seen = self._keys.setdefault(key, _Seen(deque(), {}, {}))
         self._keys.move_to_end(key)
         if len(self._keys) > _MOST_KEYS:
@@ -64,31 +64,31 @@ class Watch:
         while seen.asked and (seen.asked[0][0] < now_s - self._window_s or len(seen.asked) >= self._kept):
             _forget(seen)
         plain = normalise(text[:_MOST_CHARACTERS])
-        mark, bands = zlib.crc32(plain.encode("utf-8", "replace")), bands_of(plain)
+        question, marks = zlib.crc32(plain.encode("utf-8", "replace")), marks_of(plain)
+        counted = Counter(other for mark in marks for other in seen.marked.get(mark, ()))
+        for mark in marks:
+            seen.marked.setdefault(mark, set()).add(question)
+        seen.same[question] = seen.same.get(question, 0) + 1
+        seen.asked.append((now_s, question, marks))
         # The same question again teaches nobody anything: a program that retries or polls is no thief.
-        alike = max((seen.bands.get(band, 0) for band in bands), default=0)
-        if mark not in seen.same:
-            for band in bands:
-                seen.bands[band] = seen.bands.get(band, 0) + 1
-        seen.same[mark] = seen.same.get(mark, 0) + 1
-        seen.asked.append((now_s, mark, bands))
+        alike = sum(count >= _ALIKE for other, count in counted.items() if other != question)
         return alike, len(seen.same)
 
 
 def _forget(seen: _Seen) -> None:
-    _, mark, bands = seen.asked.popleft()
-    seen.same[mark] -= 1
-    if seen.same[mark]:
+    _, question, marks = seen.asked.popleft()
+    seen.same[question] -= 1
+    if seen.same[question]:
         return
-    del seen.same[mark]
-    for band in bands:
-        seen.bands[band] -= 1
-        if not seen.bands[band]:
-            del seen.bands[band]
+    del seen.same[question]
+    for mark in marks:
+        seen.marked[mark].discard(question)
+        if not seen.marked[mark]:
+            del seen.marked[mark]
 
 
-def bands_of(plain: str) -> tuple[int, ...]:
-    """Marks of a text, of which texts that are nearly alike share some. Words in rows, in bounded time."""
+def marks_of(plain: str) -> tuple[int, ...]:
+    """Marks of a text, of which texts that are nearly alike share many. Words in rows, in bounded time."""
     words = plain.split()
     if len(words) < _SHINGLE:
         return ()
@@ -97,7 +97,7 @@ def bands_of(plain: str) -> tuple[int, ...]:
         for at in range(len(words) - _SHINGLE + 1)
     }
     least = [min((row ^ seed) * 0x85EBCA6B & 0xFFFFFFFF for row in rows) for seed in _SEEDS]
-    return tuple({hash((band, *least[band * _ROWS : (band + 1) * _ROWS])) for band in range(_BANDS)})
+    return tuple({at << 32 | mark for at, mark in enumerate(least)})
 
 
 def model_theft(settings: TheftSettings, tools: Tools) -> Guard:

@@ -51,7 +51,7 @@ class _Known:
         """1 for a keyword, else how much of an example's words stand in the text."""
         if any(word in said for word in self.keywords):
             return 1.0
-        shares = [len(words & stems) / max(2, min(len(words), 6)) for words in self.words if words]
+        shares = [len(words & stems) / min(len(words), 6) for words in self.words if words]
         return min(1.0, max(shares, default=0.0))
 
 
