@@ -41,6 +41,10 @@ bench-rollout: $(VENV)/.installed
 bench-prompts: $(VENV)/.installed-test
 	@$(BIN)/python bench/prompts.py $(if $(CALLS),--calls $(CALLS))
 
+# What guards cost, each alone and the default policy, by the length of the prompt: two minutes. QUICK=1: one.
+bench-guards: $(VENV)/.installed
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/guards.py $(if $(QUICK),--quick)
+
 clean:
 	rm -rf $(VENV) build dist
 

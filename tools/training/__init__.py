@@ -1,0 +1,1 @@
+"""What the guards' training is made of: texts by grammar, data, solving, judging."""
