@@ -9,10 +9,12 @@ from pathlib import Path
 from comporta.app.settings import Settings
 from comporta.cli import reference as commands
 from comporta.config import reference as configuration
+from comporta.guardrails import reference as guards
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": commands.render,
+    "guards.md": guards.render,
     "configuration.md": lambda: configuration.render(Settings),
 }
 
