@@ -29,10 +29,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("comporta.cli.serve", "Start everything: database, gate and job worker."),
     "call": Entry("comporta.cli.call", "Ask a model from the terminal."),
-    "init": Entry("comporta.cli.init", "Write what a project starts from: prompts with tests, a chain, a workflow for CI."),
-        "comporta.cli.init",
-        "Write what a project starts from: prompts in three languages, their tests, a workflow for CI.",
-    ),
+    "init": Entry("comporta.cli.init", "Write what a project starts from: prompts, tests, a chain, a workflow for CI."),
     "doctor": Entry("comporta.cli.doctor", "Check everything the gate needs, and say how to mend it."),
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),
     "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
