@@ -1,13 +1,12 @@
 """Python names that teams have written already, each a few lines over the real thing: no second implementation.
 
 An application that has classes such as `LLMConfig` and `LLMManager` of its own imports them from here and calls the
-gate through them, in process: same stages, same records. Names for prompts, guards, caches and budgets come with those
-rooms.
+gate through them, in process: same stages, same records. Names for caches and budgets come with those rooms.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from comporta.chains.values import Router as Router
 from comporta.chains.values import Step as Step
 from comporta.errors import ComportaError
 from comporta.evaluation.scorers.tones import tones
+from comporta.guardrails.trying import Checked
 from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
@@ -137,6 +137,57 @@ class LLMFactory:
 
     def create_processor(self) -> Processor:
         return Processor(self._gate)
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """What guards say of a text. `severity` is critical or warning; `output` is the text as it may go on."""
+
+    approved: bool
+    blocked_by: str | None = None
+    reason: str | None = None
+    suggested_action: str | None = None
+    sanitized_prompt: str | None = None
+    warnings: tuple[str, ...] = ()
+    output: str | None = None
+    severity: str | None = None
+
+
+class InputGuardrails:
+    """The guards of what goes in: those of a policy by its name, else the configuration's."""
+
+    def __init__(self, gate: Gate, policy: str | None = None) -> None:
+        self._gate = gate
+        self._policy = policy
+
+    async def validate(self, prompt: str, context: Mapping[str, Any] | None = None) -> ValidationResult:
+        """Raises GuardFailed. `context` has the further fields of `POST /v1/guard`: `system`, `language` …"""
+        said = await self._gate.guard(prompt, side="input", **_about(self._policy, context))
+        return _result(said)
+
+
+class OutputGuardrails:
+    """The guards of what comes out; `context` may have `question`, `context` (passages), `system`, `json_schema`."""
+
+    def __init__(self, gate: Gate, policy: str | None = None) -> None:
+        self._gate = gate
+        self._policy = policy
+
+    async def validate(self, output: str, context: Mapping[str, Any] | None = None) -> ValidationResult:
+        """Raises GuardFailed."""
+        said = await self._gate.guard(output, side="output", **_about(self._policy, context))
+        return _result(said)
+
+
+def _about(policy: str | None, context: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**({} if policy is None else {"policy": policy}), **(context or {})}
+
+
+def _result(said: Checked) -> ValidationResult:
+    return ValidationResult(
+        said.approved, said.blocked_by, said.reason, said.suggested_action, said.sanitized_prompt, said.warnings,
+        said.output, None if said.severity == "info" else said.severity,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

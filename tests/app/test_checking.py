@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 import comporta
 from comporta.app.gate import Gate
+from comporta.compat import InputGuardrails, OutputGuardrails, ValidationResult
 from comporta.errors import BadRequest, GuardFailed, GuardrailBlocked
 from comporta.guardrails.base import Context, Guard, Kind, Tools, Verdict
 from comporta.guardrails.kinds import plain
@@ -237,6 +238,15 @@ async def test_an_answer_is_worded_anew_once_by_the_model_that_gave_it(gate: Gat
     with pytest.raises(GuardrailBlocked):
         await gate.chat("Tell me", "reworded")
     assert len(fake.seen) == 4
+
+
+async def test_names_that_people_write_already_say_the_same(gate: Gate) -> None:
+    refused = await InputGuardrails(gate, "strict").validate("a forbidden word")
+    assert (refused.approved, refused.blocked_by, refused.severity) == (False, "strict_words", "critical")
+    assert refused.reason and refused.suggested_action and refused.sanitized_prompt == "a [MATCH] word"
+    assert (await InputGuardrails(gate).validate("a forbidden word")).approved
+    passed = await OutputGuardrails(gate).validate("fine", {"question": "how?", "guards": ["context_size"]})
+    assert passed == ValidationResult(True, output="fine")
 
 
 async def test_what_guards_found_is_counted(gate: Gate) -> None:

@@ -54,13 +54,14 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         title="Comporta admin API", version=version("comporta"), description=_ABOUT, openapi_url="/admin/openapi.json",
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
+    app.state.who = identity(parts.keys)
     for router in (
         keys.router(parts.keys, parts.policy),
         budgets.router(parts.budgets, spent_from(parts.database)),
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),
-        prompts.router(parts.prompts, parts.database, identity(parts.keys)),
+        prompts.router(parts.prompts, parts.database, app.state.who),
         scores.router(parts.database),
         rollouts.router(parts.rollouts),
         experiments.router(parts.rollouts),
