@@ -15,8 +15,8 @@ import structlog
 from msgspec import Struct
 
 import comporta
+from comporta.app.asks import PYTHON
 from comporta.app.folder import Folder
-from comporta.app.gate import PYTHON
 from comporta.app.gate import Gate as LocalGate
 from comporta.app.guarding import PROMPT_GUARDS
 from comporta.cli.gate import Gate, find, part

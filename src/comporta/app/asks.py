@@ -1,0 +1,180 @@
+"""What a program asks of the gate that it holds: calls, streams, batches, chains, judgements, models of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from comporta.app.batch import batch
+from comporta.app.chains import Chained, Chaining, Runner
+from comporta.app.checking import Checking
+from comporta.app.known import DEFAULT_ROUTE, Known
+from comporta.app.settings import Settings
+from comporta.chains.values import Chain
+from comporta.config.loading import Loaded
+from comporta.errors import BadRequest, ComportaError, Conflict
+from comporta.feedback.taking import Feedback, Taken
+from comporta.gateway.answering import call_of
+from comporta.gateway.asking import Streamed, ask
+from comporta.gateway.doors.base import Door
+from comporta.gateway.doors.openai_chat import OpenAIChat
+from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
+from comporta.gateway.fallback import GIVEN_S
+from comporta.guardrails.trying import Checked
+from comporta.pipeline import Call, Next
+from comporta.routing.registered import RegisteredModel, RegisteredModels
+from comporta.types import JSON, Caller, Price, Reply
+
+#: Who asks when nobody else is named: the program that holds the gate.
+PYTHON = Caller(key_id="python", name="python", admin=True)
+_CHAT = OpenAIChat()
+_EMBEDDINGS = OpenAIEmbeddings()
+
+Messages = str | Sequence[Mapping[str, Any]]
+
+
+class Asks:
+    """The part of a gate that programs use; `Gate` fills what stands here without a value."""
+
+    chaining: Chaining
+    checking: Checking
+    judged: Feedback
+    known: Known
+    loaded: Loaded[Settings]
+    pipeline: Next
+    registered: RegisteredModels
+    _given_s: dict[str, float]
+
+    def call(
+        self, messages: Messages = (), model: str | None = None, *, caller: Caller = PYTHON,
+        timeout_s: float | None = None, **params: Any,
+    ) -> Call:  # fmt: skip
+        """A chat call, not yet asked: for `ask` and `stream`. `params` are those of OpenAI's chat completions.
+
+        With `prompt={"id": "support", "variables": {…}}` messages and model may be left to the prompt; else the model
+        is `default`.
+        `timeout_s` bounds the whole call, where the route's own limit is not shorter. Raises BadRequest, naming the
+        field, for what is wrong.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        if model is None and not params.get("prompt"):
+            model = DEFAULT_ROUTE
+        return self._chat_call({"model": model, "messages": messages, **params}, caller, timeout_s)
+
+    def _chat_call(self, body: JSON, caller: Caller = PYTHON, timeout_s: float | None = None) -> Call:
+        call = _call(_CHAT, body, caller)
+        given_s = self._given_s.get(call.model) if timeout_s is None else timeout_s
+        if given_s is not None:
+            call.facts[GIVEN_S] = _positive(given_s)
+        return call
+
+    async def chat(self, messages: Messages = (), model: str | None = None, **params: Any) -> Reply:
+        """The whole reply; `.text` is its text. Raises ComportaError."""
+        return await self.ask(self.call(messages, model, **params))
+
+    def stream(self, messages: Messages = (), model: str | None = None, **params: Any) -> Streamed:
+        """The events of the answer as they come: `async for event in gate.stream(…)`."""
+        return Streamed(self.pipeline, self.call(messages, model, stream=True, **params))
+
+    async def feedback(self, *, caller: Caller = PYTHON, **said: Any) -> Taken:
+        """Judge an answer: `await gate.feedback(completion_id=reply.id, thumbs="up", comment="Just right")`.
+
+        The fields are those of `POST /v1/feedback`. It is kept when this returns, even with the database away. Raises
+        ComportaError.
+        """
+        return await self.judged.take(said, caller)
+
+    async def guard(self, text: str | None = None, *, caller: Caller = PYTHON, **more: Any) -> Checked:
+        """What the guards say of a text, or of `messages`; no model is asked.
+
+        `side` is `input` or `output`; `policy` names a policy and `guards` lists guards in place of the configuration's
+        own; further fields are those of `POST /v1/guard`. Raises BadRequest, and GuardFailed where a guard that lets
+        nothing through unseen could not say.
+        """
+        return await self.checking.said(more if text is None else {"input": text, **more}, caller)
+
+    async def embed(self, texts: str | Sequence[str], model: str, **params: Any) -> list[tuple[float, ...]]:
+        """A vector per text, in order. Raises ComportaError."""
+        call = _call(_EMBEDDINGS, {"model": model, "input": texts, "encoding_format": "float", **params}, PYTHON)
+        written = _EMBEDDINGS.reply(call, await self.ask(call))
+        return [tuple(row["embedding"]) for row in msgspec.json.decode(written)["data"]]
+
+    async def ask(self, call: Call) -> Reply:
+        """The reply to any call. Raises ComportaError; the record is written either way."""
+        return await ask(self.pipeline, call)
+
+    async def batch(
+        self, items: Sequence[Messages | JSON], model: str = "default", *, concurrency: int = 5, progress: bool = True,
+        **params: Any,
+    ) -> list[Reply | ComportaError]:  # fmt: skip
+        """Replies in the order of the items; a failed one is its error and does not sink the rest.
+
+        An item is a text, a list of messages, or a whole body. In a terminal a progress bar shows how far it is.
+        """
+        return await batch(lambda item: self._item(item, model, params), items, concurrency, progress)
+
+    async def _item(self, item: Messages | JSON, model: str, params: JSON) -> Reply:
+        if isinstance(item, Mapping):
+            return await self.ask(self._chat_call({"model": model, **params, **item}))
+        return await self.chat(item, model, **params)
+
+    def chain(self, chain: Chain | str) -> Runner:
+        """A chain to run: one of the folder by its name, or the program's own, then known here as `chain:name`.
+
+        Raises ConfigError, BadRequest or Conflict for one that can't be taken, NotFound for a name that is none.
+        """
+        if isinstance(chain, str):
+            return Runner(self.chaining.get(chain), self.call, self.pipeline)
+        whole, chained = self.chaining.adding(chain)
+        self.known = self._build(self.loaded, chained)
+        self.chaining.keep(whole, chained)
+        return Runner(whole, self.call, self.pipeline)
+
+    async def register_model(
+        self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None,
+        timeout_s: float | None = None, by: str = "python",
+    ) -> None:  # fmt: skip
+        """Make `provider/model` known as `name`, in every worker within a second. Raises BadRequest, Conflict.
+
+        `timeout_s` bounds the calls that this program makes by that name; others keep the provider's limits.
+        """
+        if name in self.known.settings.routes or name in self.known.settings.models:
+            place = self.loaded.place(("routes" if name in self.known.settings.routes else "models", name))
+            raise Conflict(f"'{name}' stands in {place.file}:{place.line} and is changed there.", param="name")
+        provider, _, own_name = model.partition("/")
+        if provider not in self.known.providers or not own_name:
+            raise BadRequest(f"'{model}' is not `provider/model` of a configured provider.", param="model")
+        model_row = RegisteredModel(name, provider, own_name, price=price, params=params or {}, source="python")
+        given_s = None if timeout_s is None else _positive(timeout_s)
+        await self.registered.put(model_row, by=by)
+        self._given_s.pop(name, None)
+        if given_s is not None:
+            self._given_s[name] = given_s
+
+    def add_credential(self, provider: str, secret: str, name: str = "python") -> None:
+        """One more key for a provider, until this gate closes. Raises NotFound for an unknown provider."""
+        self.known.add_credential(provider, name, secret)
+        self._keep_secret([secret])
+
+    def _build(self, loaded: Loaded[Settings], chained: Chained | None = None) -> Known:
+        raise NotImplementedError
+
+    def _keep_secret(self, secrets: Iterable[str]) -> None:
+        raise NotImplementedError
+
+
+def _call(door: Door, body: JSON, caller: Caller) -> Call:
+    try:
+        written = msgspec.json.encode(body)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise BadRequest(f"This can't be written as JSON ({type(error).__name__}): {error}.") from None
+    return call_of("python", door.parse(written, {}), caller, {})
+
+
+def _positive(timeout_s: float) -> float:
+    if not timeout_s > 0:
+        raise BadRequest("timeout_s must be more than 0 seconds.", param="timeout_s")
+    return timeout_s
