@@ -36,7 +36,7 @@ async def test_grave_topics_and_attacks_in_a_civil_tone_are_left_alone(guard: Gu
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 async def test_one_insult_in_a_long_text_is_found_and_pointed_at(guard: Guard, lang: str) -> None:
-    insult = TOXIC[lang][4]
+    insult = TOXIC[lang][5]
     text = f"{PROSE[lang]}{insult} {PROSE[lang]}"
     verdict = await guard(Text(text), CONTEXT)
     assert verdict.confidence >= 0.5
