@@ -124,6 +124,8 @@ def test_against_production_the_verdict_ends_in_0_3_or_4(at_gate: Type, project:
     project.prompt("Sorry, dear: {message}", "1.1.0")
     few = at_gate("prompts", "test", "--baseline", "1.0.0", "--case", "c1", "--case", "c2")
     assert few.code == 4 and "more cases like these would decide it" in few.out
+    slip = at_gate("prompts", "test", "--baseline", "9.9.9")
+    assert slip.code == 2 and "no prompt that is tested has a version 9.9.9" in slip.err
 
 
 def test_recorded_answers_are_replayed_without_any_gate(

@@ -232,6 +232,7 @@ async def test_markdown_says_verdict_numbers_and_failures_and_lets_no_answer_be_
     assert "❌ support@\u200b2.0.0: failed" in text and "66.7% passed" in text
     assert "<b>" not in text and "@everyone" not in text and "\\|" in text and "\\`x\\`" in text
     compared = markdown(await report(by_version(lambda n: True, lambda n: True), cases(3), baseline=True))
+    assert "support@\u200b2.0.0 against support@\u200b1.0.0 (production): not enough data" in compared
     assert "| **passes** | 100.0% | 100.0% | +0.0 points" in compared and "**not enough data**" in compared
 
 

@@ -264,7 +264,8 @@ def test_marks_that_spread_widely_are_noise_even_where_all_pass() -> None:
 def test_too_few_repeats_say_nothing() -> None:
     found = noise([judged(True)] * 50 + [judged(True, False)] * (LEAST_ANSWERS - 1))
     assert not found.known and not found.too_noisy and "cannot be told" in found.said
-    assert not noise([]).known
+    assert found.said.endswith("write more cases")
+    assert not noise([]).known and noise([judged(True)] * 50).said.endswith("give it `repeats: 3`")
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=2, max_size=5), min_size=LEAST_ANSWERS, max_size=12))

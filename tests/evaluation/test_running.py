@@ -22,6 +22,7 @@ from comporta.evaluation.trial import Trial
 from comporta.types import ToolCall
 from support.answering import Answering, suite, tools, version
 
+JUDGED = "cases: [{input: x, assert: [{judge: Is it kind?}]}]"
 TEN = "cases: [" + ", ".join(f"{{input: question {n}}}" for n in range(10)) + "]"
 
 
@@ -208,6 +209,18 @@ async def test_what_changed_since_is_asked_again_and_so_is_what_failed(tmp_path:
         await ran(target, plan, known=known)
         wanted = {"only what failed": 1, "another case": 2}.get(text, 10)
         assert len(target.asked) == wanted, text
+
+
+async def test_what_another_judge_said_is_not_taken_for_the_word_of_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    target = Answering(lambda *_: "ok", judges={"reason": "It is.", "score": 9})
+    for text, names, asked in ((JUDGED, "aab", [1, 0, 1]), (f"judge: own\n{JUDGED}", "ab", [1, 0])):
+        with Journal(path, resume=False) as journal:
+            for name, wanted in zip(names, asked, strict=True):
+                before, known = len(target.judged), read(path)
+                given = Tools(ask=target.ask, judge=JudgeModel(name))
+                await Runner(target, given, known=known, keep=journal.add).run([Planned(suite(text), version())])
+                assert len(target.judged) - before == wanted, (text, name)
 
 
 async def test_a_baseline_that_was_tried_before_is_not_asked_again(tmp_path: Path) -> None:

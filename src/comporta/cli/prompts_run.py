@@ -138,6 +138,9 @@ async def _plans(asked: Asked, suites: Sequence[Suite], here: Prompts, at: At) -
         candidate = Version(prompt, model=asked.model)
         other = None if before is None or before.digest == prompt.digest else Version(before, model=asked.model)
         plans.append(Planned(suite, candidate, other, same=before is not None and other is None))
+    if baselines is not None and baselines.version and not any(one.baseline or one.same for one in plans):
+        # An environment may have nothing yet; a version that is nowhere is a slip, and must open no gate.
+        raise BadRequest(f"no prompt that is tested has a version {baselines.version}", param="baseline")
     return plans
 
 

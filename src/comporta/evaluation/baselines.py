@@ -29,14 +29,20 @@ class Baselines:
         self._registered = registered
         self._at_ref: Prompts | None = None
 
+    @property
+    def version(self) -> str | None:
+        """The version that was asked for; None where it is an environment or a git ref, which may have nothing yet."""
+        version = whole(self._where.removeprefix("v"))
+        return version if is_version(version) else None
+
     async def find(self, id: str) -> Prompt | None:
         """The prompt to compare with; None where there was none yet. Raises ComportaError where nobody can know."""
         if self._where.startswith(GIT):
             if self._at_ref is None:
                 self._at_ref = await at_ref(self._folder, self._where.removeprefix(GIT))
             return _of(self._at_ref, id, None)
-        version = whole(self._where.removeprefix("v"))
-        if is_version(version):
+        version = self.version
+        if version is not None:
             here = _of(self._here, id, version)
             if here is not None:
                 return here
@@ -46,7 +52,7 @@ class Baselines:
                 f"COMPORTA_KEY, or compare with a git ref ({GIT}main).",
                 code="no_registry",
             )
-        return await self._registered(id, version if is_version(version) else self._where)
+        return await self._registered(id, version or self._where)
 
 
 def _of(prompts: Prompts, id: str, version: str | None) -> Prompt | None:

@@ -155,8 +155,8 @@ def markdown(report: Report) -> str:
 
 
 def _section(tested: Tested) -> Iterator[str]:
-    against = f" against {tested.baseline}" if tested.baseline is not None else ""
-    yield f"### {SYMBOLS[tested.status]} {_md(tested.candidate)}{_md(against)}: {tested.status}"
+    against = f" against {_md(tested.baseline)}" if tested.baseline is not None else ""
+    yield f"### {SYMBOLS[tested.status]} {_md(tested.candidate)}{against}: {tested.status}"
     yield (
         f"{tested.cases} cases, {tested.tried} tries with `{tested.model}`, {tested.pass_share:.1%} passed."
     )  # fmt: skip

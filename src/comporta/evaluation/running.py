@@ -119,6 +119,7 @@ class Runner:
     ) -> None:
         self._target = target
         self._tools = tools
+        self._judge = tools.judge.model if tools.judge is not None else ""
         self._concurrency = max(1, concurrency)
         self._purse = _Purse(max_cost_microusd)
         self._known = known or {}
@@ -167,7 +168,7 @@ class Runner:
             self._stopped = "the next answer could have gone over the ceiling of cost"
 
     def _done_before(self, unit: _Unit) -> bool:
-        keys = [key for _, _, key in _sides(unit)]
+        keys = [key for _, _, key in _sides(unit, self._judge)]
         if not all(key in self._known for key in keys):
             return False
         for key in keys:
@@ -179,7 +180,7 @@ class Runner:
         """Both versions' answers, then what is found of them: the candidate's may be held against the baseline's."""
         cost: int | None = 0
         before: Trial | None = None
-        for side, version, key in reversed(_sides(unit)):
+        for side, version, key in reversed(_sides(unit, self._judge)):
             trial = self._known.get(key) if side == "baseline" else None
             if trial is None:
                 trial = await self._try(unit, side, version, key, before)
@@ -221,22 +222,24 @@ def _units(plans: Iterable[Planned]) -> Iterator[_Unit]:
                     yield _Unit(planned, trying, repeat)
 
 
-def _sides(unit: _Unit) -> list[tuple[Side, Version, str]]:
+def _sides(unit: _Unit, judge: str) -> list[tuple[Side, Version, str]]:
+    """`judge` is the model that judges where the suite names none."""
     planned = unit.planned
     found: list[tuple[Side, Version, str]] = []
     against = "" if planned.baseline is None else planned.baseline.digest
-    found.append(("candidate", planned.candidate, _key(unit, planned.candidate, against)))
+    found.append(("candidate", planned.candidate, _key(unit, planned.candidate, against, judge)))
     if planned.baseline is not None:
-        found.append(("baseline", planned.baseline, _key(unit, planned.baseline, "")))
+        found.append(("baseline", planned.baseline, _key(unit, planned.baseline, "", judge)))
     return found
 
 
-def _key(unit: _Unit, version: Version, against: str) -> str:
+def _key(unit: _Unit, version: Version, against: str, judge: str) -> str:
     """All that an answer and what was found of it depend on."""
     suite = unit.planned.suite
     compared = against if unit.trying.against_baseline else ""
     case = (unit.trying.case.id, unit.trying.digest, str(unit.repeat))
-    said = (suite.prompt, version.digest, version.asked(suite), *case, compared)
+    judge = "" if suite.judge is not None else judge
+    said = (suite.prompt, version.digest, version.asked(suite), *case, compared, judge)
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
 
 

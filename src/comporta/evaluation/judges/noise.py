@@ -81,9 +81,10 @@ def _alpha(units: Sequence[Sequence[bool]]) -> float:
 
 
 def _unknown(name: str, answers: int) -> str:
+    advice = "write more cases" if answers else "give it `repeats: 3`"
     return (
         f"how steady the judge {name or 'is'} cannot be told: {answers} answers were judged more than once, and "
-        f"{LEAST_ANSWERS} are needed; give it `repeats: 3`"
+        f"{LEAST_ANSWERS} are needed; {advice}"
     )
 
 
