@@ -83,3 +83,20 @@ def test_copies_want_a_limit_on_what_they_cost() -> None:
     for share, limit in (("5%", None), (None, "$10")):
         with pytest.raises(typer.BadParameter):
             rollout._shadow(share, limit)
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "decision", "said"),
+    [
+        ("running", None, {"reason": "Few.", "more_calls": 7, "action": "wait"}, "Few.\nAbout 7 more calls of B would"),
+        ("rolled_back", "2027-01-01", {"reason": "Harm.", "more_calls": 7, "action": "roll_back"}, "Harm.\n"),
+        ("shadow", None, None, "Of copies nothing is decided: promote it, or abort it."),
+        ("running", None, None, "Nobody has looked yet."),
+    ],
+)  # fmt: skip
+def test_what_is_waited_for_is_told_of_what_is_live(
+    capsys: pytest.CaptureFixture[str], state: str, ended: str | None, decision: dict[str, Any] | None, said: str
+) -> None:
+    sides.tell_decision({"state": state, "ended_at": ended, "decision": decision})
+    told = capsys.readouterr().out
+    assert said in told and (ended is None or "more calls" not in told)

@@ -97,7 +97,7 @@ def _status(which: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> N
     sides.show_row(row)
     say("")
     sides.show_sides(row)
-    sides.tell_decision(row["decision"])
+    sides.tell_decision(row)
 
 
 def _list(live: bool = LIVE, limit: int = LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:

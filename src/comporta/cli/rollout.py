@@ -112,7 +112,7 @@ def _status(which: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> N
         say(f"{'stages':<10}  {shares}")
     say("")
     sides.show_sides(row)
-    sides.tell_decision(row["decision"])
+    sides.tell_decision(row)
     if row["hint"]:
         say(f"\n{row['hint']}")
 

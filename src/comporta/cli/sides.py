@@ -189,14 +189,16 @@ def show_list(found: list[Any], empty: str) -> None:
     table(("name", "about", "side A", "side B", "state", "share of B", "started", "id"), rows, empty)
 
 
-def tell_decision(decision: Mapping[str, Any] | None) -> None:
-    """What the last look found, and what it waits for."""
+def tell_decision(row: Mapping[str, Any]) -> None:
+    """What the last look found, and what a live one waits for."""
+    decision = row["decision"]
     if decision is None:
-        say("Nobody has looked yet.")
+        copies = row["state"] == "shadow"
+        say("\nOf copies nothing is decided: promote it, or abort it." if copies else "\nNobody has looked yet.")
         return
     say(f"\n{decision['reason']}")
     more = decision["more_calls"]
-    if more:
+    if more and row["ended_at"] is None:
         say(f"About {more:,} more calls {'of B ' if 'action' in decision else ''}would decide it.")
 
 

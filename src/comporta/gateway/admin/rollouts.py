@@ -158,7 +158,7 @@ def router(releases: Releases) -> APIRouter:
     made.add_api_route("", on.start, methods=["POST"], status_code=201, summary="Start a rollout")
     # Names hold slashes: the paths that say more come first.
     made.add_api_route("/{which:path}/events", on.events, methods=["GET"], summary="Show what was decided and done")
-    made.add_api_route("/{which:path}/pause", on.pause, methods=["POST"], summary="Keep the shares, decide nothing")
+    made.add_api_route("/{which:path}/pause", on.pause, methods=["POST"], summary="Keep the shares, but for harm")
     made.add_api_route("/{which:path}/resume", on.resume, methods=["POST"], summary="Go on after a pause")
     made.add_api_route("/{which:path}/promote", on.promote, methods=["POST"], summary="Go to the next stage now")
     made.add_api_route("/{which:path}/abort", on.abort, methods=["POST"], summary="Send all calls to side A again")
@@ -192,11 +192,11 @@ class OnShared:
         return Listing(data=[_event(event) for event in found])
 
     async def pause(self, which: Which, by: By, body: WhyIn | None = None) -> RolloutOut:
-        """Shares stay as they are; nothing is decided until it goes on."""
+        """Shares stay as they are until it goes on; of a rollout, harm alone still brings B back."""
         return await self._act(which, "pause", by, body)
 
     async def resume(self, which: Which, by: By, body: WhyIn | None = None) -> RolloutOut:
-        """Go on; the time of the stage begins anew, what was counted stays."""
+        """Go on; the pause is no time of the stage, and what was counted stays."""
         return await self._act(which, "resume", by, body)
 
     async def abort(self, which: Which, by: By, body: WhyIn | None = None) -> RolloutOut:

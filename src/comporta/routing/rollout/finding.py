@@ -182,4 +182,4 @@ def allowed(guard: GuardMetric) -> str:
     """A margin for people."""
     if guard.kind == "errors":
         return f"{guard.margin * 100:g} pp"
-    return f"{guard.margin:.3g}" if guard.kind == "score" else f"{guard.margin:.3g} of A's"
+    return f"{guard.margin:.3g}" if guard.kind == "score" else f"{guard.margin * 100:g} % of A's"
