@@ -105,6 +105,12 @@ async def test_a_data_folders_key_stands_for_whoever_runs_the_command_and_no_oth
     assert [one["pushed_by"] for one in versions] == ["ana", "joão", "admin"]
 
 
+async def test_that_holds_for_keys_budgets_and_rollouts_as_well(asked: Asked) -> None:
+    for who, user, by in (("folder", "jo%C3%A3o", "joão"), ("ana", "bia", "ana"), ("folder", None, "admin")):
+        made = await asked(who, "POST", "/keys", {"name": f"app of {by}"}, 201, user)
+        assert made["created_by"] == by
+
+
 async def test_a_push_may_be_larger_than_other_bodies_and_is_bounded_too(asked: Asked) -> None:
     large = file("1.0.0", "word " * (MAX_BODY // 5)).text
     assert (await asked.push("ana", large))["prompts"][0]["outcome"] == "new"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -11,7 +11,6 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from comporta.errors import BadRequest
-from comporta.types import Caller
 
 T = TypeVar("T")
 
@@ -101,8 +100,8 @@ def seconds_of(at: datetime, param: str) -> float:
 
 
 def _asker(request: Request) -> str:
-    caller: Caller = request.state.caller
-    return caller.name or caller.key_id
+    who: Callable[[Request], str] = request.app.state.who
+    return who(request)
 
 
 #: The name of the administrator who asks, for the records of who did what.
