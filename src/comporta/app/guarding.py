@@ -268,6 +268,7 @@ class _Read:
             Policy(
                 input=self._uses(section.input, "input", path), output=self._uses(section.output, "output", path),
                 stream=section.stream, unmask=section.unmask, refusal=section.refusal, turns=section.turns,
+                watermark=section.watermark,
             )
         )  # fmt: skip
 

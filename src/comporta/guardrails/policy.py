@@ -61,11 +61,13 @@ class Policy(Struct, frozen=True):
     refusal: str | None = None
     #: Which turns of a conversation are looked at.
     turns: Literal["all", "last"] = "all"
+    #: The key by which the text of answers is marked; None for none.
+    watermark: str | None = None
     #: Changes with everything that can change a verdict.
     version: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.input or self.output)
+        return bool(self.input or self.output or self.watermark)
 
 
 class Kinds:
@@ -199,6 +201,7 @@ def joined(policies: Sequence[Policy]) -> Policy:
         unmask=any(policy.unmask for policy in some),
         refusal=refusals[-1] if refusals else None,
         turns="all" if any(policy.turns == "all" for policy in some) else "last",
+        watermark=next((policy.watermark for policy in reversed(some) if policy.watermark), None),
     )
     return versioned(together)
 
@@ -209,7 +212,7 @@ def versioned(policy: Policy) -> Policy:
         (use.key, use.name, use.action, use.threshold, sorted(use.places), use.on_failure, use.severity, use.restrict)
         for use in (*policy.input, *policy.output)
     ]
-    text = msgspec.json.encode((said, len(policy.input), policy.stream, policy.unmask, policy.turns))
+    text = msgspec.json.encode((said, len(policy.input), policy.stream, policy.unmask, policy.turns, policy.watermark))
     return structs.replace(policy, version=hashlib.blake2b(text, digest_size=8).hexdigest())
 
 

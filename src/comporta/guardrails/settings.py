@@ -19,6 +19,11 @@ class PolicySection(Section):
     )
     unmask: bool = Field(False, description="Give the client its own values back where masks stand for them.")
     refusal: str | None = Field(None, description="Answered in place of an error where something was blocked.")
+    watermark: str | None = Field(
+        None,
+        min_length=16,
+        description="A key of yours: marks the text of answers with signs that nobody sees, for `detect` to find.",
+    )
     turns: Literal["all", "last"] = Field(
         "all", description="Look at all turns, or at what came after the last answer."
     )

@@ -18,6 +18,7 @@ from comporta.guardrails.policy import Policy
 from comporta.guardrails.repairing import Repairs
 from comporta.guardrails.restricting import Restriction
 from comporta.guardrails.running import Found, Piece, Report, Runner, disjoint
+from comporta.guardrails.watermark import Watermarked, may_be_marked
 from comporta.pipeline import Call, Next, replay
 from comporta.types import Event, Target
 
@@ -59,7 +60,14 @@ class Guard:
             if blocked is not None:
                 return _refused(call, policy, blocked)
         call.facts[GUARDED] = True
-        events = await next(call)
+        events = self._look_out(await next(call), looking, call, policy)
+        if policy.watermark is not None and may_be_marked(call.input):
+            return Watermarked(events, policy.watermark)
+        return events
+
+    def _look_out(
+        self, events: AsyncIterator[Event], looking: Looking, call: Call, policy: Policy
+    ) -> AsyncIterator[Event]:
         if not policy.output and not looking.masks.reversible:
             return events
         if policy.stream == "observe" and call.stream and not looking.masks.reversible:
