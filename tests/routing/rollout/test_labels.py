@@ -117,6 +117,18 @@ async def test_a_version_that_has_held_moves_the_label_once_and_ends_the_rollout
     assert acts.count("finish") == 1 and "problem" not in acts
 
 
+async def test_a_label_that_is_rolled_back_right_after_it_was_moved_stays_where_it_is(gate: Gate) -> None:
+    row = await gate.start("1.1.0")
+    for _ in range(4):
+        row = await gate.releases.act(row.id, "promote", by="ana")
+    row = await gate.tend(row)
+    assert row.state == "done"
+    await gate.registry.rollback("support", "production", "ana")
+    await gate.tend(row)
+    label = gate.registry.label("support", "production")
+    assert label is not None and label.version == "1.0.0"
+
+
 async def test_a_label_that_somebody_moves_ends_the_rollout(gate: Gate) -> None:
     row = await gate.start("1.1.0")
     await gate.push("2.0.0")

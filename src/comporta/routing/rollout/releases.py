@@ -236,6 +236,8 @@ class Releases:
             await self._registry.deploy(
                 row.prompt, wanted, row.label, GATE, why, row.tags, replacing=row.variant, force=True
             )
+            # At once: who rolls the label back from here on must not find it moved again.
+            await self.rollouts.finish(row.id, by=GATE, why=f"The label {row.label} points at {row.change.prompt}.")
 
     async def _settle(self, row: RolloutRow) -> None:
         """The copies' budget goes with the copies."""
