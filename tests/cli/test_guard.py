@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from comporta.guardrails.watermark import Marker
+
 from .conftest import Type
 
 CONFIG = """
@@ -51,6 +53,17 @@ def test_every_kind_is_listed(typed: Type) -> None:
     assert {"regex", "context_size"} <= {one["name"] for one in rows}
     assert all(one["about"] and one["sides"] for one in rows)
     assert "regex" in typed("guard", "list").out
+
+
+def test_a_watermark_is_detected_by_its_key_alone(typed: Type) -> None:
+    marker = Marker("our key")
+    # Many different words: a sign behind a word that was there before says nothing new.
+    words = [a + b + c for a in ("ba", "lo", "mi", "su", "te") for b in ("ra", "ne", "co", "pi") for c in "stlmnr"]
+    marked = marker.mark(" ".join(words) + " ")
+    done = typed("guard", "detect", "--key", "our key", stdin=marked)
+    assert done.code == 0 and done.out.startswith("Marked"), done.out
+    other = typed("guard", "detect", "--key", "another", "--json", stdin=marked)
+    assert other.code == 1 and json.loads(other.out)["marked"] is False
 
 
 def examples(path: Path, rows: list[Any]) -> Path:

@@ -18,16 +18,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_init_writes_passes_the_check_and_is_not_written_twice(typed: Type, folder: Path) -> None:
     done = typed("init", "--prompts")
-    assert done.code == 0 and done.out.count("wrote ") == 30
+    assert done.code == 0 and done.out.count("wrote ") == 31
     checked = typed("prompts", "check")
     assert (checked.code, checked.out) == (0, "15 prompts hold.\n")
     again = typed("init")
-    assert again.code == 0 and "wrote" not in again.out and again.err.count("kept ") == 30
+    assert again.code == 0 and "wrote" not in again.out and again.err.count("kept ") == 31
+
+
+def test_the_configuration_that_init_writes_holds_and_guards(typed: Type, folder: Path) -> None:
+    assert "wrote comporta.yaml" in typed("init", "--no-prompts").out
+    checked = typed("config", "check")
+    assert checked.code == 0, checked.err
+    said = json.loads(typed("guard", "test", "My card is 4111 1111 1111 1111", "--json").out)
+    assert [one["guard"] for one in said["verdicts"]] == ["pii_detection", "secrets", "prompt_injection"]
+    assert said["approved"] and "4111" not in said["sanitized_prompt"]
 
 
 def test_init_writes_one_language_where_one_is_wanted(typed: Type, folder: Path) -> None:
     typed("init", "--language", "pt", "there")
-    written = sorted(one.relative_to(folder / "there" / "prompts") for one in (folder / "there").rglob("*.yaml"))
+    written = sorted(
+        one.relative_to(folder / "there" / "prompts") for one in (folder / "there/prompts").rglob("*.yaml")
+    )
     assert len(written) == 10 and all(one.name.endswith("-pt.yaml") for one in written)
     assert sum(one.parent.name == "tests" for one in written) == 5
     assert typed("init", "--language", "fr").code == 2

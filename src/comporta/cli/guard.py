@@ -23,6 +23,7 @@ from comporta.cli.shown import AS_JSON, DATA, say, say_json, table
 from comporta.gateway.guards import wanted_of
 from comporta.guardrails.base import Kind
 from comporta.guardrails.trying import tried
+from comporta.guardrails.watermark import FALSE_ALARMS, detect
 from comporta.pipeline import Call
 from comporta.types import Caller
 
@@ -40,6 +41,7 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
     below.command("test")(_test)
     below.command("list")(_list)
     below.command("check")(check)
+    below.command("detect")(_detect)
     app.add_typer(below, name=name, help=summary)
 
 
@@ -114,6 +116,26 @@ def _came_to(said: Any) -> str:
         return f"Blocked by {said['blocked_by']}: {said['reason']}. {said['suggested_action']}"
     changed = said["sanitized_prompt"] if said["side"] == "input" else said["output"]
     return f"Approved ({said['latency_ms']:.2f} ms). It would go on as:\n{changed}"
+
+
+def _detect(
+    text: str | None = TEXT,
+    key: str = typer.Option(..., "--key", envvar="COMPORTA_WATERMARK_KEY", help="The key of the policy's `watermark`."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Tell whether a text bears the watermark of a key; the exit code is 1 where that can't be said.
+
+    Of texts that were not marked with the key at most one in a million is said to be. A marked text must have some
+    sixty words, and must not have been typed anew or had its invisible characters taken out.
+    """
+    found = detect(sys.stdin.read() if text is None else text, key)
+    if as_json:
+        say_json(msgspec.to_builtins(found) | {"false_alarms": FALSE_ALARMS})
+    else:
+        how = f"{found.in_place} of {found.signs} signs in their places; chance without this key: {found.chance:.1e}"
+        say(f"{'Marked' if found.marked else 'Not known to be marked'} ({how}).")
+    if not found.marked:
+        raise typer.Exit(1)
 
 
 def _list(data: Path = DATA, as_json: bool = AS_JSON) -> None:

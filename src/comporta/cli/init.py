@@ -17,6 +17,7 @@ PROMPTS = typer.Option(True, "--prompts/--no-prompts", help="Write prompts to st
 TESTS = typer.Option(True, "--tests/--no-tests", help="Write tests for them, into prompts/tests/.")
 LANGUAGE = typer.Option(None, "--language", help="Only those in pt, en or es; may be given several times.")
 CHAINS = typer.Option(False, "--chains", help="Write a chain to start from, too, into chains/.")
+CONFIG = typer.Option(True, "--config/--no-config", help="Write a configuration to start from, into comporta.yaml.")
 CI = typer.Option(None, "--ci", help="Write a workflow that tests prompts and deploys them: github or gitlab.")
 
 #: Where each writes its file, and from which of ours it is.
@@ -36,12 +37,15 @@ def _init(
     tests: bool = TESTS,
     language: list[str] | None = LANGUAGE,
     chains: bool = CHAINS,
+    config: bool = CONFIG,
     ci: list[str] | None = CI,
 ) -> None:
     languages = _languages(language)
     for one in ci or ():
         if one not in _WORKFLOWS:
             raise typer.BadParameter(f"{one!r} is none of {', '.join(_WORKFLOWS)}", param_hint="--ci")
+    if config:
+        _tell(_written(folder, lambda place: write_new(place, {"comporta.yaml": _starter()})))
     if prompts:
         _tell(_written(folder / "prompts", lambda place: write_starters(place, languages)))
         if tests:
@@ -58,6 +62,10 @@ def workflow(ci: str) -> tuple[str, bytes]:
     """Where a workflow belongs in a project, and what stands in it."""
     below, name, ours = _WORKFLOWS[ci]
     return f"{below}/{name}" if below else name, files("comporta.cli").joinpath("ci", ours).read_bytes()
+
+
+def _starter() -> bytes:
+    return files("comporta.cli").joinpath("starter.yaml").read_bytes()
 
 
 def _workflow(folder: Path, ci: str) -> None:

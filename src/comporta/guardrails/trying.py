@@ -100,7 +100,7 @@ async def tried(
     begun_s = time.perf_counter()
     uses = policy.input if side == "input" else policy.output
     said = await _asked(runner, uses, side, showing)
-    found = [one for _, report, _ in said for one in report.found]
+    found = [one for _, report, _, _ in said for one in report.found]
     blocked = next((one for one in found if one.outcome == "block"), None)
     texts, hopeless = await _mended(found, side, showing, call, Masks(style))
     blocked = blocked or hopeless
@@ -115,14 +115,15 @@ async def tried(
         sanitized_prompt=_text(showing, texts) if side == "input" and _offered(blocked) else None,
         output=_text(showing, texts) if side == "output" and blocked is None else None,
         warnings=tuple(f"{one.use.name}: {one.verdict.reason}" for one in found if one is not blocked),
-        verdicts=tuple(verdict for use, report, ms in said for verdict in _judged(use, report, ms, showing.pieces)),
+        verdicts=tuple(verdict for one in said for verdict in _judged(*one, showing.pieces)),
         latency_ms=took_ms,
         policy=policy.version,
     )
     return Tried(checked, Report(tuple(found), int(took_ms * 1000)), _masked(found, showing.pieces))
 
 
-_Said = tuple[Use, Report, float]
+#: A guard, what it found, how sure it was of what it let pass, and its milliseconds.
+_Said = tuple[Use, Report, float, float]
 
 
 async def _asked(runner: Runner, uses: Sequence[Use], side: Side, showing: Showing) -> list[_Said]:
@@ -131,13 +132,23 @@ async def _asked(runner: Runner, uses: Sequence[Use], side: Side, showing: Showi
     async def one(use: Use) -> _Said:
         begun_s = time.perf_counter()
         report = await runner.check((use,), showing.pieces, lambda piece, use: _context(showing, piece, use, side))
-        return use, report, _ms(time.perf_counter() - begun_s)
+        ms = _ms(time.perf_counter() - begun_s)
+        return use, report, 0.0 if report.found else await _sure(runner, use, side, showing), ms
 
     said = {use.name + use.key: await one(use) for use in uses if not use.kind.slow}
     slow = [use for use in uses if use.kind.slow]
     for use, done in zip(slow, await asyncio.gather(*map(one, slow)), strict=True):
         said[use.name + use.key] = done
     return [said[use.name + use.key] for use in uses]
+
+
+async def _sure(runner: Runner, use: Use, side: Side, showing: Showing) -> float:
+    """How near it came to a finding. Of guards whose verdicts are remembered alone: others would be asked again."""
+    if not use.kind.alone:
+        return 0.0
+    pieces = [piece for piece in showing.pieces if piece.place in use.places]
+    said = [await runner.verdict(use, piece, _context(showing, piece, use, side)) for piece in pieces]
+    return max((one.confidence for one in said), default=0.0)
 
 
 def _context(showing: Showing, piece: Piece, use: Use, side: Side) -> Context:
@@ -177,9 +188,12 @@ def _masked(found: Sequence[Found], pieces: Sequence[Piece]) -> dict[tuple[int |
     return texts
 
 
-def _judged(use: Use, report: Report, ms: float, pieces: Sequence[Piece]) -> list[Judged]:
+def _judged(use: Use, report: Report, sure: float, ms: float, pieces: Sequence[Piece]) -> list[Judged]:
     if not report.found:
-        return [Judged(use.name, use.kind.name, "pass", use.action, "info", 0.0, use.threshold, "", None, None, (), ms)]
+        passed = Judged(
+            use.name, use.kind.name, "pass", use.action, "info", round(sure, 4), use.threshold, "", None, None, (), ms
+        )  # fmt: skip
+        return [passed]
     return [
         Judged(
             use.name, use.kind.name, one.outcome, use.action, use.severity, round(one.verdict.confidence, 4),
