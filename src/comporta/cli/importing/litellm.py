@@ -114,7 +114,7 @@ def _tell_whole(whole: Part) -> None:
         below.leave(name, f"set the variable {name} where the gate runs, or in `.env` beside comporta.yaml")
     whole.leave("credential_list", "name the keys in `providers.NAME.credentials`")
     whole.leave("include", "import each of these files by itself")
-    whole.leave("guardrails", "there are no guards here yet")
+    whole.leave("guardrails", "write these as policies: see docs/how-to/guard-calls.md")
     whole.leave("mcp_servers", "MCP servers are not served here")
     whole.leave("vector_store_registry", "there is no retrieval here yet")
     whole.rest()
