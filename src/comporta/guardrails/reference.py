@@ -26,14 +26,14 @@ installed packages bring. This page is generated.
 | key | means |
 |---|---|
 | `type` | the kind; a guard that is only a name stands for itself |
-| `action` | `block`, `mask` (also `redact`), `rewrite`, `restrict` (input), `warn` (also `flag`), `log` (also `allow`) |
+| `action` | `block`, `mask` (or `redact`), `rewrite`, `restrict` (input), `warn` (or `flag`), `log` (or `allow`) |
 | `threshold` | from which confidence on (0 to 1) a finding counts |
 | `on` | which texts: `system`, `user`, `assistant`, `tool`, `passage`, `name`, `alt` |
 | `on_failure` | `closed` (nothing passes, 503 `guard_failed`) or `open` |
 | `timeout` | how long a guard that waits for something may take |
 | `severity` | `info`, `warning`, `critical`, as verdicts tell it |
 | `name` | what verdicts, scores and counts call it |
-| `restrict` | with `action: restrict`, what a call keeps to: `temperature`, `max_tokens` (at most), `tools: false`, `model` |
+| `restrict` | for `action: restrict`: `temperature`, `max_tokens` (at most), `tools: false`, `model` |
 
 A mask that has nothing to lie on blocks: `action: mask` on a guard that marks no place in the text is `block`.
 
