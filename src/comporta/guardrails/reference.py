@@ -14,8 +14,8 @@ from comporta.guardrails.known import known_kinds
 _FRAME = """# Guards
 
 Every kind of guard, as policies name it, and what it does where the policy says nothing more. [Guard
-calls](../how-to/guard-calls.md) says how policies are written; `comporta guard list` shows the same, with the kinds that
-installed packages bring. This page is generated.
+calls](../how-to/guard-calls.md) says how policies are written; `comporta guard list` shows the same, with the kinds
+that installed packages bring. This page is generated.
 
 ## Kinds
 
