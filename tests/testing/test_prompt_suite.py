@@ -163,6 +163,30 @@ def test_the_fixture_makes_suites_in_somebodys_own_tests() -> None:
         assert "1 failed, 1 passed" in ran(folder, "--comporta-replay", "kept").stdout
 
 
+def test_suites_of_one_process_share_a_gate_with_each_other_and_with_the_fixture() -> None:
+    with short_folder() as folder:
+        (folder / "prompts").mkdir()
+        (folder / "comporta.yaml").write_text(CONFIG)
+        (folder / "prompts" / "support.yaml").write_text(PROMPT.replace("model: m", "model: scripted/good"))
+        (folder / "test_support.py").write_text(
+            dedent("""
+            from comporta.testing import PromptSuite
+
+            def test_two_at_once(prompt_suite):
+                with PromptSuite("support") as one, PromptSuite("support") as other:
+                    for suite in (one, other, prompt_suite("support")):
+                        assert suite.run(input="Money!", expected_behavior="refund").passed
+
+            def test_one_after_another_and_one_that_nobody_closes():
+                assert PromptSuite("support").run(input="Money!", expected_behavior="refund").passed
+                with PromptSuite("support") as suite:
+                    assert suite.run(input="Money!", expected_behavior="refund").passed
+            """)
+        )
+        done = ran(folder)
+        assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_run_that_does_not_use_it_pays_nothing_and_reads_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         dedent("""

@@ -26,9 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def prompt_bench(pytestconfig: pytest.Config) -> Iterator[Any]:
     """The gate that prompts are tried on (a `comporta.testing.prompt_suite.Bench`), opened when it is first asked."""
     module = import_module("comporta.testing.prompt_suite")
-    with module.Bench(
-        record=pytestconfig.getoption("--comporta-record"), replay=pytestconfig.getoption("--comporta-replay")
-    ) as bench:
+    record, replay = pytestconfig.getoption("--comporta-record"), pytestconfig.getoption("--comporta-replay")
+    if record is None and replay is None:
+        bench, leave = module.BENCHES.take()
+        yield bench
+        leave()
+        return
+    with module.Bench(record=record, replay=replay) as bench:
         yield bench
 
 

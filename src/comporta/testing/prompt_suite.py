@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,12 +157,41 @@ class Bench:
                 yield InProcess(gate)
 
 
+class _Benches:
+    """Benches of suites that bring none, shared by all of a process that ask one gate: a data folder has one holder."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._benches: dict[tuple[str, Path], Bench] = {}
+        self._users: dict[tuple[str, Path], int] = {}
+
+    def take(self) -> tuple[Bench, Callable[[], None]]:
+        """A bench, and what to call when it is no longer needed: the last one closes it."""
+        place = Path(os.environ.get("COMPORTA_DATA") or ".comporta").resolve()
+        gate = (os.environ.get("COMPORTA_URL", "").strip(), place)
+        with self._lock:
+            bench = self._benches.get(gate) or self._benches.setdefault(gate, Bench())
+            self._users[gate] = self._users.get(gate, 0) + 1
+        return bench, lambda: self._leave(gate)
+
+    def _leave(self, gate: tuple[str, Path]) -> None:
+        with self._lock:
+            self._users[gate] -= 1
+            if self._users[gate] == 0:
+                self._benches.pop(gate).close()
+
+
+#: Of the process, since a data folder's lock is.
+BENCHES = _Benches()
+
+
 class PromptSuite:
     """One prompt under test.
 
     `prompt` is an id (`support`, `support@2.3.1`) of the folder, or a Prompt. `model` and `judge` win over what the
-    prompt and its file of tests say. Without a `bench` it has one of its own, closed by `close` or at the end of the
-    `with`. Raises ConfigError for files that don't hold, NotFound for a prompt that isn't there.
+    prompt and its file of tests say. Without a `bench` it shares one with the other suites of the process, which ends
+    with the last `close` or `with`. Raises ConfigError for files that don't hold, NotFound for a prompt that isn't
+    there.
     """
 
     #: Not a class of tests.
@@ -183,8 +212,10 @@ class PromptSuite:
         self._suite = load_suite(found[0]) if found else Suite(self.prompt.id, ())
         self._version = Version(self.prompt, model=model)
         self._judge = JudgeModel(judge) if isinstance(judge, str) else judge
-        self._bench = bench or Bench()
-        self._owns = bench is None
+        self._leave: Callable[[], None] | None = None
+        if bench is None:
+            bench, self._leave = BENCHES.take()
+        self._bench = bench
         self._asked = 0
 
     @property
@@ -245,9 +276,10 @@ class PromptSuite:
         return self._bench.run(self._resulted(trying))
 
     def close(self) -> None:
-        """Close the gate that this suite opened for itself."""
-        if self._owns:
-            self._bench.close()
+        """Leave the gate that suites without a bench share; the last one closes it."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
     def __enter__(self) -> PromptSuite:
         return self
