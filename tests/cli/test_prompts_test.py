@@ -89,6 +89,13 @@ def test_a_failing_case_ends_in_1_with_question_reason_and_place(at_gate: Type, 
         (lambda p: (p.folder / "prompts" / "tests" / "else.yaml").write_text("cases: [{input: x}]"), "no such prompt"),
         (lambda p: (p.folder / "prompts" / f"{p.id}.yaml").write_text("version: 1\n"), "is no version by semver"),
         (lambda p: p.tests(more="model: nothing/here"), "nothing"),
+        (
+            lambda p: (
+                p.tests(),
+                (p.folder / "prompts/tests/b.yaml").write_text(f"prompt: {p.id}\ncases: [{{input: x}}]\n"),
+            ),
+            "make them one file",
+        ),
     ],
 )
 def test_a_broken_set_up_ends_in_2(at_gate: Type, project: Project, break_it: object, said: str) -> None:

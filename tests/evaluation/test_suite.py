@@ -87,7 +87,7 @@ def test_a_suite_says_all_of_this() -> None:
         ("cases: [{tags: [a]}]", "cases[0]: says nothing to the prompt"),
         ("cases: [{id: a, input: x}, {id: a, input: y}]", "cases[1].id: is the id of cases[0] already"),
         ("cases: [{input: x, assert: [{contans: y}]}]", "did you mean 'contains'?"),
-        ("cases: [{input: x, repeats: 0}]", "cases[0].repeats: must be a whole number of at least 1"),
+        ("cases: [{input: x, repeats: 0}]", "cases[0].repeats: must be a whole number from 1 to 100"),
         ("cases: [{input: x, language: klingonisch!}]", "cases[0].language:"),
         ("cases: [{input: x}]\ngate: {margin: 200%}", "gate.margin"),
         ("cases: [{input: x}]\ngate: {metrics: {polite: much}}", "gate.metrics.polite: must be a number"),

@@ -92,6 +92,7 @@ def _suites(asked: Asked, here: Prompts) -> list[Suite]:
     files = _files(asked)
     wanted = [named(one).id for one in asked.ids]
     suites = [one for one in map(load_suite, files) if not wanted or one.prompt in wanted]
+    _told_once(suites)
     missing = [one for one in wanted if one not in {suite.prompt for suite in suites}]
     if missing or not suites:
         where = asked.tests or f"{asked.folder}/tests"
@@ -103,6 +104,15 @@ def _suites(asked: Asked, here: Prompts) -> list[Suite]:
     if not any(one.cases for one in chosen):
         raise BadRequest("no case has these ids or tags")
     return [one for one in chosen if one.cases]
+
+
+def _told_once(suites: Sequence[Suite]) -> None:
+    """Two files for one prompt would be two verdicts about it, and each would count the other's tries."""
+    first: dict[str, Suite] = {}
+    for one in suites:
+        other = first.setdefault(one.prompt, one)
+        if other is not one:
+            raise BadRequest(f"{other.path} and {one.path} both hold tests of {one.prompt}: make them one file.")
 
 
 def _files(asked: Asked) -> tuple[Path, ...]:

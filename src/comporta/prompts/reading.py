@@ -130,7 +130,8 @@ class Reading:
         if value is None:
             return None
         if int(value) != value or not least <= value <= most:
-            self.wrong(path, f"must be a whole number of at least {least}")
+            bounds = f"of at least {least}" if most == _MOST_INTEGER else f"from {least} to {most:,}"
+            self.wrong(path, f"must be a whole number {bounds}")
             return None
         return int(value)
 
