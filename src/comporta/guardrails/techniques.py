@@ -21,8 +21,24 @@ def _seen(name: str, pattern: str, odds: float) -> Technique:
     return Technique(name, re2.compile(pattern), odds)
 
 
+#: The plainest of all, said as an order of its own: in a question about it, or in quotes, it does not begin a sentence.
+_DROP = (
+    r"(?:^|[.!?\n]\s*)(?:please,? |now,? |por favor,? |agora,? |ahora,? )?(?:"
+    r"(?:ignore|disregard|forget) (?:all |any |everything in )?(?:of )?(?:the |your |my |these |those )?"
+    r"(?:previous|prior|above|earlier|preceding|system|initial|original) "
+    r"(?:instruction|rule|prompt|direction|guideline|order)"
+    r"|(?:ignore|desconsidere|esque[çc]a|despreze) (?:todas? )?(?:as |suas |tuas )?"
+    r"(?:instru[çc][õo]es|regras|orienta[çc][õo]es|ordens|diretrizes) "
+    r"(?:anteriores|acima|pr[ée]vias|iniciais|do sistema)"
+    r"|(?:ignora|ignore|olvida|olvide|descarta) (?:todas )?(?:las |tus |sus )?"
+    r"(?:instrucciones|reglas|[óo]rdenes|directrices|indicaciones) "
+    r"(?:anteriores|previas|de arriba|iniciales|del sistema)"
+    r")"
+)
+
 #: Over the text in lower case.
 TECHNIQUES: tuple[Technique, ...] = (
+    _seen("an order to drop the instructions", _DROP, 2.2),
     _seen("chat delimiters", r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>"
           r"|<</?sys>>|\[/?inst\]|</?(?:start|end)_of_turn>", 2.0),
     _seen("a forged system message",
@@ -42,7 +58,8 @@ TECHNIQUES: tuple[Technique, ...] = (
 )  # fmt: skip
 #: Whether any may be found, in one pass: nearly no text has one of these signs.
 _HINT = re2.compile(r"<\||<<|\[/?inst\]|_of_turn>|system|sistema|admin|developer|!\[|<!--|style|assistant|asistente"
-                    r"|assistente|\"role\"|\nai|end of|fim d|fin de")  # fmt: skip
+                    r"|assistente|\"role\"|\nai|end of|fim d|fin de|ignor|disregard|forget|esque|olvid"
+                    r"|despre|descon|descart")  # fmt: skip
 
 
 def seen(low: str) -> tuple[float, tuple[str, ...]]:
