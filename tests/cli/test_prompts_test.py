@@ -140,7 +140,12 @@ def test_recorded_answers_are_replayed_without_any_gate(
 ) -> None:
     project.prompt()
     project.tests()
-    assert at_gate("prompts", "test", "--record", "kept").code == 0
+    assert at_gate("prompts", "test", "--record", "kept", "--no-keep").code == 0
+    at_gate("prompts", "push")
+    assert at_gate("prompts", "test", "--replay", "kept").code == 0
+    assert "passed" not in at_gate("prompts", "show", f"{project.id}@1.0.0", "--json").out
+    assert at_gate("prompts", "test").code == 0
+    assert "passed" in at_gate("prompts", "show", f"{project.id}@1.0.0", "--json").out
     monkeypatch.setenv("COMPORTA_DATA", str(project.folder / "elsewhere"))
     again = at_gate("prompts", "test", "--replay", "kept")
     assert again.code == 0 and "2 tries" in again.out

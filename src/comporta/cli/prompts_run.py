@@ -201,8 +201,8 @@ def _bar(plans: Sequence[Planned]) -> Iterator[Callable[[Trial], None]]:
 
 
 async def _keep(asked: Asked, at: At, plans: Sequence[Planned], report: Report) -> None:
-    """Tell the registry of each prompt's run; a part of its tests, or another model, says nothing of the version."""
-    if not asked.keep or at.record is None or asked.partial:
+    """Tell the registry of each prompt's run; a part of its tests, another model or kept answers say nothing of it."""
+    if not asked.keep or at.record is None or asked.partial or asked.replay is not None:
         return
     for planned, tested in zip(plans, report.tested, strict=True):
         prompt = planned.candidate.prompt
