@@ -79,10 +79,7 @@ class Gate(Asks):
         self.budgets = Budgets(self.database)
         self.registered = RegisteredModels(self.database)
         #: Prompts by version and label: `await gate.prompts.push(Path("prompts"), by="ana")`.
-        self.prompts = Registry(
-            self.database, settings=lambda: self.loaded.value.prompts,
-            guards=lambda side, guard: mistake_in(self.guarding.kinds, side, guard),
-        )  # fmt: skip
+        self.prompts = self._registry()
         self.catalogue = Catalogue.shipped()
         self._speakers = Speakers(folder.cache)
         self.transport = _transport(settings)
@@ -95,11 +92,7 @@ class Gate(Asks):
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
         self.chaining = Chaining(lambda: self.pipeline, self.prompts)
         #: What must not go in, and what must not come out.
-        self.guarding = Guarding(
-            Tools(embedder=self._speakers.embedder, post=posts_over(self.transport)), self._verdicts,
-            Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
-            Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge), self._redirect,
-        )  # fmt: skip
+        self.guarding = self._guards()
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
@@ -138,6 +131,19 @@ class Gate(Asks):
         #: Whether this gate takes no new calls any more.
         self.draining = False
         self._tasks: list[asyncio.Task[Any]] = []
+
+    def _registry(self) -> Registry:
+        return Registry(
+            self.database, settings=lambda: self.loaded.value.prompts,
+            guards=lambda side, guard: mistake_in(self.guarding.kinds, side, guard),
+        )  # fmt: skip
+
+    def _guards(self) -> Guarding:
+        return Guarding(
+            Tools(embedder=self._speakers.embedder, post=posts_over(self.transport)), self._verdicts,
+            Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
+            Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge), self._redirect,
+        )  # fmt: skip
 
     # ---- life ----
 
