@@ -15,7 +15,7 @@ from comporta.config.loading import Loaded
 from comporta.embedding.minilm import MiniLM
 from comporta.errors import BadRequest, ComportaError, ConfigError, GuardFailed, Unavailable
 from comporta.guardrails.base import Searched, Side, Tools
-from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, Judge, Told
+from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, UNSEEN, Judge, Told
 from comporta.guardrails.known import known_kinds
 from comporta.guardrails.masking import Style
 from comporta.guardrails.policy import Kinds, Policy, joined, versioned
@@ -85,10 +85,11 @@ class Guarding:
             return self._kept_of_blocked(facts)
         if GUARDED not in facts:
             return HASHED if self._concerned(call) else None
+        if UNSEEN in facts:
+            return HASHED
         masks = facts.get(MASKS)
-        if masks is None:
-            return None
-        return Kept(reply=masks.again if masks.reversible else None, values=masks.again)
+        # What was only watched went out as it was, and what led back too.
+        return None if masks is None else Kept(reply=masks.again, values=masks.again)
 
     def _kept_of_blocked(self, facts: dict[str, Any]) -> Kept | None:
         if self._keep_blocked == "full":

@@ -9,11 +9,12 @@ from msgspec import Struct, structs
 
 from comporta.errors import GuardrailBlocked
 from comporta.guardrails.base import Context, Side
+from comporta.guardrails.looking import Text
 from comporta.guardrails.masking import Masks
 from comporta.guardrails.parts import last_question, passages_of, system_of
 from comporta.guardrails.policy import Policy, Use
 from comporta.guardrails.repairing import Repairs
-from comporta.guardrails.running import Found, Piece, Report, Runner
+from comporta.guardrails.running import Found, Piece, Report, Runner, settled
 from comporta.pipeline import Call, Span
 from comporta.types import Delta, Event, Input, Usage
 
@@ -27,12 +28,16 @@ REFUSED = "guard_refusal"
 GUARDED = "guarded"
 #: In the call's facts: its input was blocked, and whether all that guards would have marked in it is masked.
 BLOCKED = "guard_blocked"
+#: In the call's facts: its answer went out, and guards that only watch have not looked at it.
+UNSEEN = "guard_unseen"
 #: Tells a client what guards did; where the door finds headers of an answer.
 HEADER = "x-comporta-guard"
 _HEADERS = "headers"
 #: In the call's facts: findings that were told already; a fallback has the input looked at again.
 _SEEN = "guard_seen"
 
+#: Where a text stands, for whoever puts another in its place.
+Where = tuple[int | str, ...]
 #: Asks the judge model on behalf of a call: (call, system, text) -> its answer. Raises ComportaError.
 Judge = Callable[[Call, str, str], Awaitable[str]]
 #: Hears of every finding: side, what was found, and how long looking took in microseconds.
@@ -111,18 +116,46 @@ class Looking:
 
     async def rewritten(
         self, report: Report, pieces: tuple[Piece, ...], side: Side
-    ) -> dict[tuple[int | str, ...], str]:
-        """The texts that are to be written anew. Raises GuardrailBlocked for one that can't be mended."""
-        texts: dict[tuple[int | str, ...], str] = {}
+    ) -> tuple[dict[Where, str], Found | None]:
+        """The texts that are to be written anew, and what blocks because it can't be mended.
+
+        Masks are on first: no other model is shown what they hide. What came of it is shown to all guards again.
+        """
+        texts: dict[Where, str] = {}
         for found in report.found:
             if found.outcome == "rewrite":
                 piece = pieces[found.piece]
-                context = self._context(piece, found.use, side, True)
-                mended = await self._repairs.mended(found, piece, context, self.call)
+                now = texts.get(piece.where)
+                if now is None:
+                    now = self.masks.put(piece.text.raw, report.spans(found.piece), own=side == "input")
+                mended = await self._mended(found, structs.replace(piece, text=Text(now)), side, piece.text.raw)
                 if mended is None:
-                    raise blocking(found, side)
+                    return {}, found
                 texts[piece.where] = mended
-        return texts
+        return await self._looked_again(texts, pieces, side) if texts else ({}, None)
+
+    async def _mended(self, found: Found, piece: Piece, side: Side, was: str) -> str | None:
+        """One text mended for one guard; where masks or another guard changed it, there may be nothing left to mend."""
+        context = self._context(piece, found.use, side, True)
+        if piece.text.raw != was:
+            again = settled(found.use, await found.use.guard(piece.text, context), found.piece)
+            if again is None or again.outcome != "rewrite":
+                return piece.text.raw if again is None else None
+            found = again
+        return await self._repairs.mended(found, piece, context, self.call)
+
+    async def _looked_again(
+        self, texts: dict[Where, str], pieces: tuple[Piece, ...], side: Side
+    ) -> tuple[dict[Where, str], Found | None]:
+        anew = tuple(structs.replace(one, text=Text(texts[one.where])) for one in pieces if one.where in texts)
+        report = await self.check(self.policy.input if side == "input" else self.policy.output, anew, side)
+        left = next((one for one in report.found if one.outcome in ("block", "rewrite")), None)
+        if left is not None:
+            return {}, left
+        return {
+            one.where: self.masks.put(one.text.raw, report.spans(at), own=side == "input")
+            for at, one in enumerate(anew)
+        }, None
 
     def _context(self, piece: Piece, use: Use, side: Side, whole: bool) -> Context:
         call = self.call

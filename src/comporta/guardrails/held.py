@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import structs
 
+from comporta.errors import ComportaError
 from comporta.guardrails.base import Match
-from comporta.guardrails.call import MASKS, Looking
+from comporta.guardrails.call import MASKS, UNSEEN, Looking
 from comporta.guardrails.looking import Text
 from comporta.guardrails.masking import may_have_begun
 from comporta.guardrails.running import Found, Piece
@@ -169,13 +171,24 @@ class Held:
         if report.blocked is not None:
             self._block(report.blocked)
             return
-        rewritten = await self._looking.rewritten(report, (piece,), "output") if self._whole else {}
-        if rewritten:
-            flow.edits = [(0, len(flow.text), rewritten[channel])]
-            flow.free = len(flow.text)
-            return
+        if self._whole and report.outcome in ("rewrite", "redact"):
+            rewritten, hopeless = await self._looking.rewritten(report, (piece,), "output")
+            if hopeless is not None:
+                self._block(hopeless)
+                return
+            if rewritten:
+                self._replace(flow, rewritten[channel])
+                return
         spans = [structs.replace(m, start=m.start + first, end=m.end + first) for m in report.spans(0)]
         self._release(flow, self._before_open(flow, spans, until, over), spans)
+
+    def _replace(self, flow: _Flow, text: str) -> None:
+        """Another text in place of all of it, in which masks lead back as they do in any other."""
+        other = _Flow(flow.tool)
+        other.text = text
+        self._release(other, len(text), ())
+        flow.edits = [(0, len(flow.text), other.outgoing(0, len(text)))]
+        flow.free = len(flow.text)
 
     def _block(self, found: Found) -> None:
         """The policy's own words where nothing was given out yet; else the error, now."""
@@ -211,7 +224,7 @@ class Held:
     def _release(self, flow: _Flow, until: int, spans: Sequence[Match]) -> None:
         masks, text = self._looking.masks, flow.text
         edits = [
-            (max(m.start, flow.free), m.end, masks.mask(text[m.start : m.end], m.kind))
+            (max(m.start, flow.free), m.end, masks.mask(text[m.start : m.end], m.kind, own=False))
             for m in spans
             if flow.free < m.end <= until
         ]
@@ -250,6 +263,7 @@ class Observed:
         self._looking = looking
         self._texts: dict[Channel, list[str]] = {}
         self._told = False
+        looking.call.facts[UNSEEN] = True
 
     def __aiter__(self) -> Observed:
         return self
@@ -269,18 +283,24 @@ class Observed:
         aclose = getattr(self._events, "aclose", None)
         if aclose is not None:
             await aclose()
+        # Whoever hangs up is told of too. Nobody waits for slow guards then: what they did not see is kept as hashes.
+        with suppress(ComportaError):
+            await self._tell(cut=True)
 
-    async def _tell(self) -> None:
+    async def _tell(self, cut: bool = False) -> None:
         if not self._told:
             self._told = True
             pieces = tuple(Piece(Text("".join(texts)), "assistant", channel) for channel, texts in self._texts.items())
-            report = await self._looking.check(self._looking.policy.output, pieces, "output")
+            uses = tuple(use for use in self._looking.policy.output if not (cut and use.kind.slow))
+            report = await self._looking.check(uses, pieces, "output")
             masks = self._looking.masks
             for at, piece in enumerate(pieces):
                 # It went out as it was; what is kept of it is masked.
-                masks.put(piece.text.raw, report.spans(at))
+                masks.put(piece.text.raw, report.spans(at), own=False)
             if masks.used:
                 self._looking.call.facts[MASKS] = masks
+            if len(uses) == len(self._looking.policy.output):
+                del self._looking.call.facts[UNSEEN]
 
 
 def _texts(delta: Delta) -> list[tuple[str, str]]:

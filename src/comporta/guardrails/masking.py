@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import msgspec
+import re2
 from msgspec import Struct
 
 from comporta.guardrails.base import Match
@@ -34,6 +35,8 @@ class Masks:
         self._of: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        #: What finds every masked value at once, and of how many values it knows.
+        self._known: tuple[int, Any] | None = None
         #: Masks that stand in the conversation as it came: they are somebody's words, and stay what they are.
         self._taken = frozenset(_MASK.findall(taken))
 
@@ -47,20 +50,20 @@ class Masks:
         """Whether there is a mask at all."""
         return bool(self._of)
 
-    def put(self, text: str, matches: Sequence[Match]) -> str:
+    def put(self, text: str, matches: Sequence[Match], *, own: bool = True) -> str:
         """The text with a mask in place of each match. Matches are disjoint and in order."""
         parts, done = [], 0
         for match in matches:
-            parts += [text[done : match.start], self.mask(text[match.start : match.end], match.kind)]
+            parts += [text[done : match.start], self.mask(text[match.start : match.end], match.kind, own=own)]
             done = match.end
         return "".join((*parts, text[done:]))
 
-    def mask(self, value: str, kind: str) -> str:
-        """The mask of one value; the same one each time."""
+    def mask(self, value: str, kind: str, *, own: bool = True) -> str:
+        """The mask of one value; the same one each time. Only the client's `own` values are ever led back to."""
         known = self._of.get(value)
         if known is None:
             known = self._of[value] = self._new(value, kind)
-            if self._lead_back:
+            if self._lead_back and own:
                 self._values[known] = value
         return known
 
@@ -78,9 +81,17 @@ class Masks:
 
     def again(self, text: str) -> str:
         """A text (or JSON text) in which masked values stand, with their masks instead: what is kept of an answer."""
-        for value, mask in sorted(self._of.items(), key=lambda pair: -len(pair[0])):
-            text = text.replace(value, mask).replace(_inside(value), mask)
-        return text
+        if not self._of:
+            return text
+        masks = {form: mask for value, mask in self._of.items() for form in (value, _inside(value)) if _encodable(form)}
+        if not _encodable(text):
+            for form in sorted(masks, key=len, reverse=True):
+                text = text.replace(form, masks[form])
+            return text
+        if self._known is None or self._known[0] != len(self._of):
+            self._known = len(self._of), _any_of(masks)
+        found: str = self._known[1].sub(lambda one: masks[one.group()], text)
+        return found
 
     def _new(self, value: str, kind: str) -> str:
         if self._style == "stars":
@@ -92,6 +103,14 @@ class Masks:
             mask = f"[{kind}_{self._counts[kind]}]"
             if mask not in self._taken:
                 return mask
+
+
+def _any_of(forms: Iterable[str]) -> Any:
+    """Finds any of thousands of values in one pass: one pass for each would hold everybody up for seconds."""
+    options = re2.Options()
+    options.longest_match = True
+    options.max_mem = 256 << 20
+    return re2.compile("|".join(map(re2.escape, forms)), options)
 
 
 def _inside(value: str) -> str:

@@ -8,13 +8,16 @@ from typing import Any
 from msgspec import structs
 
 from comporta.guardrails.base import Place
+from comporta.guardrails.inside import data_of, text_of, texts_in, with_texts_in
 from comporta.guardrails.looking import Text
 from comporta.guardrails.running import Piece
-from comporta.types import File, Input, Message, Part, Refusal, ToolCall, ToolResult
+from comporta.types import File, Input, Message, Other, Part, Refusal, ToolCall, ToolResult
 from comporta.types import Text as TextPart
 
 #: Marks a message as retrieved text: the stage that retrieves gives it this name.
 PASSAGE = "comporta_passage"
+#: Of a file, what stands in it; its name has the place of the file itself.
+_INSIDE = "inside"
 _PLACES: Mapping[str, Place] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
 }  # fmt: skip
@@ -35,10 +38,11 @@ def pieces_of(input: Input, turns: str = "all") -> tuple[Piece, ...]:
 
 
 def _first_new(messages: tuple[Message, ...]) -> int:
-    for at in range(len(messages) - 1, -1, -1):
-        if messages[at].role == "assistant":
-            return at + 1
-    return 0
+    last = len(messages)
+    # Words put into the model's mouth at the end are no answer: what stands before them was never looked at.
+    while last and messages[last - 1].role == "assistant":
+        last -= 1
+    return next((at + 1 for at in range(last - 1, -1, -1) if messages[at].role == "assistant"), 0)
 
 
 def _of_message(message: Message, at: int) -> Iterator[Piece]:
@@ -55,8 +59,15 @@ def _of_part(part: Part, place: Place, where: tuple[int, ...]) -> Iterator[Piece
     elif isinstance(part, ToolResult):
         for number, inner in enumerate(part.parts):
             yield from _of_part(inner, "tool", (*where, number))
-    elif isinstance(part, File) and part.name:
-        yield Piece(Text(part.name), "name", where)
+    elif isinstance(part, File):
+        if part.name:
+            yield Piece(Text(part.name), "name", where)
+        text = text_of(part)
+        if text is not None:
+            yield Piece(Text(text), "passage" if place == "user" else place, (*where, _INSIDE))
+    elif isinstance(part, Other):
+        for path, text in texts_in(part.value):
+            yield Piece(Text(text), "passage" if place == "user" else place, (*where, *path))
 
 
 def with_texts(input: Input, texts: Mapping[tuple[int | str, ...], str]) -> Input:
@@ -75,6 +86,12 @@ def _message(message: Message, at: int, texts: Mapping[tuple[int | str, ...], st
 
 
 def _part(part: Any, where: tuple[int, ...], texts: Mapping[tuple[int | str, ...], str]) -> Any:
+    if isinstance(part, Other):
+        size = len(where)
+        own = {place[size:]: text for place, text in texts.items() if place[:size] == where}
+        return structs.replace(part, value=with_texts_in(part.value, own)) if own else part
+    if isinstance(part, File) and (inside := texts.get((*where, _INSIDE))) is not None:
+        part = structs.replace(part, data=data_of(inside))
     if isinstance(part, ToolResult):
         inner = tuple(_part(one, (*where, number), texts) for number, one in enumerate(part.parts))
         changed = any(new is not old for new, old in zip(inner, part.parts, strict=True))

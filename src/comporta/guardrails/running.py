@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -75,9 +76,15 @@ def disjoint(matches: Iterator[Match] | Sequence[Match]) -> tuple[Match, ...]:
     """The longest, surest of overlapping matches, in the order of the text."""
     kept: list[Match] = []
     for match in sorted(matches, key=lambda m: (m.start - m.end, -m.confidence, m.start)):
-        if all(match.end <= other.start or match.start >= other.end for other in kept):
-            kept.append(match)
-    return tuple(sorted(kept))
+        # What is kept lies apart and in order, so that neighbours alone can be in the way: a text may hold thousands.
+        at = bisect_left(kept, match.start, key=_start)
+        if (at == 0 or kept[at - 1].end <= match.start) and (at == len(kept) or kept[at].start >= match.end):
+            kept.insert(at, match)
+    return tuple(kept)
+
+
+def _start(match: Match) -> int:
+    return match.start
 
 
 ContextOf = Callable[[Piece, Use], Context]

@@ -55,6 +55,10 @@ class Guard:
         policy = self._policy_of(call)
         span = call.spans[-1] if call.spans else None
         looking = Looking(self._runner, self._told, self._repairs, call, policy, span, self._judge)
+        # A fallback comes by here again, and finds masks in the input that are its own.
+        looking.masks = call.facts.get(MASKS) or Masks(
+            self._style(), _all(pieces_of(call.input)), lead_back=policy.unmask
+        )
         if policy.input:
             blocked = await self._look_in(looking, call, policy)
             if blocked is not None:
@@ -76,9 +80,7 @@ class Guard:
 
     async def _look_in(self, looking: Looking, call: Call, policy: Policy) -> Found | None:
         pieces = pieces_of(call.input, policy.turns)
-        # A fallback comes by here again, and finds masks in the input that are its own.
-        masks: Masks = call.facts.get(MASKS) or Masks(self._style(), _all(pieces), lead_back=policy.unmask)
-        looking.masks = masks
+        masks = looking.masks
         report = await looking.check(policy.input, pieces, "input")
         if report.blocked is not None:
             await self._blocked(looking, pieces, masks, report)
@@ -88,7 +90,11 @@ class Guard:
             for at, piece in enumerate(pieces)
             if (spans := report.spans(at))
         }
-        texts |= await looking.rewritten(report, pieces, "input")
+        rewritten, hopeless = await looking.rewritten(report, pieces, "input")
+        if hopeless is not None:
+            await self._blocked(looking, pieces, masks, report)
+            return hopeless
+        texts |= rewritten
         call.input = with_texts(call.input, texts)
         self._restrict(call, report)
         if masks.used:
