@@ -146,6 +146,7 @@ async def test_a_conversation_is_looked_at_in_every_turn(gate: Gate) -> None:
         ({"input": "x", "policy": "nobody"}, "There is no guard policy 'nobody': there are default, strict"),
         ({"input": "x", "guards": ["nobody"]}, "there is no guard 'nobody'"),
         ({"input": "x", "guards": ["regex"], "policy": "strict"}, "either `policy` or `guards`"),
+        ({"input": "x", "guards": [{"type": "custom", "url": "http://169.254.169.254/"}]}, "Addresses are asked only"),
         ({"input": "x", "sides": "input"}, "sides"),
         ({"input": "x", "side": "both"}, "side"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages"),

@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 
 from comporta.errors import GuardrailBlocked
-from comporta.guardrails.base import Match
+from comporta.guardrails.base import Context, Match, Tools
 from comporta.guardrails.call import MASKS, REFUSED, UNSEEN
+from comporta.guardrails.kinds.json_schema import KINDS as JSON_KINDS
+from comporta.guardrails.looking import Text as Word
 from comporta.guardrails.masking import Masks
-from comporta.guardrails.policy import Policy
+from comporta.guardrails.policy import Kinds, Policy, versioned
 from comporta.guardrails.repairing import Repairs
-from comporta.guardrails.running import Runner, disjoint
+from comporta.guardrails.running import Piece, Runner, disjoint
 from comporta.guardrails.stage import Guard
+from comporta.guardrails.trying import Showing, tried
 from comporta.pipeline import Call
 from comporta.types import File, Message, Other, Text, ToolResult
 
-from .conftest import MakePolicy
+from .conftest import WORD, MakePolicy
 from .test_stage import Model, answer, call_of, chunks, stage_of
 
 MASK = {"type": "word", "word": "secret", "action": "mask"}
@@ -152,6 +155,42 @@ async def test_who_hangs_up_on_a_stream_that_is_only_watched_is_told_of(policy: 
     assert [found.use.name for _, report in told for found in report.found] == ["word"]
     assert UNSEEN not in call.facts
     assert call.facts[MASKS].again("a secret1") == "a [WORD]"
+
+
+@pytest.mark.parametrize(("said", "out"), [("a rude secret1", "a [WORD] [WORD]"), ("secret2", "[WORD]")])
+async def test_an_answer_asked_about_by_itself_keeps_its_masks(policy: MakePolicy, said: str, out: str) -> None:
+    showing = Showing((Piece(Word(said), "assistant"),))
+    done = await tried(Runner(), policy(output=[MASK, REWRITE]), "output", showing, call_of("hi"))
+    assert done.checked.output == out
+
+
+async def test_what_mending_brings_to_light_is_masked(policy: MakePolicy) -> None:
+    kinds = Kinds((WORD, *JSON_KINDS), Tools())
+    mending = versioned(Policy(output=kinds.uses([MASK, "json_schema"], "output")))
+    hidden = '{"a": "\\u0073ecret1",}'
+    showing = Showing((Piece(Word(hidden), "assistant"),), schema={"type": "object"})
+    done = await tried(Runner(), mending, "output", showing, call_of("hi"))
+    assert done.checked.output == '{"a":"[WORD]"}'
+    text, _, _ = await answer(stage_of(mending), call_of("hi"), chunks(hidden, []))
+    assert text == '{"a":"[WORD]"}'
+
+
+def test_guards_that_callers_name_do_not_pile_up() -> None:
+    kinds = Kinds((WORD,), Tools())
+    for number in range(1_200):
+        kinds.use({"type": "word", "word": f"w{number}"}, "input")
+    assert len(kinds._made) == 1_000
+
+
+async def test_no_long_text_lies_about_where_verdicts_are_remembered(policy: MakePolicy) -> None:
+    runner, said = Runner(), "the secret plan " * 20
+    use = policy(input=["word"]).input[0]
+    for _ in range(2):
+        found = await runner.check(
+            (use,), (Piece(Word(said), "user"),), lambda piece, use: Context("input", "user", 0.5)
+        )
+        assert len(found.found[0].verdict.spans) == 20
+    assert "secret plan" not in repr(runner._memo.keys())
 
 
 def test_thousands_of_matches_hold_nobody_up() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from comporta.app.guarding import Guarding
+from comporta.errors import BadRequest
 from comporta.gateway.asking import ask
 from comporta.gateway.guards import Wanted, wanted_of
 from comporta.guardrails.call import GUARDED, VERDICTS, Told, said_of
@@ -77,6 +78,11 @@ class Checking:
     def _policy(self, wanted: Wanted, call: Call) -> Policy:
         request = wanted.request
         if request.guards is not None:
+            if not call.caller.admin and any(isinstance(one, dict) and "url" in one for one in request.guards):
+                raise BadRequest(
+                    "Addresses are asked only where a policy of the configuration names them, since the gate reaches "
+                    "what callers don't.", param="guards",
+                )  # fmt: skip
             return self._guarding.of(request.guards, request.side)
         if request.policy is not None:
             return self._guarding.named(request.policy)

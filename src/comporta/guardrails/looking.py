@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cached_property
+from hashlib import blake2b
 
 from comporta.guardrails.confusables import FOLDED, INVISIBLE
 from comporta.guardrails.hidden import payloads
+
+#: Shorter texts stand for themselves.
+_SHORT = 64
 
 
 class Text:
@@ -26,6 +30,13 @@ class Text:
     @property
     def plain(self) -> str:
         return self._formed[0]
+
+    @cached_property
+    def mark(self) -> str | bytes:
+        """Stands for the text where verdicts are remembered: long texts would fill the memory, and lie about in it."""
+        if len(self.raw) <= _SHORT:
+            return self.raw
+        return blake2b(self.raw.encode(errors="surrogatepass"), digest_size=20).digest()
 
     @cached_property
     def low(self) -> str:

@@ -26,6 +26,8 @@ _SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 #: Words that prompt files and others use for ours.
 _ACTIONS: Mapping[str, Action] = {**{one: one for one in ACTIONS}, "redact": "mask", "flag": "warn", "allow": "log"}
 
+#: So many guards are kept for policies that name the same one.
+_MADE = 1_000
 OnFailure = Literal["closed", "open"]
 
 
@@ -113,6 +115,9 @@ class Kinds:
     def _guard(self, kind: Kind, settings: Struct, key: str) -> Guard:
         made = self._made.get(key)
         if made is None:
+            if len(self._made) >= _MADE:
+                # Whoever uses one has it; callers may name guards with settings of their own, without end.
+                self._made.pop(next(iter(self._made)))
             made = self._made[key] = kind.build(settings, self._tools)
         return made
 

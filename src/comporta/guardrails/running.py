@@ -25,6 +25,8 @@ OVERLAP = 600
 _TURN_S = 0.002
 #: Verdicts that are remembered, so that the earlier turns of a conversation are not judged again with each call.
 _REMEMBERED = 20_000
+#: What finds more than that is not remembered: it would fill the memory.
+_MOST_SPANS = 200
 
 _ORDER: tuple[Outcome, ...] = ("pass", "flag", "rewrite", "redact", "block")
 
@@ -94,7 +96,7 @@ class Runner:
     """Asks guards. One per process: it remembers verdicts by text, guard and threshold."""
 
     def __init__(self) -> None:
-        self._memo: OrderedDict[tuple[str, float, str, str, str, bool], Verdict] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, float, str, str, str | bytes, bool], Verdict] = OrderedDict()
 
     async def check(self, uses: Sequence[Use], pieces: Sequence[Piece], context_of: ContextOf) -> Report:
         """What the guards say of the pieces. What blocks ends it: the other guards are not asked any more.
@@ -159,8 +161,8 @@ class Runner:
 
     async def _judged(self, use: Use, piece: Piece, context: Context, turn: _Turn | None) -> Verdict:
         raw = piece.text.raw
-        key = (use.key, context.threshold, context.side, context.place, raw, context.whole) if use.kind.alone else None
-        if key is not None and (known := self._memo.get(key)) is not None:
+        key = (use.key, context.threshold, context.side, context.place, piece.text.mark, context.whole)
+        if use.kind.alone and (known := self._memo.get(key)) is not None:
             self._memo.move_to_end(key)
             return known
         if len(raw) <= WINDOW or use.kind.needs == "whole":
@@ -169,7 +171,7 @@ class Runner:
                 await turn.give()
         else:
             verdict = await _in_windows(use, raw, context)
-        if key is not None and len(raw) < 20_000:
+        if use.kind.alone and len(verdict.spans) <= _MOST_SPANS:
             self._memo[key] = verdict
             if len(self._memo) > _REMEMBERED:
                 self._memo.popitem(last=False)

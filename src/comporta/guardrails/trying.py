@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct, structs
 
 from comporta.guardrails.base import Context, Match, Severity, Side
+from comporta.guardrails.looking import Text
 from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.policy import Policy, Use
 from comporta.guardrails.repairing import Repairs
-from comporta.guardrails.running import Found, Piece, Report, Runner, disjoint
+from comporta.guardrails.running import Found, Piece, Report, Runner, disjoint, settled
 from comporta.pipeline import Call
 from comporta.types import JSON, Caller
 
@@ -102,7 +103,7 @@ async def tried(
     said = await _asked(runner, uses, side, showing)
     found = [one for _, report, _, _ in said for one in report.found]
     blocked = next((one for one in found if one.outcome == "block"), None)
-    texts, hopeless = await _mended(found, side, showing, call, Masks(style))
+    texts, hopeless = await _mended(found, uses, runner, side, showing, call, Masks(style))
     blocked = blocked or hopeless
     took_ms = _ms(time.perf_counter() - begun_s)
     checked = Checked(
@@ -160,7 +161,7 @@ def _context(showing: Showing, piece: Piece, use: Use, side: Side) -> Context:
 
 
 async def _mended(
-    found: Sequence[Found], side: Side, showing: Showing, call: Call, masks: Masks
+    found: Sequence[Found], uses: Sequence[Use], runner: Runner, side: Side, showing: Showing, call: Call, masks: Masks
 ) -> tuple[dict[int, str], Found | None]:
     """The texts as they may go on, by number, and what wants another text and gets none by rules alone."""
     texts: dict[int, str] = {}
@@ -171,12 +172,27 @@ async def _mended(
         texts[at] = masks.put(piece.text.raw, spans)
     for one in found:
         if one.outcome == "rewrite":
-            piece = showing.pieces[one.piece]
-            other = await Repairs().mended(one, piece, _context(showing, piece, one.use, side), call)
+            # Masks are on by now, and stay; so does what another guard had mended.
+            piece = structs.replace(showing.pieces[one.piece], text=Text(texts[one.piece]))
+            context = _context(showing, piece, one.use, side)
+            left = settled(one.use, await runner.verdict(one.use, piece, context), one.piece)
+            if left is None:
+                continue
+            other = await Repairs().mended(left, piece, context, call) if left.outcome == "rewrite" else None
             if other is None:
                 return texts, structs.replace(one, outcome="block")
-            texts[one.piece] = other
+            texts[one.piece] = await _masked_again(other, piece, uses, runner, side, showing, masks)
     return texts, None
+
+
+async def _masked_again(
+    text: str, piece: Piece, uses: Sequence[Use], runner: Runner, side: Side, showing: Showing, masks: Masks
+) -> str:
+    """A mended text may hold what could not be read before: an escape of JSON's, say."""
+    masking = [use for use in uses if use.action in ("mask", "block")]
+    anew = structs.replace(piece, text=Text(text))
+    said = [await runner.check((use,), (anew,), lambda p, use: _context(showing, p, use, side)) for use in masking]
+    return masks.put(text, disjoint([m for report in said for one in report.found for m in one.verdict.spans]))
 
 
 def _masked(found: Sequence[Found], pieces: Sequence[Piece]) -> dict[tuple[int | str, ...], str]:
