@@ -114,6 +114,7 @@ def test_a_good_configuration_is_told_so(typed: Type, tmp_path: Path) -> None:
         ("sever:\n  port: 1\n", "comporta.yaml:1"),
         ("server:\n  port: high\n", "comporta.yaml:2"),
         ("routes:\n  a:\n    model: nowhere/x\n", "comporta.yaml:3"),
+        ("guardrails:\n  input:\n    - nobody\n", "comporta.yaml:3"),
     ],
 )
 def test_a_bad_configuration_is_told_with_its_line_and_code_2(

@@ -8,6 +8,7 @@ import typer
 
 from comporta.app.loaded import demand_redis
 from comporta.app.settings import Settings
+from comporta.cli.guards_at_hand import unconfigured
 from comporta.cli.place import CONFIG, known, load
 from comporta.cli.shown import DATA, note, say, say_json
 from comporta.config.show import effective, schema
@@ -27,6 +28,7 @@ def _check(config: Path | None = CONFIG, data: Path = DATA) -> None:
     """Tell every mistake with its file and line; the exit code is 2 where there is one."""
     loaded = load(config, data)
     known(loaded, data)
+    unconfigured(loaded, data).read(loaded)
     demand_redis(loaded, loaded.value.server.workers)
     files = ", ".join(map(str, loaded.files)) or "no file: defaults and environment"
     say(f"The configuration holds ({files}).")

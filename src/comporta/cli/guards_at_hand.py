@@ -11,7 +11,9 @@ import typer
 
 from comporta.app.folder import Folder
 from comporta.app.guarding import USUAL, Guarding, tools_at_hand
+from comporta.app.settings import Settings
 from comporta.cli.place import load
+from comporta.config.loading import Loaded
 from comporta.errors import ComportaError
 from comporta.guardrails.base import Side
 from comporta.guardrails.policy import Policy
@@ -35,10 +37,15 @@ def entry(written: str) -> Any:
 def at_hand(config: Path | None, data: Path) -> Guarding:
     """The guards as the configuration has them, without a gate."""
     loaded = load(config, data)
-    tools = tools_at_hand(Folder(data).cache, loaded.value.guardrails.functions)
-    guarding = Guarding(tools, lambda call, side, report: None)
+    guarding = unconfigured(loaded, data)
     guarding.take(loaded)
     return guarding
+
+
+def unconfigured(loaded: Loaded[Settings], data: Path) -> Guarding:
+    """What reads the policies of a configuration."""
+    tools = tools_at_hand(Folder(data).cache, loaded.value.guardrails.functions)
+    return Guarding(tools, lambda call, side, report: None)
 
 
 def policy_of(
