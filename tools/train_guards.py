@@ -1,8 +1,9 @@
-"""`python tools/train_guards.py DATA [--only attacks|toxicity]`: trains the classifiers of the guards.
+"""`python tools/train_guards.py DATA [--only NAME] [--cache FOLDER]`: trains the classifiers of the guards.
 
 DATA is the folder with `injection.jsonl.gz`, `toxicity.jsonl.gz` and `groundedness.jsonl.gz` (its passages are prose
 without instructions). Writes the weights into the package and the figures of the model cards beside the cards, whose
-tables it fills in. Needs nothing but numpy; every draw is seeded; ten minutes on two cores.
+tables it fills in. Needs nothing but numpy, and for `meaning` the embedding model, which is built in the cache; every
+draw is seeded; ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from training import attacks, toxicity
+from training import attacks, meaning, toxicity
 from training.judging import area, interval, macro_f1, recall_at
 from training.samples import LANGUAGES, Sample
 
@@ -36,12 +37,15 @@ def main() -> None:
     """Train what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", choices=("attacks", "toxicity"))
+    parser.add_argument("--only", choices=("attacks", "toxicity", "meaning"))
+    parser.add_argument("--cache", type=Path, help="where the embedding model is built, for `meaning`")
     given = parser.parse_args()
-    if given.only != "toxicity":
+    if given.only in (None, "attacks"):
         train_attacks(given.data)
-    if given.only != "attacks":
+    if given.only in (None, "toxicity"):
         train_toxicity(given.data)
+    if given.only in (None, "meaning") and given.cache:
+        train_meaning(given.data, given.cache)
 
 
 def train_attacks(data: Path) -> None:
@@ -174,6 +178,19 @@ def _toxic_row(taught: toxicity.Lesson, scores: Array, source: str, lang: str) -
         row["area"] = interval(area, bad, good, 200)
         row["macro_f1"] = interval(lambda b, g: macro_f1(b, g, 0.0), bad, good, 200)
     return row
+
+
+def train_meaning(data: Path, cache: Path) -> None:
+    """What sentence vectors say in `toxicity_check`; prints the area over tweets by what had seen none."""
+    samples = meaning.english(data)
+    rows = meaning.vectors(samples, cache)
+    weights, bias = meaning.head(samples, rows, np.ones(len(samples), dtype=np.bool_))
+    _save("meaning", {"meaning.weights": weights.astype(np.float16), "meaning.bias": np.array([bias])})
+    tweets, labels = (np.array([s.source == "davidson" for s in samples]), np.array([s.label for s in samples]))
+    weights, bias = meaning.head(samples, rows, ~tweets)
+    found = rows @ weights + bias
+    area_found = interval(area, found[tweets & (labels == 1)], found[tweets & (labels == 0)])
+    print(f"`davidson` left out: {_between(area_found)}")
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

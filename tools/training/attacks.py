@@ -29,7 +29,7 @@ _LONGEST = 4_000
 #: Harmless texts over which one in a hundred is found: half of it questions, half of it roles and other long prompts.
 QUESTIONS = ("alpaca_queries", "questions_es", "questions_pt", "donotanswer_harmful_request", "deepset_train",
              "- everyday", "- triggers", "- security")  # fmt: skip
-ROLES = ("awesome_prompts", "- role", "- compound")
+ROLES = ("awesome_prompts", "- role", "- long role", "- compound")
 
 
 class Lesson(NamedTuple):

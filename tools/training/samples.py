@@ -14,7 +14,7 @@ from training.grammar import Grammar, dressed
 
 LANGUAGES = ("en", "pt", "es")
 #: Texts by grammar of each language: attacks, and harmless ones.
-ATTACKS, HARMLESS = 2600, 3000
+ATTACKS, HARMLESS = 2600, 3600
 #: Documents of each language: with a planted sentence, and without.
 DOCUMENTS = 700
 #: Texts of each language made of several harmless ones, and as many with an attack among them.
