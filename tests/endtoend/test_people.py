@@ -106,7 +106,9 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
     hit = until(lambda: said(served, "openai/gpt-4o-mini", "My name is Ana Maria 0", RUI).headers["x-comporta-cache"])
     assert hit == "miss", "no worker gives her old answer again"
     again = typed(served, "user", "erase", ANA, "--yes", "--json")
-    assert json.loads(again.stdout)["removed"] == {"responses": 0, "cache": 0, "calls": 0, "waiting": 0, "limits": 0}
+    assert json.loads(again.stdout)["removed"] == dict.fromkeys(
+        ("responses", "cache", "calls", "waiting", "limits", "scores"), 0
+    )
     listed = typed(served, "user", "erasures", "--json").stdout
     digest = json.loads(again.stdout)["user_sha256"]
     hers_alone = [one["removed"] for one in json.loads(listed) if one["user_sha256"] == digest]

@@ -69,7 +69,8 @@ async def test_a_pattern_without_end_is_stopped_and_no_failure_of_the_answer(pat
     began = time.monotonic()
     told = await error("regex", pattern, "a" * 5_000 + "!")
     assert "was stopped" in told
-    assert time.monotonic() - began < TIMEOUT_S + 1.0
+    # Without the limit these take longer than anybody waits: any bound tells, and a busy machine is slow.
+    assert time.monotonic() - began < TIMEOUT_S + 20.0
 
 
 async def test_others_go_on_while_a_pattern_burns_its_time() -> None:
