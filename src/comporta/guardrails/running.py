@@ -19,7 +19,7 @@ from comporta.guardrails.policy import Use
 log = structlog.get_logger("comporta.guardrails")
 
 #: Characters that are looked at at once; what stands across a window's border stands whole in the next one.
-WINDOW = 4_000
+WINDOW = 3_000
 OVERLAP = 600
 #: Others get their turn after so long.
 _TURN_S = 0.002
