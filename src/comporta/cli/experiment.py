@@ -23,8 +23,6 @@ MIN_TIME = typer.Option(None, help="How long before there is a verdict.")
 ALPHA = typer.Option(None, help="The chance of a wrong winner; default: 0.05.")
 ADAPTIVE = typer.Option(False, "--adaptive", help="Let shares follow what is known (Thompson sampling).")
 FLOOR = typer.Option(None, help="The least that a side gets when shares are adaptive; default: 10%.")
-LIVE = typer.Option(False, "--live", help="Only those that still say where calls go.")
-LIMIT = typer.Option(50, "--limit", min=1, max=500, help="At most so many.")
 
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
@@ -100,42 +98,26 @@ def _status(which: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> N
     sides.tell_decision(row)
 
 
-def _list(live: bool = LIVE, limit: int = LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+def _list(live: bool = sides.LIVE, limit: int = sides.LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """List experiments, the live ones first."""
-    found = find(data).ask("GET", "/admin/experiments", query={"live": str(live).lower(), "limit": limit})["data"]
-    if as_json:
-        say_json(found)
-    else:
-        sides.show_list(found, "There has been no experiment.")
+    sides.list_all("experiment", live, limit, data, as_json, empty="There has been no experiment.")
 
 
-def _log(which: str = WHICH, limit: int = LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+def _log(which: str = WHICH, limit: int = sides.LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Show everything that was done and found; --json has the numbers behind it."""
-    found = find(data).ask("GET", f"/admin/experiments/{part(which)}/events", query={"limit": limit})["data"]
-    if as_json:
-        say_json(found)
-    else:
-        sides.show_events(found)
+    sides.log("experiment", which, limit, data, as_json)
 
 
 def _pause(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Keep the shares as they are."""
-    _act("pause", which, why, data, as_json)
+    sides.act("experiment", "pause", which, {"why": why}, data, as_json)
 
 
 def _resume(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Go on after a pause."""
-    _act("resume", which, why, data, as_json)
+    sides.act("experiment", "resume", which, {"why": why}, data, as_json)
 
 
 def _stop(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """End it: all calls go to side A again. What it found stays."""
-    _act("stop", which, why, data, as_json)
-
-
-def _act(act: str, which: str, why: str, data: Path, as_json: bool) -> None:
-    row = find(data).ask("POST", f"/admin/experiments/{part(which)}/{act}", {"why": why})
-    if as_json:
-        say_json(row)
-    else:
-        say(f"The experiment {row['name']} is {row['state']}, with {sides.share(row['share'])} on B.")
+    sides.act("experiment", "stop", which, {"why": why}, data, as_json)

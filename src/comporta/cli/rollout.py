@@ -20,8 +20,6 @@ ALPHA = typer.Option(None, help="The chance that a harmless B is ever brought ba
 SHADOW = typer.Option(None, help="Begin with copies of so many of A's calls, shown to nobody: 5%.")
 SHADOW_LIMIT = typer.Option(None, help="What the copies may cost in a day: $10.")
 WHOLE = typer.Option(False, "--whole", help="All calls at once, and not the next stage.")
-LIVE = typer.Option(False, "--live", help="Only those that still say where calls go.")
-LIMIT = typer.Option(50, "--limit", min=1, max=500, help="At most so many.")
 
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
@@ -117,49 +115,33 @@ def _status(which: str = WHICH, data: Path = DATA, as_json: bool = AS_JSON) -> N
         say(f"\n{row['hint']}")
 
 
-def _list(live: bool = LIVE, limit: int = LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+def _list(live: bool = sides.LIVE, limit: int = sides.LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """List rollouts, the live ones first."""
-    found = find(data).ask("GET", "/admin/rollouts", query={"live": str(live).lower(), "limit": limit})["data"]
-    if as_json:
-        say_json(found)
-    else:
-        sides.show_list(found, "Nothing has been rolled out.")
+    sides.list_all("rollout", live, limit, data, as_json, empty="Nothing has been rolled out.")
 
 
-def _log(which: str = WHICH, limit: int = LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
+def _log(which: str = WHICH, limit: int = sides.LIMIT, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Show everything that was done and decided; --json has the numbers that decided it."""
-    found = find(data).ask("GET", f"/admin/rollouts/{part(which)}/events", query={"limit": limit})["data"]
-    if as_json:
-        say_json(found)
-    else:
-        sides.show_events(found)
+    sides.log("rollout", which, limit, data, as_json)
 
 
 def _pause(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Keep the shares as they are; harm still brings B back."""
-    _act("pause", which, {"why": why}, data, as_json)
+    sides.act("rollout", "pause", which, {"why": why}, data, as_json)
 
 
 def _resume(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Go on after a pause."""
-    _act("resume", which, {"why": why}, data, as_json)
+    sides.act("rollout", "resume", which, {"why": why}, data, as_json)
 
 
 def _promote(
     which: str = WHICH, whole: bool = WHOLE, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON
 ) -> None:
     """Go to the next stage now, without waiting for evidence; from the last one, hold it for good."""
-    _act("promote", which, {"why": why, "whole": whole}, data, as_json)
+    sides.act("rollout", "promote", which, {"why": why, "whole": whole}, data, as_json)
 
 
 def _abort(which: str = WHICH, why: str = sides.WHY, data: Path = DATA, as_json: bool = AS_JSON) -> None:
     """Send all calls to side A again, for good."""
-    _act("abort", which, {"why": why}, data, as_json)
-
-
-def _act(act: str, which: str, body: dict[str, Any], data: Path, as_json: bool) -> None:
-    row = find(data).ask("POST", f"/admin/rollouts/{part(which)}/{act}", body)
-    if as_json:
-        say_json(row)
-    else:
-        say(f"The rollout {row['name']} is {row['state'].replace('_', ' ')}, with {sides.share(row['share'])} on B.")
+    sides.act("rollout", "abort", which, {"why": why}, data, as_json)

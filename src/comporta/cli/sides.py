@@ -10,7 +10,8 @@ from typing import Any
 import typer
 from pydantic_core import PydanticCustomError
 
-from comporta.cli.shown import cell, day, facts, say, table, usd
+from comporta.cli.gate import find, part
+from comporta.cli.shown import cell, day, facts, say, say_json, table, usd
 from comporta.cli.written import json_pairs, pairs
 from comporta.config.values import parse_share, show_share
 from comporta.prompts.commit import commit_here
@@ -35,6 +36,8 @@ AUTHOR = typer.Option(None, "--author", help="Default: as the prompt's push says
 MODEL = typer.Option(None, "--model-version", help="Default: the model of side B.")
 NAME = typer.Option(None, "--name", help="What to call it; default: what it is about.")
 WHY = typer.Option("", "--why", help="For the log.")
+LIVE = typer.Option(False, "--live", help="Only those that still say where calls go.")
+LIMIT = typer.Option(50, "--limit", min=1, max=500, help="At most so many.")
 _KINDS = ("errors", "latency", "cost", "score")
 
 
@@ -138,6 +141,33 @@ def _of_score(word: str, option: str) -> dict[str, Any]:
 
 def share(value: float) -> str:
     return show_share(round(value, 6))
+
+
+def list_all(kind: str, live: bool, limit: int, data: Path, as_json: bool, *, empty: str) -> None:
+    """List rollouts or experiments (`kind` in the singular), the live ones first."""
+    found = find(data).ask("GET", f"/admin/{kind}s", query={"live": str(live).lower(), "limit": limit})["data"]
+    if as_json:
+        say_json(found)
+    else:
+        show_list(found, empty)
+
+
+def log(kind: str, which: str, limit: int, data: Path, as_json: bool) -> None:
+    """Show what was done with one, and decided of it."""
+    found = find(data).ask("GET", f"/admin/{kind}s/{part(which)}/events", query={"limit": limit})["data"]
+    if as_json:
+        say_json(found)
+    else:
+        show_events(found)
+
+
+def act(kind: str, word: str, which: str, body: Mapping[str, Any], data: Path, as_json: bool) -> None:
+    """Change how one stands, and say how it stands then."""
+    row = find(data).ask("POST", f"/admin/{kind}s/{part(which)}/{word}", body)
+    if as_json:
+        say_json(row)
+    else:
+        say(f"The {kind} {row['name']} is {row['state'].replace('_', ' ')}, with {share(row['share'])} on B.")
 
 
 def side_b(row: Mapping[str, Any]) -> str:
