@@ -96,6 +96,8 @@ class Call(Struct, kw_only=True, eq=False):
     span_depth: int = 0
     #: What stages tell each other and the record, by name.
     facts: dict[str, Any] = field(default_factory=dict)
+    #: What stages decided and why, by the stage's name: it stands on the record, and holds no content.
+    notes: dict[str, JSON] | None = None
     #: Whether the endings have run.
     ended: bool = False
     _endings: list[Callable[[Call], None]] = field(default_factory=list)
@@ -113,6 +115,12 @@ class Call(Struct, kw_only=True, eq=False):
         Endings are plain functions: they do no network I/O and can't be cancelled. `call.error` says how it ended.
         """
         self._endings.append(ending)
+
+    def note(self, name: str, **said: Any) -> None:
+        """Put on the record what was decided and why; JSON values, no content. Said again under a name, it is added."""
+        if self.notes is None:
+            self.notes = {}
+        self.notes[name] = {**self.notes.get(name, {}), **said}
 
     def at_last(self, ending: Callable[[Call], None]) -> None:
         """Register an ending that runs after all others, those that were registered before it too."""

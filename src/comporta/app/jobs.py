@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import procrastinate
@@ -35,6 +35,18 @@ _LOCK = "SELECT pg_advisory_lock(hashtext('comporta_jobs_schema'))"
 _AWAY_PAUSE_S = 3.0
 #: How long jobs that run get to finish when the worker is told to end.
 _END_WITHIN_S = 6.0
+
+
+class Periodic(Struct, frozen=True):
+    """Work that comes up by the clock, once however many workers there are; it must bear being done twice.
+
+    `cron` is in UTC (a sixth field in front are seconds); `retry` says how often it is tried again after a failure.
+    """
+
+    name: str
+    cron: str
+    work: Callable[[], Awaitable[None]]
+    retry: int = 0
 
 
 def _unheard(size_bytes: int) -> None:
@@ -82,8 +94,8 @@ class Keep(Struct, frozen=True):
             self.measured(found.size_bytes)
 
 
-def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:
-    """The queue and its periodic tasks."""
+def make_app(dsn: str, database: Database, keep: Keep, works: Sequence[Periodic] = ()) -> procrastinate.App:
+    """The queue and its periodic tasks; `works` are the rooms' own."""
     connector = procrastinate.PsycopgConnector(conninfo=dsn, kwargs={"options": f"-c search_path={SCHEMA},public"})
     app = procrastinate.App(connector=connector)
 
@@ -113,7 +125,16 @@ def make_app(dsn: str, database: Database, keep: Keep) -> procrastinate.App:
         for job in await app.job_manager.get_stalled_jobs():
             await app.job_manager.retry_job(job)
 
+    for one in works:
+        _put_in(app, one)
     return app
+
+
+def _put_in(app: procrastinate.App, one: Periodic) -> None:
+    @app.periodic(cron=one.cron)
+    @app.task(name=one.name, queueing_lock=one.name, retry=one.retry)
+    async def work(timestamp: int) -> None:
+        await one.work()
 
 
 async def prepare_queue(dsn: str) -> None:
@@ -133,16 +154,18 @@ async def prepare_queue(dsn: str) -> None:
             await app.schema_manager.apply_schema_async()
 
 
-async def run(dsn: str, keep: Keep, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+async def run(
+    dsn: str, keep: Keep, beside: Callable[[], Coroutine[Any, Any, None]] | None = None, works: Sequence[Periodic] = ()
+) -> None:
     """Work until SIGTERM or SIGINT; a database that is away is waited for, and keeps nobody from ending.
 
-    `beside` runs with it and is cancelled at the end; where that fails, all of it does.
+    `beside` runs with it and is cancelled at the end; where that fails, all of it does. `works` come up by the clock.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    working = [asyncio.create_task(_keep_working(dsn, keep))]
+    working = [asyncio.create_task(_keep_working(dsn, keep, works))]
     if beside is not None:
         working.append(asyncio.create_task(beside()))
     stopped = asyncio.create_task(stop.wait())
@@ -156,24 +179,24 @@ async def run(dsn: str, keep: Keep, beside: Callable[[], Coroutine[Any, Any, Non
         ended.result()
 
 
-async def _keep_working(dsn: str, keep: Keep) -> None:
+async def _keep_working(dsn: str, keep: Keep, works: Sequence[Periodic]) -> None:
     while True:
         try:
-            await _work(dsn, keep)
+            await _work(dsn, keep, works)
             return
         except (Unavailable, psycopg.OperationalError, procrastinate.exceptions.ConnectorException) as error:
             log.warning("jobs.database_away", kind=type(error).__name__, retry_in_s=_AWAY_PAUSE_S)
             await asyncio.sleep(_AWAY_PAUSE_S)
 
 
-async def _work(dsn: str, keep: Keep) -> None:
+async def _work(dsn: str, keep: Keep, works: Sequence[Periodic]) -> None:
     async with Database(dsn) as database:
         await database.wait_ready()
         await ensure_partitions(database)
         await keep.out_of(database)
         await keep.within_size(database)
         await prepare_queue(dsn)
-        app = make_app(dsn, database, keep)
+        app = make_app(dsn, database, keep, works)
         async with app.open_async():
             await app.run_worker_async(
                 fetch_job_polling_interval=60, abort_job_polling_interval=60, delete_jobs="successful",

@@ -10,13 +10,17 @@ from pathlib import Path
 from comporta.app.folder import Folder
 from comporta.app.jobs import Keep, run
 from comporta.app.loaded import Places, load_settings
-from comporta.app.notifying import Delivering
+from comporta.app.loopback import Loopback
+from comporta.app.notifying import Delivering, notifier_of, transport_of
 from comporta.app.process import PARENT, die_with_parent
+from comporta.app.works import Around, all_the_time, by_clock
+from comporta.store.database import Database
 from comporta.telemetry import logs
 from comporta.telemetry.metrics import Metrics
 
 _DAY_S = 86_400.0
 _TOLD_EVERY_S = 2.0
+_POOL = 4
 
 
 class Figures:
@@ -54,15 +58,30 @@ def main() -> None:
         records.max_scores_size, settings.notify.keep / _DAY_S, figures.measured,
     )  # fmt: skip
 
-    async def beside() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(delivering.run())
-            tasks.create_task(figures.run())
-
-    asyncio.new_event_loop().run_until_complete(run(dsn, keep, beside))
+    asyncio.new_event_loop().run_until_complete(_run(dsn, keep, folder, delivering, figures))
     # Connections that were being made to a database that has gone ignore their cancelling for a minute; all that
     # counts is done by now, and nothing of ours may outlive the gate.
     os._exit(0)
+
+
+async def _run(dsn: str, keep: Keep, folder: Folder, delivering: Delivering, figures: Figures) -> None:
+    transport = transport_of(delivering.settings().outgoing)
+    gate = Loopback(folder)
+    async with Database(dsn, max_size=_POOL) as database:
+        notifier = notifier_of(database, delivering.settings, transport)
+        around = Around(database, delivering.settings, notifier, gate, folder)
+
+        async def beside() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(delivering.run())
+                tasks.create_task(figures.run())
+                tasks.create_task(all_the_time(around))
+
+        try:
+            await run(dsn, keep, beside, by_clock(around))
+        finally:
+            await gate.close()
+            await transport.close()
 
 
 if __name__ == "__main__":

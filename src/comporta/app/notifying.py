@@ -112,6 +112,10 @@ class Delivering:
         finally:
             await transport.close()
 
+    def settings(self) -> Settings:
+        """Today's configuration."""
+        return self._loaded.value
+
     def figures(self) -> dict[str, float]:
         """Totals for `/metrics`."""
         if self.deliverer is None:

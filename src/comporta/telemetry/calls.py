@@ -40,7 +40,7 @@ _PLAIN = (
     "variant", "provider", "model", "credential", "reply_id", "reply_model", "key_id", "key_name", "team",
     "environment", "feature", "tags", "session", "cost_microusd", "cache", "retries", "dropped", "outcome",
     "outcome_class", "status", "error_type", "error_message", "malformed_frames", "capture", "prompt_id",
-    "prompt_version", "prompt_label", "deploy",
+    "prompt_version", "prompt_label", "deploy", "notes",
 )  # fmt: skip
 
 SHOWN = sql.SQL(", ").join(map(sql.Identifier, (*_PLAIN, "id", "parent_id", "user_id", "estimated", *_TOKENS)))
@@ -97,6 +97,8 @@ class CallRow(Struct, frozen=True):
     prompt_version: str | None
     prompt_label: str | None
     deploy: dict[str, str] | None
+    #: What stages decided and why, by the stage's name.
+    notes: dict[str, JSON] | None
 
 
 class SpanRow(Struct, frozen=True):

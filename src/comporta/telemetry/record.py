@@ -88,6 +88,8 @@ class CallRecord(Struct, frozen=True, array_like=True, gc=False):
     deploy: dict[str, str] | None = None
     #: The prompt's values, JSON text as captured.
     variables: str | None = None
+    #: What stages decided and why, by the stage's name; no content.
+    notes: dict[str, JSON] | None = None
 
     def without_content(self) -> CallRecord:
         """What is kept when there is no room for content."""
@@ -171,6 +173,7 @@ def record_of(
         reply,
         *(_UNPROMPTED if prompted is None else _prompted(prompted)),
         variables,
+        call.notes,
     )
 
 

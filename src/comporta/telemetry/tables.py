@@ -79,6 +79,7 @@ _COLUMNS: dict[str, str] = {
     **{f"{b}_tokens": _tokens(b) for b in BUCKETS},
     "estimated": f"coalesce(({_USAGE} ->> 'estimated')::boolean, false)",
     "deploy": f"nullif({_json('deploy')}, 'null')",
+    "notes": f"nullif({_json('notes')}, 'null')",
     "prompt": "prompt",
     "reply": "reply",
     "variables": "variables",

@@ -74,6 +74,7 @@ class CallOut(Out):
     prompt_version: str | None
     prompt_label: str | None = Field(description="The label that led to the version; null where that was asked for.")
     deploy: dict[str, str] | None = Field(description="Tags of the deploy that had moved the label there.")
+    notes: dict[str, Any] | None = Field(description="What stages decided and why, by the stage's name.")
 
 
 class CallsPage(Out):

@@ -1,0 +1,70 @@
+"""Asking the gate over HTTP from the processes beside it: jobs and console ask no model themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from comporta.app.folder import Folder
+from comporta.errors import ComportaError, Unavailable
+
+_TIMEOUT_S = 620.0
+_CONNECT_S = 5.0
+
+
+class Loopback:
+    """The gate that runs on a data folder, asked with its admin key. `close` it when done."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """The decoded JSON of an answer, None where it has none.
+
+        Raises Unavailable where the gate can't be reached, and a ComportaError with the answer's own status, code and
+        message where it refuses.
+        """
+        url, key = self._place()
+        sent = None if body is None else msgspec.json.encode(body)
+        own = {"authorization": f"Bearer {key}", "content-type": "application/json", **(headers or {})}
+        try:
+            async with self._open().request(method, url + path, data=sent, headers=own) as response:
+                text = await response.read()
+                if response.status >= 400:
+                    raise _refusal(response.status, text)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(
+                f"The gate at {url} does not answer ({type(error).__name__}).", code="gate_away"
+            ) from None
+        return msgspec.json.decode(text) if text else None
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _place(self) -> tuple[str, str]:
+        running = self._folder.running()
+        if running is None:
+            raise Unavailable("The gate does not run; start it with `comporta serve`.", code="gate_away")
+        return running.url, self._folder.admin_key.read_text().strip()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            limits = aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=_CONNECT_S)
+            self._session = aiohttp.ClientSession(timeout=limits)
+        return self._session
+
+
+def _refusal(status: int, text: bytes) -> ComportaError:
+    try:
+        said = msgspec.json.decode(text)["error"]
+        message, code = str(said["message"]), str(said.get("code") or said["type"])
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        message, code = f"The gate answered {status}.", "gate_refused"
+    return ComportaError(message, code=code, status=status)
