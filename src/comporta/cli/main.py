@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Entry] = {
     "prompts": Entry("comporta.cli.prompts", "Check, push, deploy and roll back prompts."),
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
     "guard": Entry("comporta.cli.guard", "Try guards on a text, list them, and measure them on your own examples."),
+    "cache": Entry("comporta.cli.cache", "Measure the semantic cache on your own questions."),
     "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
     "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
     "rollout": Entry("comporta.cli.rollout", "Roll out a prompt, a model or parameters in steps; back by itself."),

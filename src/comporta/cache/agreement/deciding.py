@@ -19,6 +19,11 @@ class Decision(Struct, frozen=True):
     confidence: float = 0.0
 
 
+def confidence(similarity: float, asked: Question, kept: Question, *, verifier: bool = True) -> float:
+    """The highest threshold at which it is a hit, from 0 (at none) to 1."""
+    return max(0.0, min(1.0, similarity)) if agreement(asked, kept).agrees else 0.0
+
+
 def decide(
     similarity: float, asked: Question, kept: Question, threshold: float = THRESHOLD, *, verifier: bool = True
 ) -> Decision:
