@@ -28,8 +28,9 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 ENSURE_PARTITIONS = "select ensure_record_partitions(%s, %s)"
 DROP_PARTITIONS = "select drop_record_partitions(%s)"
-DROP_MINUTES = "delete from rollup_minute where period < %s"
-DROP_HOURS = "delete from rollup_hour where period < %s"
+#: Sums of calls and of scores alike.
+DROP_MINUTES = tuple([f"delete from {table} where period < %s" for table in ("rollup_minute", "score_minute")])
+DROP_HOURS = tuple([f"delete from {table} where period < %s" for table in ("rollup_hour", "score_hour", "top_hour")])
 #: On the disk, with indexes and what is stored out of line.
 SIZES = """
 select to_date(substring(c.relname from '_(\\d{8})$'), 'YYYYMMDD'), sum(pg_total_relation_size(c.oid))::bigint
@@ -73,8 +74,10 @@ async def retain(database: Database, days: float, *, minute_days: float = 60, ho
     now = datetime.datetime.now(datetime.UTC)
     dropped = await _drop_before(database, (now - _days(days)).date())
     async with database.connection() as connection:
-        await connection.execute(DROP_MINUTES, [now - _days(minute_days)])
-        await connection.execute(DROP_HOURS, [min(now - _days(hour_days), _running_since(now))])
+        for statement in DROP_MINUTES:
+            await connection.execute(statement, [now - _days(minute_days)])
+        for statement in DROP_HOURS:
+            await connection.execute(statement, [min(now - _days(hour_days), _running_since(now))])
     return dropped
 
 

@@ -135,6 +135,7 @@ REWRITE = (
     "insert into score_shortened select * from score where at >= %(cut)s",
     "drop table score",
     "alter table score_shortened rename to score",
+    "select score_roll_up()",
 )
 
 

@@ -88,9 +88,19 @@ _COLUMNS: dict[str, str] = {
 #: What spans and rollups are made from: not the content, which would be carried along for nothing.
 _RETURNED = (
     "started_at", "id", *DIMENSIONS, "stream", "retries", "cache", *(f"{b}_tokens" for b in BUCKETS), "estimated",
-    "cost_microusd", "duration_us", "first_us", "tags", "outcome",
+    "cost_microusd", "duration_us", "first_us", "tags", "outcome", "notes",
 )  # fmt: skip
 _HIT = "cache like 'hit%' or cache in ('exact', 'semantic')"
+
+
+#: What providers were asked for, of one call; null without usage.
+_PAID_TOKENS = " + ".join(f"{b}_tokens" for b in BUCKETS)
+
+
+def _saved(stage: str) -> str:
+    """What a stage noted to have saved: a plain number, whatever else stands in its note."""
+    place = f"notes #> '{{{stage},saved_microusd}}'"
+    return f"coalesce(sum(({place})::bigint) filter (where jsonb_typeof({place}) = 'number'), 0)"
 
 
 def _histogram(column: str) -> str:
@@ -107,11 +117,17 @@ _SUMS: dict[str, str] = {
     "cache_lookups": "count(*) filter (where cache <> 'bypass')",
     # What the cache gave again was paid for once: its tokens stand apart.
     **{f"{b}_tokens": f"coalesce(sum({b}_tokens) filter (where not ({_HIT})), 0)" for b in BUCKETS},
-    "hit_tokens": f"coalesce(sum({' + '.join(f'{b}_tokens' for b in BUCKETS)}) filter (where {_HIT}), 0)",
+    "hit_tokens": f"coalesce(sum({_PAID_TOKENS}) filter (where {_HIT}), 0)",
     "estimated_calls": "count(*) filter (where estimated)",
     "cost_microusd": "coalesce(sum(cost_microusd), 0)",
     "unpriced_calls": "count(*) filter (where cost_microusd is null and input_tokens is not null)",
+    "unpriced_tokens": f"coalesce(sum({_PAID_TOKENS}) filter (where cost_microusd is null and not ({_HIT})), 0)",
     "duration_us": "sum(duration_us)",
+    # Only of answers that a provider wrote is there a speed.
+    "generating_us": f"coalesce(sum(duration_us) filter (where output_tokens > 0 and not ({_HIT})), 0)",
+    "retried_calls": "count(*) filter (where retries > 0)",
+    "cache_saved_microusd": _saved("cache"),
+    "tokens_saved_microusd": _saved("tokens"),
     "latency": _histogram("duration_us"),
     "first_token": _histogram("first_us"),
 }
