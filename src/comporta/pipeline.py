@@ -70,6 +70,10 @@ class Call(Struct, kw_only=True, eq=False):
     request_id: str = ""
     trace_id: str = ""
     parent_id: str | None = None
+    #: The client's own span (W3C trace context), as 16 hexadecimal digits; `trace_id` is then the client's trace.
+    parent_span: str | None = None
+    #: Whether the trace is the client's: then providers hear of it too.
+    traced: bool = False
     depth: int = 0
     session: str | None = None
     user: str | None = None
@@ -201,6 +205,7 @@ def child_of(parent: Call, asked: Input, model: str, *, door: str, stream: bool 
         request_id=parent.request_id,
         trace_id=parent.trace_id,
         parent_id=parent.id,
+        traced=parent.traced,
         depth=parent.depth + 1,
         session=parent.session,
         user=parent.user,

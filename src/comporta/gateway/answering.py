@@ -16,6 +16,7 @@ from comporta.gateway.first import opened
 from comporta.gateway.outgoing import Gone, Outgoing
 from comporta.gateway.reading import passed_headers, read_body, request_id_of, secret_of
 from comporta.pipeline import Call, Next, collect, new_id
+from comporta.telemetry.otlp.context import parent_of
 from comporta.types import Caller, Event
 
 log = structlog.get_logger("comporta.gateway")
@@ -186,6 +187,8 @@ def call_of(
     door: str, parsed: Parsed, caller: Caller, headers: Mapping[str, str], request_id: str | None = None
 ) -> Call:
     """The call that a parsed body, its caller and its headers make up."""
+    given = headers.get("traceparent")
+    parent = None if given is None else parent_of(given)
     return Call(
         kind=parsed.kind,
         input=parsed.input,
@@ -194,6 +197,9 @@ def call_of(
         stream=parsed.stream,
         door=door,
         request_id=request_id or "",
+        trace_id="" if parent is None else parent.trace_id,
+        parent_span=None if parent is None else parent.span_id,
+        traced=parent is not None,
         session=_clipped(headers.get("x-comporta-session")) or _clipped(parsed.session),
         user=_clipped(parsed.user) or _clipped(headers.get("x-comporta-user")),
         tags=dict(caller.tags),

@@ -41,6 +41,7 @@ _PLAIN = (
     "environment", "feature", "tags", "session", "cost_microusd", "cache", "retries", "dropped", "outcome",
     "outcome_class", "status", "error_type", "error_message", "malformed_frames", "capture", "prompt_id",
     "prompt_version", "prompt_label", "deploy", "notes",
+    "parent_span",
 )  # fmt: skip
 
 SHOWN = sql.SQL(", ").join(map(sql.Identifier, (*_PLAIN, "id", "parent_id", "user_id", "estimated", *_TOKENS)))
@@ -99,6 +100,8 @@ class CallRow(Struct, frozen=True):
     deploy: dict[str, str] | None
     #: What stages decided and why, by the stage's name.
     notes: dict[str, JSON] | None
+    #: The span of the client's that asked, where it gave a trace context.
+    parent_span: str | None
 
 
 class SpanRow(Struct, frozen=True):

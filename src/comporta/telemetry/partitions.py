@@ -23,7 +23,7 @@ _DAYS_AHEAD = 3
 _TRIMMED_TO = 0.7
 #: Part of a day's calls that is kept in any case.
 _LEAST_KEPT = 0.05
-_PARENTS = ("call", "span")
+_PARENTS = ("call", "span", "trace_span")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 ENSURE_PARTITIONS = "select ensure_record_partitions(%s, %s)"
@@ -35,7 +35,7 @@ DROP_HOURS = tuple([f"delete from {table} where period < %s" for table in ("roll
 SIZES = """
 select to_date(substring(c.relname from '_(\\d{8})$'), 'YYYYMMDD'), sum(pg_total_relation_size(c.oid))::bigint
 from pg_inherits i join pg_class c on c.oid = i.inhrelid
-where i.inhparent in ('call'::regclass, 'span'::regclass)
+where i.inhparent in ('call'::regclass, 'span'::regclass, 'trace_span'::regclass)
 group by 1 order by 1
 """
 LOCK = "select pg_advisory_xact_lock(hashtext('comporta.record_partitions'))"

@@ -90,6 +90,8 @@ class CallRecord(Struct, frozen=True, array_like=True, gc=False):
     variables: str | None = None
     #: What stages decided and why, by the stage's name; no content.
     notes: dict[str, JSON] | None = None
+    #: The span of the client's that asked, as W3C trace context names it.
+    parent_span: str | None = None
 
     def without_content(self) -> CallRecord:
         """What is kept when there is no room for content."""
@@ -174,6 +176,7 @@ def record_of(
         *(_UNPROMPTED if prompted is None else _prompted(prompted)),
         variables,
         call.notes,
+        call.parent_span,
     )
 
 

@@ -67,7 +67,7 @@ _COLUMNS: dict[str, str] = {
     **{f: _text(f) for f in ("request_id", "door", "kind", "asked", "route", "variant", "provider", "model")},
     **{f: _text(f) for f in ("credential", "reply_id", "reply_model", "key_name", "team", "environment", "feature")},
     **{f: _text(f) for f in ("cache", "outcome", "outcome_class", "error_type", "error_message", "capture")},
-    **{f: _text(f) for f in ("prompt_id", "prompt_version", "prompt_label")},
+    **{f: _text(f) for f in ("prompt_id", "prompt_version", "prompt_label", "parent_span")},
     "key_id": _indexed("key_id"),
     "user_id": _indexed("user"),
     "session": _indexed("session"),
@@ -88,7 +88,7 @@ _COLUMNS: dict[str, str] = {
 #: What spans and rollups are made from: not the content, which would be carried along for nothing.
 _RETURNED = (
     "started_at", "id", *DIMENSIONS, "stream", "retries", "cache", *(f"{b}_tokens" for b in BUCKETS), "estimated",
-    "cost_microusd", "duration_us", "first_us", "tags", "outcome", "notes",
+    "cost_microusd", "duration_us", "first_us", "tags", "outcome", "notes", "door",
 )  # fmt: skip
 _HIT = "cache like 'hit%' or cache in ('exact', 'semantic')"
 
@@ -187,6 +187,9 @@ INSERT = f"""
         jsonb_array_elements(incoming.record -> {_POSITION["spans"]}) with ordinality as s (span, number)
         on conflict do nothing
     ), rolled as ({_ROLLED}
+    ), told as (
+        insert into otlp_out (started_at, call_id)
+        select started_at, id from fresh where exists (select from otlp_target) and door <> 'otlp'
     ), minutes as ({_rollup("rollup_minute", "minute")}
     ), hours as ({_rollup("rollup_hour", "hour")}
     )

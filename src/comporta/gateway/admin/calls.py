@@ -75,6 +75,7 @@ class CallOut(Out):
     prompt_label: str | None = Field(description="The label that led to the version; null where that was asked for.")
     deploy: dict[str, str] | None = Field(description="Tags of the deploy that had moved the label there.")
     notes: dict[str, Any] | None = Field(description="What stages decided and why, by the stage's name.")
+    parent_span: str | None = Field(description="The client's own span, where it gave a W3C trace context.")
 
 
 class CallsPage(Out):
