@@ -69,7 +69,11 @@ def _cut(text: str, max_tokens: int) -> str:
     if low < len(text) and not text[low].isspace():
         # Not in the middle of a word, unless that is all there is.
         whole = whole[: _last_blank(whole)] or whole
-    return whole.rstrip()
+    whole = whole.rstrip()
+    while whole and estimate_tokens(whole) > max_tokens:
+        # An estimate does not grow with every character: what was cut away may have told the language.
+        whole = whole[: _last_blank(whole) or len(whole) - 1].rstrip()
+    return whole
 
 
 def _last_blank(text: str) -> int:
