@@ -43,10 +43,10 @@ BEYOND_SCHEMAS = re.compile(
     r"|value is missing|scope is all|to list after|holds a NUL|holds half|a text holds"
     r"|is no name of an environment|is no version|is no id of a prompt|no guard policy|Say what changes"
     r"|last stage of a rollout|stands twice|holds the control character|needs a version|rollout_plan|experiment_plan"
-    r"|prompt_reference|invalid_prompt"
+    r"|prompt_reference|invalid_prompt|Say in `reason`|verdict `correct`"
 )
 #: These want something to be there that nobody guesses; the tests of their rooms ask them for what they are for.
-WANTING = re.compile(r" /admin/(?:prompts|rollouts|experiments|notices|channels|scores)(?:/|$)")
+WANTING = re.compile(r" /admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews)(?:/|$)")
 
 
 @pytest.fixture

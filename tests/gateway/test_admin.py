@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,6 +41,9 @@ from comporta.routing.rollout.overlay import Overlay
 from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
+from comporta.telemetry.reviews import Reviews
+from comporta.telemetry.score_spool import ScoreSpool
+from comporta.telemetry.scores import Scores
 from comporta.testing.servers import Postgres
 from comporta.types import Price
 
@@ -104,7 +108,7 @@ async def database(module_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def admin(database: Database) -> AsyncIterator[Admin]:
+async def admin(database: Database, tmp_path: Path) -> AsyncIterator[Admin]:
     keys = Keys(database)
     await keys.load()
     registered = RegisteredModels(database)
@@ -125,7 +129,7 @@ async def admin(database: Database) -> AsyncIterator[Admin]:
         people=People(database, ()),
         notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
-        policy=only_strict,
+        reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))), policy=only_strict,
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)

@@ -46,6 +46,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         people=gate.people,
         notifier=gate.notifier,
         rollouts=gate.rollouts,
+        reviews=gate.reviews,
         policy=gate.guarding.named,
     )
     mount = AsgiMount(admin_app(parts, authenticate))

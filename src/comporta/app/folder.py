@@ -30,6 +30,7 @@ class Folder:
         self.path = path.absolute()
         self.spool = self.path / "spool"
         self.scores = self.path / "scores"
+        self.reviews = self.path / "reviews"
         self.metrics = self.path / "metrics"
         self.cache = self.path / "cache"
         self.admin_key = self.path / "admin.key"

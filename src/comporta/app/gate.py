@@ -118,6 +118,8 @@ class Gate(Asks):
         self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
         #: Takes what people say of answers, from the door and from `feedback`.
         self.judged = Feedback(self.database, self.telemetry.scores)
+        #: What people are to look at: `await gate.reviews.list(filters={"state": "waiting"})`.
+        self.reviews = self.telemetry.reviews
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
         self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
@@ -230,6 +232,7 @@ class Gate(Asks):
     async def _drain_all(self) -> None:
         await self._drain()
         await self.telemetry.score_shipper.drain(_DRAIN_S)
+        await self.telemetry.review_shipper.drain(_DRAIN_S)
 
     async def _find(self, loaded: Loaded[Settings]) -> Found:
         """What is there without being configured: what the environment has keys for, and Ollama."""

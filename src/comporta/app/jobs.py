@@ -19,7 +19,7 @@ from comporta.errors import Unavailable
 from comporta.gateway.followups import kept
 from comporta.notify import tables as notices
 from comporta.store.database import Database
-from comporta.telemetry import score_tables
+from comporta.telemetry import review_tables, score_tables
 from comporta.telemetry.partitions import ensure_partitions, keep_within, retain
 
 log = structlog.get_logger("comporta.jobs")
@@ -65,7 +65,7 @@ class Keep(Struct, frozen=True):
     cache_bytes: int = 1 << 30
     #: How long responses are kept for their follow-ups.
     responses_days: float = 30
-    #: How long scores are kept, and the most that they may take.
+    #: How long scores (and reviews) are kept, and the most that scores may take.
     score_days: float = 400
     score_bytes: int = 2_000_000_000
     #: How long notices are kept.
@@ -80,6 +80,7 @@ class Keep(Struct, frozen=True):
             log.info("retention.dropped", partitions=dropped)
         await kept.prune(database, self.responses_days * _DAY_S)
         await score_tables.prune(database, self.score_days)
+        await review_tables.prune(database, self.score_days)
         await notices.prune(database, self.notice_days * _DAY_S)
 
     async def within_size(self, database: Database) -> None:

@@ -13,6 +13,7 @@ from comporta.gateway.followups.people import Responses
 from comporta.store.database import Database
 from comporta.store.people import Page, People, Person, Removed, erased_since
 from comporta.telemetry.people import Calls, Waiting
+from comporta.telemetry.review_tables import ReviewsOf
 from comporta.telemetry.score_people import ScoresOf
 
 #: So long a call may have been under way when its user is erased, with room to spare.
@@ -34,6 +35,7 @@ def people_of(
             Calls(database),
             # After the calls: what is joined with them meanwhile finds no person there any more.
             ScoresOf(database),
+            ReviewsOf(database),
             Limited(loaded),
         ],
         drain,

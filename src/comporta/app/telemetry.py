@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from comporta.app.folder import Folder
 from comporta.app.settings import Settings
 from comporta.guardrails.base import Side
@@ -13,12 +15,14 @@ from comporta.guardrails.running import Report
 from comporta.pipeline import Call
 from comporta.store.database import Database
 from comporta.telemetry import logs
-from comporta.telemetry.capture import Capture
+from comporta.telemetry.capture import Capture, cleaned, least
 from comporta.telemetry.guard_counts import GuardCounts
 from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.prompt_counts import PromptCounts
 from comporta.telemetry.record import CallRecord
 from comporta.telemetry.recorder import Recorder
+from comporta.telemetry.review_tables import ReviewShipper
+from comporta.telemetry.reviews import Reviews
 from comporta.telemetry.rollout_counts import TAG, RolloutCounts
 from comporta.telemetry.score_shipping import ScoreShipper
 from comporta.telemetry.score_spool import ScoreSpool
@@ -26,6 +30,7 @@ from comporta.telemetry.scores import Scores
 from comporta.telemetry.scrubbing import Scrubber
 from comporta.telemetry.shipping import Shipper
 from comporta.telemetry.spool import Spool
+from comporta.types import JSON
 
 #: How long a closing gate tries to ship what is left; the next start takes the rest.
 _LAST_SHIPPING_S = 5.0
@@ -50,6 +55,12 @@ class Telemetry:
         #: What is judged of calls, from wherever it comes.
         self.scores = Scores(self._score_spool, clean=self.scrubber.scrub)
         self.score_shipper = ScoreShipper(database, self._score_spool)
+        self._review_spool = ScoreSpool(folder.reviews)
+        #: What people are to look at: `review` puts a call up.
+        self.reviews = Reviews(
+            database, self._review_spool, self.scores, clean=self.scrubber.scrub, joined_soon=self.score_shipper.soon
+        )
+        self.review_shipper = ReviewShipper(database, self._review_spool)
         #: Totals that other parts of the gate keep, by their names among the metrics.
         self.more: Callable[[], Mapping[str, float]] = dict
 
@@ -70,11 +81,14 @@ class Telemetry:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.shipper.run())
             tasks.create_task(self.score_shipper.run())
+            tasks.create_task(self.review_shipper.run())
             tasks.create_task(self.metrics.run())
 
     async def close(self) -> None:
-        await asyncio.gather(self.shipper.drain(_LAST_SHIPPING_S), self.score_shipper.drain(_LAST_SHIPPING_S))
+        shippers = (self.shipper, self.score_shipper, self.review_shipper)
+        await asyncio.gather(*(shipper.drain(_LAST_SHIPPING_S) for shipper in shippers))
         self._score_spool.close()
+        self._review_spool.close()
         with contextlib.suppress(OSError):
             self.metrics.close()
         self.spool.close()
@@ -84,6 +98,27 @@ class Telemetry:
         self._guards.looked(side, report.took_us)
         for one in report.found:
             self._guards.found(one.use.name, side, "failed" if one.failed else one.outcome)
+
+    def review(
+        self, call: Call, kind: str, reason: str, payload: JSON, texts: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Put a call up for review; the review's id, None where there is no room on the disk for it.
+
+        `payload` holds figures, `texts` content by name, of which is kept what the call's route and guards allow.
+        """
+        target, recorder = call.target, self.recorder
+        route = target.route if target else call.model
+        mode, kept = recorder.capture.mode(route), recorder.kept(call)
+        given = texts or {}
+        if kept is not None:
+            mode = least(mode, kept.mode)
+            given = given if kept.reply is None else cleaned(given, kept.reply)
+        shown = recorder.capture.variables(given, mode)
+        if shown is not None:
+            payload = {**payload, "texts": msgspec.json.decode(shown)}
+        return self.reviews.add(
+            kind, reason, trace_id=call.trace_id, call_id=call.id, route=route, payload=payload, user=call.user
+        )
 
     def _seen(self, record: CallRecord) -> None:
         self.metrics.note(record)

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "guard": Entry("comporta.cli.guard", "Try guards on a text, list them, and measure them on your own examples."),
     "cache": Entry("comporta.cli.cache", "Measure the semantic cache on your own questions."),
     "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
+    "reviews": Entry("comporta.cli.reviews", "Look at what waits for a person, and decide it."),
     "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
     "rollout": Entry("comporta.cli.rollout", "Roll out a prompt, a model or parameters in steps; back by itself."),
     "experiment": Entry("comporta.cli.experiment", "Compare two sides on a route, with a verdict."),

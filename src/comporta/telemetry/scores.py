@@ -175,6 +175,11 @@ class Scores:
             reason=self._clean(record.reason) if record.reason is not None else None,
         )
 
+    def counted(self, records: Sequence[ScoreRecord]) -> None:
+        """Count scores that went into the table by another way: beside a decision, in one transaction with it."""
+        for record in records:
+            self._count(record)
+
     def figures(self) -> Mapping[str, float]:
         """Totals for `/metrics`: `score_count:<source>:<name>` and `score_sum:…`, of scores taken by this process."""
         told: dict[str, float] = {"scores_lost": self._spool.lost}

@@ -17,6 +17,7 @@ from comporta.routing.registered import RegisteredModels
 from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
+from comporta.telemetry.reviews import Reviews
 from comporta.types import JSON, Price
 
 #: Where an object was said: the configuration file, this API, the environment (a key found there), the catalogue.
@@ -121,5 +122,6 @@ class AdminParts:
     people: People
     notifier: Notifier
     rollouts: Releases
+    reviews: Reviews
     #: Raises BadRequest for the name of a guard policy that there is not.
     policy: Callable[[str], object]
