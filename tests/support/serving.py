@@ -120,6 +120,8 @@ class Served:
             **{k: v for k, v in os.environ.items() if not k.startswith(("COMPORTA", "OPENAI", "ANTHROPIC"))},
             "COMPORTA_DATA": str(self.data),
             "COMPORTA_PORT": str(self.port),
+            # It starts a second process that most tests don't look at; those that do say so.
+            "COMPORTA_CONSOLE": "0",
             **(environment or {}),
         }
         if config is not None:

@@ -19,11 +19,13 @@ from pathlib import Path
 import aiohttp
 from msgspec import Struct
 
+from comporta.app import console_start
 from comporta.app.children import Child
 from comporta.app.folder import Folder, Running
 from comporta.app.loaded import Places, demand_redis, known, load_settings
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
+from comporta.console.settings import ConsoleSection, address_of
 from comporta.errors import ComportaError, ConfigError
 from comporta.keys.admin import ensure_admin_key
 from comporta.keys.keys import Keys
@@ -48,6 +50,8 @@ class Options(Struct, frozen=True):
     host: str | None = None
     port: int | None = None
     workers: int | None = None
+    console: bool | None = None
+    console_port: int | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -58,6 +62,8 @@ class Plan(Struct, frozen=True):
     workers: int
     #: How long running calls get to finish.
     drain_s: float = 30.0
+    #: Where the console listens; None where there is to be none.
+    console: ConsoleSection | None = None
 
     @property
     def url(self) -> str:
@@ -90,9 +96,14 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
 
 def _plan(options: Options, loaded: Loaded[Settings]) -> Plan:
     server = loaded.value.server
+    console = console_start.listening(loaded.value.console, os.environ)
+    if options.console_port is not None:
+        console = console.model_copy(update={"port": options.console_port})
+    wanted = console.enabled if options.console is None else options.console
     plan = Plan(
-        options.host or server.host, options.port or server.port, options.workers or server.workers, server.drain
-    )
+        options.host or server.host, options.port or server.port, options.workers or server.workers, server.drain,
+        console if wanted else None,
+    )  # fmt: skip
     demand_redis(loaded, plan.workers)
     return plan
 
@@ -130,7 +141,8 @@ async def _serve(
         folder.write_running(Running(plan.url, os.getpid(), dsn))
         try:
             environment = _environment(folder, places, plan, address, dsn)
-            await _run_children(folder, plan, environment, admin_key, stop, tell)
+            words = await _console_lines(folder, plan, dsn)
+            await _run_children(folder, plan, environment, banner(plan.url, admin_key, folder, words), stop, tell)
         finally:
             folder.run.unlink(missing_ok=True)
     return stop.code
@@ -199,24 +211,44 @@ async def prepare(folder: Folder, dsn: str) -> str:
         await store.close()
 
 
+async def _console_lines(folder: Folder, plan: Plan, dsn: str) -> str:
+    """What the banner says of the console; the first start makes its password."""
+    if plan.console is None:
+        return ""
+    password = await console_start.ensure_password(folder, dsn)
+    return console_start.lines(plan.console, address_of(plan.console), folder, password)
+
+
+def _beside(plan: Plan, environment: Mapping[str, str], tell: Callable[[str], None]) -> list[Child]:
+    """What runs beside the gate."""
+    found = [Child("job worker", "comporta.app.jobs_process", environment, tell)]
+    if plan.console is not None:
+        problem = console_start.problem(plan.console)
+        if problem is not None:
+            tell(problem)
+        else:
+            found.append(Child("console", "comporta.app.console_process", environment, tell))
+    return found
+
+
 async def _run_children(
-    folder: Folder, plan: Plan, environment: Mapping[str, str], admin_key: str, stop: Stop,
-    tell: Callable[[str], None],
-) -> None:  # fmt: skip
+    folder: Folder, plan: Plan, environment: Mapping[str, str], welcome: str, stop: Stop, tell: Callable[[str], None]
+) -> None:
     metrics.clear(folder.metrics)
     gate = Child("gate", "comporta.app.gate_process", environment, tell)
-    jobs = Child("job worker", "comporta.app.jobs_process", environment, tell)
+    beside: list[Child] = []
     keeping = [asyncio.create_task(gate.keep())]
     try:
         if await _ready(plan.url, stop.asked):
-            tell(banner(plan.url, admin_key, folder))
-            # Only now: beside the gate it would make the first answer wait, on a machine with few cores.
-            keeping.append(asyncio.create_task(jobs.keep()))
+            tell(welcome)
+            # Only now: beside the gate they would make the first answer wait, on a machine with few cores.
+            beside = _beside(plan, environment, tell)
+            keeping += [asyncio.create_task(child.keep()) for child in beside]
         await stop.asked.wait()
         tell(f"Stopping: calls that run get {plan.drain_s:g} s to finish; a second Ctrl-C or SIGTERM ends them now.")
     finally:
         await gate.stop(plan.drain_s + _SLACK_S, stop.hurry)
-        await jobs.stop(_JOBS_S, stop.hurry)
+        await asyncio.gather(*(child.stop(_JOBS_S, stop.hurry) for child in beside))
         for task in keeping:
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
@@ -233,6 +265,8 @@ def _environment(folder: Folder, places: Places, plan: Plan, address: str, dsn: 
         "COMPORTA_WORKERS": str(plan.workers),
         "COMPORTA_DRAIN": str(plan.drain_s),
         "COMPORTA_DATABASE_DSN": dsn,
+        "COMPORTA_CONSOLE_HOST": plan.console.host if plan.console else "",
+        "COMPORTA_CONSOLE_PORT": str(plan.console.port) if plan.console else "",
     }
 
 
@@ -255,7 +289,7 @@ async def _ready(url: str, stop: asyncio.Event) -> bool:
     )
 
 
-def banner(url: str, admin_key: str, folder: Folder) -> str:
+def banner(url: str, admin_key: str, folder: Folder, console: str = "") -> str:
     """What a newcomer needs: the base URL, the key, and a line to paste."""
     return f"""
 Comporta is open.
@@ -265,7 +299,7 @@ Comporta is open.
   Admin key       {admin_key}
                   (also in {folder.admin_key}, mode 600)
   Admin API       {url}/admin/docs
-
+{console}
 Try it:
 
   curl -s {url}/v1/chat/completions -H "Authorization: Bearer {admin_key}" -H "Content-Type: application/json" \\

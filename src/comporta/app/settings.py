@@ -8,6 +8,7 @@ from comporta.budget.settings import BudgetSection, SpendingSection
 from comporta.cache.settings import CacheSection
 from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
+from comporta.console.settings import ConsoleSection
 from comporta.counters.settings import CountersSection
 from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
@@ -60,6 +61,7 @@ class Settings(Section):
     notify: NotifySection = Field(
         default_factory=lambda: NotifySection(), description="Whom to tell of what happens by itself."
     )
+    console: ConsoleSection = Field(default_factory=lambda: ConsoleSection(), description="The web page for people.")
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")
 
     @field_validator("budgets")

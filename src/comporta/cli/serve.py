@@ -17,6 +17,14 @@ PORT = typer.Option(
 WORKERS = typer.Option(
     None, "--workers", "-w", min=1, max=64, help="Processes that answer calls; more than one needs Redis."
 )
+CONSOLE = typer.Option(
+    None, "--console/--no-console", envvar="COMPORTA_CONSOLE",
+    help="Whether to start the console; default: console.enabled.",
+)  # fmt: skip
+CONSOLE_PORT = typer.Option(
+    None, "--console-port", envvar="COMPORTA_CONSOLE_PORT", min=1, max=65535,
+    help="Port of the console; default: console.port.",
+)  # fmt: skip
 
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
@@ -29,6 +37,11 @@ def _serve(
     host: str | None = HOST,
     port: int | None = PORT,
     workers: int | None = WORKERS,
+    console: bool | None = CONSOLE,
+    console_port: int | None = CONSOLE_PORT,
 ) -> None:
-    options = Options(data=data, config=config_path(config), host=host, port=port, workers=workers)
+    options = Options(
+        data=data, config=config_path(config), host=host, port=port, workers=workers, console=console,
+        console_port=console_port,
+    )  # fmt: skip
     raise typer.Exit(serve(options, print_line))

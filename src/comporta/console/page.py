@@ -1,0 +1,35 @@
+"""A page is one row: where it is, what it is called, the letter that leads to it, and what builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from comporta.console.view import View
+from comporta.console.words import Texts
+
+Group = Literal["watch", "build", "protect", "run"]
+GROUPS: tuple[Group, ...] = ("watch", "build", "protect", "run")
+Build = Callable[[View], Awaitable[None]]
+
+
+class Page(Struct, frozen=True):
+    """One page. `texts` are its own, by key; `title` is one of them.
+
+    `path` may hold parameters (`/traces/{trace}`), which the view has in `path`. A page with a `group` stands in the
+    navigation, and `g` followed by its `letter` leads there. `icon` is one of web/icons.js. `parent` is the path of
+    the page that the navigation shows as open instead.
+    """
+
+    path: str
+    title: str
+    build: Build
+    texts: Texts
+    group: Group | None = None
+    letter: str = ""
+    icon: str = "dot"
+    parent: str = ""
+    #: Whether only admins see it.
+    admin: bool = False

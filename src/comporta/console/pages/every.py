@@ -1,0 +1,8 @@
+"""Every page, in the order of the navigation."""
+
+from __future__ import annotations
+
+from comporta.console.page import Page
+from comporta.console.pages import overview
+
+PAGES: tuple[Page, ...] = (overview.PAGE,)
