@@ -1,58 +1,45 @@
-"""Makes a text shorter without changing what it says: blank space, repeated lines, and at last its end."""
+"""Makes one text shorter without changing what it says: blank space, what is said twice, passages, at last its end."""
 
 from __future__ import annotations
 
-import re
-
+from comporta.text.optimizing.blank import collapsed
+from comporta.text.optimizing.documents import has_code, passages, without
+from comporta.text.optimizing.relevance import by_words, fitting
+from comporta.text.optimizing.repeats import Seen
 from comporta.text.tokens import estimate_tokens
-
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
-_BLANK = re.compile(r"[ \t\u00a0]+")
-#: A rule of a table or between parts, and a bracket by itself, mean something every time they stand there.
-_STRUCTURE = re.compile(r"[\W_]*\Z")
 
 
 def shortened(text: str, max_tokens: int) -> str:
-    """The text without needless blank space and repeated lines, cut to about `max_tokens` tokens.
+    """The text without needless blank space and repeated lines, in at most about `max_tokens` tokens.
 
-    What stands between code fences stays as it is, and so do the indents of lines. Of a line that comes again, the
-    first stays. A text that is still too long loses its end, at the last whole line or word that fits. Raises
-    ValueError where `max_tokens` is less than 1.
+    Code, quotes, data and tables stay as they are, and so do the indents of lines. Of what comes again the first stays.
+    Of a text that is still too long, documents and inner paragraphs go that have least to do with its beginning and
+    end; if that is not enough it loses its end, at the last whole line or word that fits. Raises ValueError where
+    `max_tokens` is less than 1.
     """
     if max_tokens < 1:
         raise ValueError("max_tokens must be at least 1")
-    return _cut(_tidied(text), max_tokens)
+    while True:
+        shorter = _cut(_pruned(_tidied(text), max_tokens), max_tokens)
+        if shorter == text:
+            return text
+        # What was cut away may have been the end of a quotation, so that more can be told of the rest.
+        text = shorter
 
 
 def _tidied(text: str) -> str:
-    lines: list[str] = []
-    seen: set[str] = set()
-    fence = ""
-    for line in text.splitlines():
-        mark = _FENCE.match(line)
-        if fence or mark is not None:
-            fence = _fence(fence, mark)
-            lines.append(line)
-            continue
-        body = line.strip()
-        indent = line[: len(line) - len(line.lstrip())] if body else ""
-        said = _BLANK.sub(" ", body)
-        if not said:
-            if lines and lines[-1]:
-                lines.append("")
-        elif said not in seen or _STRUCTURE.match(said):
-            seen.add(said)
-            lines.append(indent + said)
-    return "\n".join(lines).strip("\n")
+    return collapsed(Seen(fewest_words=1).rest(text, instructions=True)).strip("\n")
 
 
-def _fence(fence: str, mark: re.Match[str] | None) -> str:
-    """The fence that is open after a line; one is closed by at least as many of the same mark."""
-    if mark is None:
-        return fence
-    if not fence:
-        return mark[1]
-    return "" if mark[1].startswith(fence) else fence
+def _pruned(text: str, max_tokens: int) -> str:
+    tokens = estimate_tokens(text)
+    found = [one for one in passages(text, loose=True) if not has_code(one)] if tokens > max_tokens else []
+    if len(found) < 2:
+        return text
+    rest = without(text, tuple(found))
+    sizes = [estimate_tokens(one.text) for one in found]
+    kept = fitting(sizes, by_words(rest, [one.text for one in found]), max_tokens - estimate_tokens(rest))
+    return without(text, tuple(one for at, one in enumerate(found) if at not in kept)).strip("\n")
 
 
 def _cut(text: str, max_tokens: int) -> str:
