@@ -10,8 +10,8 @@ import pytest
 import comporta
 
 _ORDER = """
-types errors client config stats text store counters telemetry notify pipeline embedding providers keys budget prompts
-guardrails cache sessions rag routing chains evaluation feedback tuning gateway console testing app compat cli
+types errors client config stats text store counters telemetry notify alerts pipeline embedding providers keys budget
+prompts guardrails cache sessions rag routing chains evaluation feedback tuning gateway console testing app compat cli
 """
 ROOMS = _ORDER.split()
 ROOT = Path(comporta.__file__).parent

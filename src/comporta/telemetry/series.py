@@ -81,8 +81,8 @@ async def series(
 ) -> Series:
     """Figures by step; without `step_s` the whole window is one. `group_by` and `filters` are names of COLUMNS.
 
-    Windows are widened to whole minutes (up to six hours, or where the step wants it) or hours. Groups come with the
-    most calls first. Raises BadRequest for what there is not, Unavailable.
+    Windows are widened to whole minutes (up to a day without steps, or where the step wants it) or hours.
+    Groups come with the most calls first. Raises BadRequest for what there is not, Unavailable.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     metrics = [metric(name) for name in names]

@@ -34,7 +34,7 @@ _WINDOW = re.compile(r"(\d{1,5})(m|h|d)", re.ASCII)
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 _MAX_WINDOW = datetime.timedelta(days=400)
 #: Longer windows are read from the sums by hour.
-_MINUTES_UP_TO = datetime.timedelta(hours=24)
+MINUTES_UP_TO = datetime.timedelta(hours=24)
 
 _SUMMED = (
     "calls", "retries", "cache_hits", "cache_lookups", "estimated_calls", "cost_microusd", "unpriced_calls",
@@ -119,8 +119,9 @@ async def summarise(
             raise BadRequest(
                 f"Figures can't be asked by '{name[:50]}'; there are {', '.join(COLUMNS)}.", param=name[:50]
             )
-    since = (now or datetime.datetime.now(datetime.UTC)) - length
-    asked = _Asked("rollup_minute" if length <= _MINUTES_UP_TO else "rollup_hour", since, filters, group_by)
+    minutes = length <= MINUTES_UP_TO
+    since = floor((now or datetime.datetime.now(datetime.UTC)) - length, 60 if minutes else 3600)
+    asked = _Asked("rollup_minute" if minutes else "rollup_hour", since, filters, group_by)
     async with database.reading() as connection:
         rows = await asked.sums(connection)
         latency = await asked.histogram(connection, "latency")
@@ -129,6 +130,11 @@ async def summarise(
         window, since, filters, _figures(rows, latency.values(), first_token.values()), group_by,
         _groups(rows, latency, first_token) if group_by else {},
     )  # fmt: skip
+
+
+def floor(at: datetime.datetime, unit_s: int) -> datetime.datetime:
+    """The beginning of the minute or hour (UTC) that a point in time lies in."""
+    return datetime.datetime.fromtimestamp(int(at.timestamp() // unit_s) * unit_s, datetime.UTC)
 
 
 async def read_summary(database: Database, query: Mapping[str, str]) -> Summary:

@@ -13,11 +13,9 @@ from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
 from comporta.telemetry.observability.names import Metric, named_scores
 from comporta.telemetry.observability.sums import SUMMED, Sums, Tally, take
-from comporta.telemetry.summary import COLUMNS
+from comporta.telemetry.summary import COLUMNS, MINUTES_UP_TO, floor
 
 Table = Literal["minute", "hour"]
-#: Longer windows are read from the sums by the hour.
-MINUTES_UP_TO = datetime.timedelta(hours=6)
 #: Steps of one answer: more than a chart has pixels for.
 MOST_STEPS = 2_000
 _HOUR_S = 3600
@@ -83,14 +81,18 @@ def asked(
             )
     if until <= since:
         raise BadRequest("The window must end after it begins.", param="until")
-    fine = until - since <= MINUTES_UP_TO or (step_s is not None and step_s % _HOUR_S != 0)
+    fine = _wants_minutes(since, until, step_s)
     unit_s = 60 if fine else _HOUR_S
-    begin, end = _floor(since, unit_s), _ceiling(until, unit_s)
+    begin, end = floor(since, unit_s), _ceiling(until, unit_s)
     length_s = int((end - begin).total_seconds())
     step = length_s if step_s is None else max(unit_s, -(-step_s // unit_s) * unit_s)
     if length_s / step > MOST_STEPS:
         raise BadRequest(f"That would be more than {MOST_STEPS} steps: take longer ones.", param="step")
     return Asked(begin, end, step, "minute" if fine else "hour", dict(filters or {}), group_by)
+
+
+def _wants_minutes(since: datetime.datetime, until: datetime.datetime, step_s: int | None) -> bool:
+    return until - since <= MINUTES_UP_TO if step_s is None else step_s % _HOUR_S != 0
 
 
 async def read(database: Database, question: Asked, metrics: Sequence[Metric], now: datetime.datetime) -> Cells:
@@ -177,11 +179,6 @@ def _empty(seconds: float) -> Sums:
 
 def _midnight(at: datetime.datetime) -> datetime.datetime:
     return at.astimezone(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _floor(at: datetime.datetime, unit_s: int) -> datetime.datetime:
-    seconds = int(at.timestamp() // unit_s) * unit_s
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 def _ceiling(at: datetime.datetime, unit_s: int) -> datetime.datetime:
