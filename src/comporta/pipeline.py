@@ -30,6 +30,8 @@ STAGES = (
 )  # fmt: skip
 
 MAX_DEPTH = 4
+#: What a client wishes of the caches.
+CACHE_HEADERS = ("cache-control", "x-comporta-cache")
 
 
 def new_id() -> str:
@@ -194,7 +196,7 @@ def child_of(parent: Call, asked: Input, model: str, *, door: str, stream: bool 
 
     Who asks for it sees to MAX_DEPTH. What its client wished of the caches holds for it too.
     """
-    wished = parent.headers.get("cache-control")
+    wished = {name: said for name in CACHE_HEADERS if (said := parent.headers.get(name)) is not None}
     return Call(
         kind="chat",
         input=asked,
@@ -210,7 +212,7 @@ def child_of(parent: Call, asked: Input, model: str, *, door: str, stream: bool 
         session=parent.session,
         user=parent.user,
         tags=dict(parent.tags),
-        headers={} if wished is None else {"cache-control": wished},
+        headers=wished,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
+from comporta.app.recalling import Recalling
 from comporta.app.settings import Settings
 from comporta.cache.exact import ExactCache
 from comporta.cache.far import Far, Store, figures
@@ -21,10 +22,14 @@ _LOOK_S = 1.0
 
 
 class Caching:
-    """The exact cache and its layers. `settings` gives today's configuration: a reload reaches the next call."""
+    """The exact cache and its layers. `settings` gives today's configuration: a reload reaches the next call.
 
-    def __init__(self, settings: Callable[[], Settings], database: Database) -> None:
+    `recalling` is the semantic cache, which is put before the calls once some route has one.
+    """
+
+    def __init__(self, settings: Callable[[], Settings], database: Database, recalling: Recalling) -> None:
         self._settings = settings
+        self.recalling = recalling
         store = _store(settings(), database)
         #: The layer behind the memory; None where there is none.
         self.far = None if store is None else Far(store)
@@ -32,24 +37,48 @@ class Caching:
         self._general: CachePolicy | None = None
         self._routes: dict[str, CachePolicy | None] = {}
         self.exact = ExactCache(self._policy, Memory(0, 0), lambda: self.far)
+        self.exact.cleared = recalling.clearings.since
+        recalling.semantic.forgotten = self.exact.is_forgotten
         self._take(settings())
 
     async def run(self) -> None:
         """Write and refresh until cancelled, from the moment at which some route has a cache."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run_far())
+            tasks.create_task(self._run_semantic())
+
+    async def _run_far(self) -> None:
         if self.far is None:
             return
         while not self._is_on():  # noqa: ASYNC110 (a reload may come any time, and tells nobody)
             await asyncio.sleep(_LOOK_S)
         await self.far.run()
 
+    async def _run_semantic(self) -> None:
+        while not self.recalling.wanted:  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(_LOOK_S)
+        self.exact.semantic = self.recalling.semantic
+        await self.recalling.run()
+
     async def close(self) -> None:
         """Write what waits, within a short time."""
+        await self.recalling.close()
         if self.far is not None:
             await self.far.close()
 
+    def topics(self, keys: str, prompts: str) -> Iterable[tuple[str, Callable[[], Awaitable[object]]]]:
+        """What to read anew when others change it; `keys` and `prompts` are the topics of their changes."""
+        yield from self.recalling.topics
+        yield keys, self._moved
+        yield prompts, self._moved
+
+    async def _moved(self) -> None:
+        if self._is_on():
+            await self.recalling.clearings.clear_moved()
+
     def figures(self) -> dict[str, float]:
         """What is counted beside hits and misses."""
-        return figures(self.far)
+        return {**figures(self.far), **self.recalling.figures()}
 
     def _policy(self, call: Call) -> CachePolicy | None:
         settings = self._settings()

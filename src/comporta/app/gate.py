@@ -13,6 +13,7 @@ from comporta.app.asks import PYTHON, Asks
 from comporta.app.caching import Caching
 from comporta.app.chains import Chained, Chaining
 from comporta.app.checking import Checking
+from comporta.app.embedders import embedder_named
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.guard_tools import posts_over
@@ -26,6 +27,7 @@ from comporta.app.metering import Metering
 from comporta.app.notifying import notifier_of
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
+from comporta.app.recalling import AFRESH, Recalling
 from comporta.app.rewording import Rewording
 from comporta.app.rollouts import RollingOut
 from comporta.app.settings import Settings
@@ -99,7 +101,7 @@ class Gate(Asks):
         self.telemetry.recorder.kept = self.guarding.kept
         #: Guards asked by themselves.
         self.checking = Checking(self.guarding, self._around_checks, self._verdicts)
-        self.caching = Caching(lambda: self.loaded.value, self.database)
+        self.caching = Caching(lambda: self.loaded.value, self.database, self._recalling())
         self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals()}
         self.rolling = RollingOut(
             self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
@@ -122,7 +124,11 @@ class Gate(Asks):
         self.reviews = self.telemetry.reviews
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
-        self.pipeline = compose(self._stages(), self.metering.toll(Attempt(self._reach, self.transport)))
+        last = self.metering.toll(Attempt(self._reach, self.transport))
+        stages = self._stages()
+        self.pipeline = compose(stages, last)
+        #: How the cache asks a chosen variant again, to see whether an old answer still holds.
+        self._afresh = compose([stage for stage in stages if stage[0] in AFRESH], last)
         self._changes = Changes(dsn)
         #: Credentials that records and logs are kept free of.
         self._secrets: set[str] = set()
@@ -147,6 +153,13 @@ class Gate(Asks):
             Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge), self._redirect,
         )  # fmt: skip
 
+    def _recalling(self) -> Recalling:
+        return Recalling(
+            lambda: self.loaded.value, self.database,
+            lambda name: embedder_named(name, self._speakers.embedder, lambda: self.pipeline), lambda: self.pipeline,
+            lambda: self._afresh,
+        )  # fmt: skip
+
     # ---- life ----
 
     async def open(self) -> None:
@@ -166,6 +179,7 @@ class Gate(Asks):
             (self.rollouts.rollouts.topic, self.rollouts.load),
             (self.prompts.topic, self.prompts.load),
             (ERASURE, Heard(self.database, self.caching).load),
+            *self.caching.topics(self.keys.topic, self.prompts.topic),
         ):
             self._changes.subscribe(topic, load)
         if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":

@@ -8,10 +8,12 @@ from pathlib import Path
 from comporta.app.caching import Caching
 from comporta.app.settings import Settings
 from comporta.cache.people import Answers
+from comporta.cache.semantic.people import Recalled
 from comporta.config.loading import Loaded
 from comporta.gateway.followups.people import Responses
 from comporta.store.database import Database
 from comporta.store.people import Page, People, Person, Removed, erased_since
+from comporta.telemetry.otlp.foreign import TraceSpans
 from comporta.telemetry.people import Calls, Waiting
 from comporta.telemetry.review_tables import ReviewsOf
 from comporta.telemetry.score_people import ScoresOf
@@ -30,12 +32,14 @@ def people_of(
         [
             Responses(database),
             Answers(caching.exact.memory, lambda: caching.far),
+            Recalled(database, lambda: caching.recalling.semantic),
             # Before the calls: what is shipped while this goes on is then found at least once.
             Waiting(database, spool),
             Calls(database),
             # After the calls: what is joined with them meanwhile finds no person there any more.
             ScoresOf(database),
             ReviewsOf(database),
+            TraceSpans(database),
             Limited(loaded),
         ],
         drain,

@@ -21,6 +21,10 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     usage: Usage | None = None
     #: What it cost the one who paid for it.
     cost_microusd: int | None = None
+    #: What it is cleared by.
+    tags: tuple[str, ...] = ()
+    #: The door it came through, and in which form: `openai.chat/stream`.
+    form: str = ""
     #: Whose call it was, by a hash. It stays the last field: `mark_of` says how that looks in an encoded one.
     owner: bytes | None = None
 
@@ -53,6 +57,11 @@ def decoded(body: bytes | memoryview) -> Entry | None:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def form_of(door: str, stream: bool) -> str:
+    """Where and how an answer was given."""
+    return f"{door}/stream" if stream else door
 
 
 def mark_of(owner: bytes) -> bytes:

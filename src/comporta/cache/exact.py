@@ -1,15 +1,20 @@
-"""The stage `recall`: an answer given before to the same team is given again, event by event; a new one is kept."""
+"""The stage `recall`: an answer given before to the same team is given again, event by event; a new one is kept.
+
+The very same question is looked for first; then, where a route has that, one that means the same (`semantic`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from comporta.cache.entry import Entry, Row, decoded, encoded, is_complete, mark_of, size_of
+from comporta.cache.clearing import tags_of
+from comporta.cache.entry import Entry, Row, decoded, encoded, form_of, is_complete, mark_of, size_of
 from comporta.cache.far import Far
 from comporta.cache.key import key_of
 from comporta.cache.memory import Memory
 from comporta.cache.policy import CachePolicy, Wish, wish_of
+from comporta.cache.semantic.recall import Hit, Looked, Semantic
 from comporta.cache.sharing import Sharing
 from comporta.pipeline import Call, Next, replay
 from comporta.store.people import digest_of
@@ -17,6 +22,10 @@ from comporta.types import Event
 
 Policy = Callable[[Call], CachePolicy | None]
 
+#: What a client wants of the cache (`off`, `exact`), and where it is told what became of it.
+HEADER = "x-comporta-cache"
+#: In the call's facts: what the header says beyond `call.cache`.
+TOLD_FACT = "cache_told"
 #: Kinds of calls that have an answer worth keeping.
 _KINDS = frozenset({"chat", "embed"})
 
@@ -31,6 +40,10 @@ class ExactCache:
         self, policy: Policy, memory: Memory, far: Callable[[], Far | None], *, clock: Callable[[], float] = time.time
     ) -> None:
         self.memory = memory
+        #: Looks for questions that mean the same; None where no route has that.
+        self.semantic: Semantic | None = None
+        #: Whether answers with these tags, stored then, were cleared since.
+        self.cleared: Callable[[Sequence[str], float], bool] = lambda tags, stored_s: False
         self.sharing = Sharing()
         self._policy = policy
         self._far = far
@@ -55,7 +68,7 @@ class ExactCache:
         policy = self._policy(call)
         if policy is None or call.kind not in _KINDS:
             return await next(call)
-        wish = wish_of(call.headers.get("cache-control"))
+        wish = wish_of(call.headers.get("cache-control"), call.headers.get(HEADER))
         key = key_of(call) if wish.read or wish.store else None
         if key is None:
             return await next(call)
@@ -64,7 +77,15 @@ class ExactCache:
             if entry is not None:
                 return _given_again(call, entry)
             call.cache = "miss"
-        keeping = Keeping(call, policy, key, self._keep)
+        looked: Looked | None = None
+        semantic = self.semantic
+        if semantic is not None and policy.semantic is not None and wish.alike:
+            looked = await semantic.find(call, policy.semantic, wish)
+            if looked.hit is not None:
+                return _given_alike(call, looked, looked.hit)
+            if looked.told:
+                call.facts[TOLD_FACT] = f"{call.cache}; {looked.told}"
+        keeping = Keeping(call, policy, key, self._keep, looked)
         call.at_end(keeping.ended)
         shared = policy.share and wish.read
         keeping.over(await (self.sharing.join(key, call, next) if shared else next(call)))
@@ -77,34 +98,43 @@ class ExactCache:
         body = self.memory.get(key, now_s)
         if body is not None:
             entry = decoded(body)
-            if entry is not None and entry.stored_s > oldest_s:
+            if entry is not None and entry.stored_s > oldest_s and not self.cleared(entry.tags, entry.stored_s):
                 return entry
         far = self._far()
         body = await far.get(key) if far is not None else None
         if body is None:
             return None
         entry = decoded(body)
-        if entry is None or entry.stored_s <= now_s - policy.ttl_s or self._is_forgotten(entry.owner, entry.stored_s):
+        if entry is None or entry.stored_s <= now_s - policy.ttl_s or self._is_gone(entry):
             return None
         self.memory.put(key, body, entry.stored_s + policy.ttl_s)
         return entry if entry.stored_s > oldest_s else None
 
-    def _is_forgotten(self, owner: bytes | None, at_s: float) -> bool:
+    def _is_gone(self, entry: Entry) -> bool:
+        return self.is_forgotten(entry.owner, entry.stored_s) or self.cleared(entry.tags, entry.stored_s)
+
+    def is_forgotten(self, owner: bytes | None, at_s: float) -> bool:
         """Whether what is of then was answered to a user who was erased since."""
         return bool(self._forgotten) and owner is not None and at_s <= self._forgotten.get(owner, 0.0)
 
-    def _keep(self, key: bytes, call: Call, policy: CachePolicy, events: tuple[Event, ...]) -> None:
+    def _keep(
+        self, key: bytes, call: Call, policy: CachePolicy, events: tuple[Event, ...], looked: Looked | None
+    ) -> None:
         """Keep a complete answer: here at once, and in the layer behind when its writer gets to it."""
         now_s = self._clock()
         owner = None if call.user is None else digest_of(call.user)
-        if self._is_forgotten(owner, call.started_s):
+        tags = tags_of(call)
+        if self.is_forgotten(owner, call.started_s) or self.cleared(tags, call.started_s):
             return
         usage = (events and events[-1].usage) or next(
             (e.usage for e in reversed(events) if e.usage is not None), call.usage
         )
-        body = encoded(Entry(now_s, events, usage, call.cost_microusd, owner))
+        entry = Entry(now_s, events, usage, call.cost_microusd, tags, form_of(call.door, call.stream), owner)
+        body = encoded(entry)
         if len(body) > policy.max_entry_bytes:
             return
+        if looked is not None and self.semantic is not None and policy.semantic is not None:
+            self.semantic.keep(call, policy.semantic, looked, entry)
         self.memory.put(key, body, now_s + policy.ttl_s)
         far = self._far()
         if far is not None:
@@ -119,22 +149,41 @@ def _given_again(call: Call, entry: Entry) -> AsyncIterator[Event]:
     call.cache = "hit"
     call.cost_microusd = 0
     call.usage = entry.usage
+    call.note("cache", kind="exact", saved_microusd=entry.cost_microusd)
     return replay(entry.events)
 
 
-Keep = Callable[[bytes, Call, CachePolicy, tuple[Event, ...]], None]
+def _given_alike(call: Call, looked: Looked, hit: Hit) -> AsyncIterator[Event]:
+    entry = hit.entry
+    call.cache = "semantic"
+    call.cost_microusd = 0
+    call.usage = entry.usage
+    call.facts[TOLD_FACT] = looked.told
+    call.note(
+        "cache", kind="semantic", similarity=round(hit.similarity, 4), confidence=round(hit.confidence, 4),
+        entry=hit.id, seeded=hit.seeded, saved_microusd=entry.cost_microusd,
+    )  # fmt: skip
+    events = entry.events
+    if entry.form != form_of(call.door, call.stream):
+        # At another door, or in another form, the upstream's own text would say the wrong thing.
+        events = tuple([event if event.raw is None else event.edit() for event in events])
+    return replay(events)
+
+
+Keep = Callable[[bytes, Call, CachePolicy, tuple[Event, ...], Looked | None], None]
 
 
 class Keeping:
     """An answer on its way out, kept when it has come to its end and the call ends well."""
 
-    __slots__ = ("_call", "_complete", "_events", "_inner", "_keep", "_key", "_next", "_policy", "_room")
+    __slots__ = ("_call", "_complete", "_events", "_inner", "_keep", "_key", "_looked", "_next", "_policy", "_room")
 
-    def __init__(self, call: Call, policy: CachePolicy, key: bytes, keep: Keep) -> None:
+    def __init__(self, call: Call, policy: CachePolicy, key: bytes, keep: Keep, looked: Looked | None = None) -> None:
         self._call = call
         self._policy = policy
         self._key = key
         self._keep = keep
+        self._looked = looked
         self._inner: AsyncIterator[Event] | None = None
         self._events: list[Event] = []
         self._room = policy.max_entry_bytes
@@ -173,4 +222,4 @@ class Keeping:
         if call.facts.get("malformed_frames") or (least and (call.cost_microusd or 0) < least):
             return
         if is_complete(self._events, call.input.n if call.kind == "chat" else 1):
-            self._keep(self._key, call, self._policy, tuple(self._events))
+            self._keep(self._key, call, self._policy, tuple(self._events), self._looked)

@@ -15,16 +15,18 @@ from comporta.types import JSON, Input
 #: Where the `prompt` stage leaves the version of the prompt it rendered, in `call.facts`.
 PROMPT_FACT = "prompt_version"
 #: Counts up when keys or entries change their form, so that old entries are not found any more.
-_FORM = 1
+_FORM = 2
 DIGEST_BYTES = 32
 
 #: Fields of a body that say who asks and how the answer travels, not what it is. `model` stands in the target.
-_IGNORED = frozenset(
+IGNORED = frozenset(
     {"model", "stream", "stream_options", "user", "metadata", "safety_identifier", "prompt_cache_key",
      "prompt_cache_retention"}
 )  # fmt: skip
+#: What a client says to the cache itself.
+OWN_HEADERS = frozenset({"cache-control", "x-comporta-cache", "x-comporta-cache-tags"})
 #: Fields that tie an answer to something that changes elsewhere, or that make one of lasting effect.
-_STATEFUL = ("conversation", "background")
+STATEFUL = ("conversation", "background")
 #: Beyond it, whole floats have no neighbours of their own.
 _EXACT = 2.0**53
 
@@ -40,7 +42,7 @@ def key_of(call: Call) -> bytes | None:
     if target is None:
         return None
     body = asked.raw if asked.raw is not None else asked.extra
-    for name in _STATEFUL:
+    for name in STATEFUL:
         if body.get(name):
             return None
     try:
@@ -67,13 +69,13 @@ def _headers(headers: Mapping[str, str]) -> JSON | None:
     """The client's headers that reach the provider."""
     if not headers or (len(headers) == 1 and "cache-control" in headers):
         return None
-    return {name: value for name, value in headers.items() if name != "cache-control"}
+    return {name: value for name, value in headers.items() if name not in OWN_HEADERS} or None
 
 
 def _own(raw: JSON) -> JSON:
     """The client's body, without what doesn't matter and in one of several equal spellings."""
     body = {
-        name: _same(value) if value.__class__ is float else value for name, value in raw.items() if name not in _IGNORED
+        name: _same(value) if value.__class__ is float else value for name, value in raw.items() if name not in IGNORED
     }
     messages = raw.get("messages")
     if type(messages) is list:
@@ -108,5 +110,5 @@ def _message(item: Any) -> Any:
 
 def _written(asked: Input) -> tuple[Any, ...]:
     """An input that a stage has changed: its canonical form is all that a provider gets to see."""
-    extra = {name: value for name, value in asked.extra.items() if name not in _IGNORED}
+    extra = {name: value for name, value in asked.extra.items() if name not in IGNORED}
     return ("canonical", structs.replace(asked, user=None, metadata=None, extra=extra))

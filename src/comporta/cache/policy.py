@@ -6,6 +6,7 @@ import math
 
 from msgspec import Struct
 
+from comporta.cache.semantic.policy import SemanticPolicy, semantic_of
 from comporta.cache.settings import CacheSection, RouteCacheSection
 
 #: Modes of content capture under which no content may be kept, and so no answer.
@@ -20,6 +21,8 @@ class CachePolicy(Struct, frozen=True):
     min_cost_microusd: int = 0
     max_entry_bytes: int = 1 << 20
     share: bool = False
+    #: None where questions are not compared by meaning.
+    semantic: SemanticPolicy | None = None
 
 
 def policy_of(general: CacheSection, route: RouteCacheSection | None, content: str) -> CachePolicy | None:
@@ -28,32 +31,45 @@ def policy_of(general: CacheSection, route: RouteCacheSection | None, content: s
     if not enabled or content in _UNKEPT:
         return None
     own = route or RouteCacheSection()
+    ttl_s = general.ttl if own.ttl is None else own.ttl
+    min_cost_microusd = general.min_cost if own.min_cost is None else own.min_cost
     return CachePolicy(
-        ttl_s=general.ttl if own.ttl is None else own.ttl,
-        min_cost_microusd=general.min_cost if own.min_cost is None else own.min_cost,
+        ttl_s=ttl_s,
+        min_cost_microusd=min_cost_microusd,
         max_entry_bytes=general.max_entry if own.max_entry is None else own.max_entry,
         share=general.share if own.share is None else own.share,
+        semantic=semantic_of(general.semantic, own.semantic, ttl_s, min_cost_microusd),
     )
 
 
 class Wish(Struct, frozen=True):
-    """What a client wants of the cache: `read` an old answer of at most `max_age_s`, `store` the new one."""
+    """What a client wants of the cache: `read` an old answer of at most `max_age_s`, `store` the new one.
+
+    `alike` says whether the answer to another question that means the same will do.
+    """
 
     read: bool = True
     store: bool = True
     max_age_s: float = math.inf
+    alike: bool = True
 
 
 NO_WISH = Wish()
+_ALONE = Wish(read=False, store=False)
 
 
-def wish_of(header: str | None) -> Wish:
-    """The wish in a `Cache-Control` header; directives that mean nothing here are passed over.
+def wish_of(header: str | None, wanted: str | None = None) -> Wish:
+    """The wish in a `Cache-Control` header, and in `x-comporta-cache` (`wanted`); other words are passed over.
 
-    `no-store` leaves the cache alone altogether; `no-cache` asks afresh, and the new answer takes the old one's place.
+    `no-store`, and `off`, leave the cache alone altogether; `no-cache` asks afresh, and the new answer takes the old
+    one's place. `exact` wants the answer to this very question or none.
     """
+    if wanted:
+        wanted = wanted.strip().lower()
+        if wanted == "off":
+            return _ALONE
     if not header:
-        return NO_WISH
+        return Wish(alike=False) if wanted == "exact" else NO_WISH
     read, store, max_age_s = True, True, math.inf
     for directive in header.lower().split(","):
         name, _, value = directive.strip().partition("=")
@@ -63,4 +79,4 @@ def wish_of(header: str | None) -> Wish:
             read = False
         elif name == "max-age" and value.strip('"').isdecimal() and len(value) <= 12:
             max_age_s = min(max_age_s, float(value.strip('"')))
-    return Wish(read, store, max_age_s)
+    return Wish(read, store, max_age_s, wanted != "exact")

@@ -228,8 +228,8 @@ def _head(call: Call) -> Headers:
     if target is not None:
         head.extend(_of_target(target.route, target.variant, target.model, target.provider))
     head.append(("x-comporta-retries", str(call.retries)))
-    head.append(("x-comporta-cache", call.cache))
     facts = call.facts
+    head.append(("x-comporta-cache", facts.get("cache_told", call.cache)))
     if "last_resort" in facts:
         head.append(("x-comporta-last-resort", "true"))
     head.extend(facts.get("headers", ()))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from comporta.budget.allocation import HEADER as TAGS
 from comporta.errors import BadRequest, BodyTooLarge, InvalidKey
 
 #: So much of a body that is too large is still read, so that its sender gets to hear why it is refused.
@@ -16,13 +17,21 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 
 
 async def read_body(
-    proto: Any, headers: Mapping[str, str], limit: int, timeout_s: float, loop: asyncio.AbstractEventLoop
+    proto: Any,
+    headers: Mapping[str, str],
+    limit: int,
+    timeout_s: float,
+    loop: asyncio.AbstractEventLoop,
+    packed: bool = False,
 ) -> bytes:
     """The whole body. Raises BodyTooLarge above `limit` bytes and BadRequest for one that is cut off or too slow.
 
+    `packed`: one with a Content-Encoding is read as well, and left as it is.
+
     granian ends the iteration in silence when the client leaves, so the size is held against Content-Length.
     """
-    _plainly_written(headers)
+    if not packed:
+        _plainly_written(headers)
     expected = _declared(headers)
     if expected is not None and expected > limit:
         await _discard(proto, timeout_s)
@@ -148,7 +157,7 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 
 #: Client headers that some provider may need (WIRE 26), and what the cache is told; nothing else of a request's head
 #: travels on (WIRE 21), and this one of the cache's not beyond the gate.
-_PASSED = ("anthropic-version", "anthropic-beta", "cache-control")
+_PASSED = ("anthropic-version", "anthropic-beta", "cache-control", TAGS, "x-comporta-cache", "x-comporta-cache-tags")
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Intervals and bounds for a share that is looked at once: Wilson's, Chernoff's, and the tail of the binomial."""
+"""Intervals and bounds for a share that is looked at once: Wilson's, Chernoff's, and the exact binomial's."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 from comporta.stats.sequential import Interval
@@ -55,5 +56,42 @@ def binomial_tail(hits: int, n: int, p: float) -> float:
     logs = [
         math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
         for k in range(hits, n + 1)
+    ]
+    return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> Interval:
+    """Where a share lies, never narrower than it says however few values there are (Clopper, Pearson 1934).
+
+    Each end alone is a bound at (1 + confidence) / 2; found by halving on the exact binomial.
+    """
+    if n == 0:
+        return Interval(0.0, 1.0)
+    alpha = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else _crossing(lambda q: 1.0 - _at_most(hits - 1, n, q) > alpha)
+    high = 1.0 if hits == n else _crossing(lambda q: _at_most(hits, n, q) <= alpha)
+    return Interval(low, high)
+
+
+def _crossing(over: Callable[[float], bool]) -> float:
+    """The share from which on `over` is true."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if over(middle) else (middle, high)
+    return high
+
+
+def _at_most(hits: int, n: int, p: float) -> float:
+    """The chance of at most so many of `n`; the shorter tail is added up."""
+    if hits > n // 2:
+        return 1.0 - binomial_tail(hits + 1, n, p)
+    if p <= 0:
+        return 1.0
+    if p >= 1:
+        return 0.0
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
+        for k in range(hits + 1)
     ]
     return min(1.0, math.fsum(math.exp(log) for log in logs))

@@ -1,0 +1,1 @@
+"""Answers found by what their questions mean, and how often that may be wrong."""
