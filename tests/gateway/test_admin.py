@@ -26,6 +26,7 @@ from comporta.gateway.admin.parts import (
     ModelView,
     ProviderStatus,
     RouteView,
+    Showback,
     SpoolStatus,
     Status,
     VariantView,
@@ -127,7 +128,7 @@ async def admin(database: Database, tmp_path: Path) -> AsyncIterator[Admin]:
         keys=keys, budgets=Budgets(database), registered=registered, prompts=Registry(database), database=database,
         routes=lambda: ROUTES, models=models, providers=lambda: ("openai", "offline"), status=status,
         people=People(database, ()),
-        notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
+        showback=Showback, notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
         reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))), policy=only_strict,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from comporta import __version__
 from comporta.app.gate import Gate
+from comporta.budget.declared import allocation
 from comporta.config.secret import without_password
 from comporta.errors import Unavailable
 from comporta.gateway.admin.app import admin_app
@@ -21,6 +22,7 @@ from comporta.gateway.admin.parts import (
     ModelView,
     ProviderStatus,
     RouteView,
+    Showback,
     SpoolStatus,
     Status,
     VariantView,
@@ -45,6 +47,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         status=views.status,
         people=gate.people,
         notifier=gate.notifier,
+        showback=views.showback,
         rollouts=gate.rollouts,
         reviews=gate.reviews,
         policy=gate.guarding.named,
@@ -60,6 +63,11 @@ class Views:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._started_at_s = time.time()
+
+    def showback(self) -> Showback:
+        settings = self._gate.loaded.value
+        section = allocation(settings.cost_allocation, settings.budget_management).showback
+        return Showback(section.enabled, section.dashboard_url)
 
     def routes(self) -> Sequence[RouteView]:
         gate = self._gate

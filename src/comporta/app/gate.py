@@ -114,8 +114,9 @@ class Gate(Asks):
             lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
         )
         self.metering = Metering(
-            loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain
-        )
+            loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain,
+            lambda: self.notifier,
+        )  # fmt: skip
         #: Tells people of what happens by itself; the process of the jobs delivers.
         self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
         #: Takes what people say of answers, from the door and from `feedback`.
@@ -293,6 +294,7 @@ class Gate(Asks):
         """The stages that exist, in the order of STAGES; the other places are still empty."""
         filled: dict[str, Stage] = {
             "record": self.telemetry.recorder.stage,
+            "allocate": Only(self.metering.budgeting.allocating.applies, self.metering.budgeting.allocating.stage),
             "limit": self.metering.admission.limit,
             "spend": self.metering.admission.spend,
             "follow": Only(self.followups.follow.applies, self.followups.follow.stage),
@@ -303,6 +305,7 @@ class Gate(Asks):
                 lambda route: self.known.total_s(route),
                 lambda target: self.known.can_continue(target),
                 self.rolling.overlay,
+                self.metering.economy,
             ),
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),
         }

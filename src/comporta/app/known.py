@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from comporta.app.budgeting import mistakes as budget_mistakes
 from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ollama import ollama_url
 from comporta.app.settings import Settings
@@ -176,12 +177,18 @@ def build(
             wrong.append(loaded.mistake(("providers", PROVIDER), "has the name that chains are asked by; take another"))
         providers[PROVIDER] = chained.provider(catalogue)
     routes = _routes(loaded, providers, wrong, chained.routes())
+    wrong += budget_mistakes(loaded, lambda name: _leads(name, routes, providers))
     wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
         routes[DEFAULT_ROUTE] = _default(providers)
     return Known(settings, providers, routes, registered)
+
+
+def _leads(name: str, routes: Mapping[str, Route], providers: Mapping[str, Provider]) -> bool:
+    """Whether a name can be asked for."""
+    return name in routes or name == DEFAULT_ROUTE or name.partition("/")[0] in providers
 
 
 def _wrong_options(section: ProviderSection) -> list[str]:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from comporta.app.budgeting import Budgeting
 from comporta.app.known import Known
 from comporta.app.settings import Settings
-from comporta.budget.budgets import Budget, Budgets, Scope
+from comporta.budget.budgets import Budgets
 from comporta.budget.estimate import output_tokens, worst_microusd, worst_rates
+from comporta.budget.ledger import spent_from
 from comporta.budget.purses import Purses
-from comporta.budget.settings import BudgetSection
 from comporta.config.loading import Loaded
 from comporta.counters.base import Counters
 from comporta.counters.memory import Memory
 from comporta.counters.shared import Shared
-from comporta.gateway.admin.spending import spent_from
 from comporta.gateway.admission import Admission, sized
+from comporta.gateway.thrift import Economy
 from comporta.gateway.toll import Toll
 from comporta.keys.keys import Keys
 from comporta.keys.limits import Limits
 from comporta.keys.settings import LimitSection
+from comporta.notify.notifier import Notifier
 from comporta.pipeline import Call, Next
 from comporta.providers.catalogue import ModelFacts
 from comporta.routing.choose import Route
@@ -34,7 +35,6 @@ PriceOf = Callable[[Target, str, Usage], Price | None]
 #: Prices are remembered of so many models.
 _REMEMBERED = 4096
 _UNPRICED = (None, None)
-_SCOPES: tuple[Scope, ...] = ("key", "team", "environment", "feature")
 
 
 class Metering:
@@ -49,10 +49,10 @@ class Metering:
         known: Callable[[], Known],
         price_of: PriceOf,
         drain: Callable[[], Awaitable[object]],
+        notifier: Callable[[], Notifier],
     ) -> None:
         self._known = known
         self._price_of = price_of
-        self._budgets = budgets
         self._seen: Known | None = None
         self._registered: Mapping[str, RegisteredModel] | None = None
         self._tariffs: dict[tuple[str, str, str], Tariff] = {}
@@ -60,9 +60,13 @@ class Metering:
         self._routes: dict[str, Sequence[tuple[Tariff, JSON]]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
+        self.budgeting = Budgeting(database, budgets, self.counters, notifier)
         self.admission = Admission(
-            self.counters, lambda: self._limits, keys.row, self.purses, self._foresee, self._route_of
-        )
+            self.counters, lambda: self._limits, keys.row, self.purses, self._foresee, self._route_of,
+            self.budgeting.levels.settled, self.budgeting.thrift,
+        )  # fmt: skip
+        #: Which model answers under a budget that leads to cheaper ones.
+        self.economy = Economy(known, self._cost_of, self._facts_of)
         self.take(loaded)
 
     def take(self, loaded: Loaded[Settings]) -> None:
@@ -70,7 +74,7 @@ class Metering:
         settings = loaded.value
         self._limits = Limits([self._by_its_name(section) for section in settings.limits])
         self._unpriced = settings.spending.unpriced == "allow"
-        self._budgets.declare([_budget(section, at, loaded) for at, section in enumerate(settings.budgets)])
+        self.budgeting.take(loaded)
 
     def _route_of(self, asked: str) -> str:
         return self._known().name_of(asked)
@@ -89,6 +93,7 @@ class Metering:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.counters.run())
             tasks.create_task(self.purses.run())
+            tasks.create_task(self.budgeting.levels.run())
 
     async def close(self) -> None:
         await self.counters.close()
@@ -97,6 +102,10 @@ class Metering:
         """The most that a call may cost at a target."""
         self._refresh()
         return self._tariff(target, call.model).most_microusd(call, target.params)
+
+    def _facts_of(self, target: Target) -> ModelFacts | None:
+        provider = self._known().providers.get(target.provider)
+        return None if provider is None else provider.facts(target.model)
 
     def _foresee(self, call: Call) -> int | None:
         """The dearest of the variants that may be chosen; one without a price is dealt with when it is chosen."""
@@ -180,12 +189,3 @@ def counters_of(settings: Settings) -> Counters:
         return Memory()
     workers = int(os.environ.get("COMPORTA_WORKERS", "1"))
     return Shared(settings.redis.url.get_secret_value(), workers=workers, away=settings.counters.redis_away)
-
-
-def _budget(section: BudgetSection, at: int, loaded: Loaded[Settings]) -> Budget:
-    place = loaded.place(("budgets", at))
-    scope, value = next(((s, v) for s in _SCOPES if (v := getattr(section, s)) is not None), (None, None))
-    where = f"{place.file}:{place.line}"
-    # The same in every worker, and after every start.
-    id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"comporta:budget:{section.name}"))
-    return Budget(id, section.name, scope or "all", value, section.period, section.limit, 0.0, where)

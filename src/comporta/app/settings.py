@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from comporta.budget.settings import BudgetSection, SpendingSection
+from comporta.budget.settings import (
+    BudgetManagementSection,
+    BudgetSection,
+    CostAllocationSection,
+    SpendingSection,
+)
 from comporta.cache.settings import CacheSection
 from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
@@ -46,6 +51,12 @@ class Settings(Section):
         default_factory=list, description="How much may be asked in a minute and at once, by whom and of whom."
     )
     budgets: list[BudgetSection] = Field(default_factory=list, description="How much may be spent, and by whom.")
+    budget_management: BudgetManagementSection = Field(
+        default_factory=lambda: BudgetManagementSection(), description="Budgets and cost allocation in one place."
+    )
+    cost_allocation: CostAllocationSection | None = Field(
+        None, description="Tags that costs are told apart by, and how costs are shown."
+    )
     spending: SpendingSection = Field(default_factory=lambda: SpendingSection(), description="What holds for budgets.")
     counters: CountersSection = Field(
         default_factory=lambda: CountersSection(), description="Live counters of limits and budgets."
@@ -73,3 +84,13 @@ class Settings(Section):
             if name in names[:at]:
                 raise ValueError(f"the name of budgets[{at}] is taken by an earlier one; each needs a name of its own")
         return budgets
+
+    @field_validator("budget_management")
+    @classmethod
+    def _named_once_in_all(cls, given: BudgetManagementSection, info: ValidationInfo) -> BudgetManagementSection:
+        names = [budget.name for budget in info.data.get("budgets", ())]
+        for at, budget in enumerate(given.budgets):
+            if budget.name in names:
+                raise ValueError(f"the name of budgets[{at}] is taken by an earlier one; each needs a name of its own")
+            names.append(budget.name)
+        return given

@@ -6,8 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
+from psycopg.types.json import Jsonb
 
+from comporta.budget.acts import Acts
 from comporta.budget.periods import PERIODS, Period, period_of
 from comporta.errors import BadRequest, Conflict, NotFound
 from comporta.pipeline import new_id
@@ -15,43 +18,70 @@ from comporta.store.database import Database
 from comporta.store.fields import checked_name
 from comporta.store.rows import Rows
 
-Scope = Literal["key", "team", "environment", "feature", "all"]
+Scope = Literal["key", "team", "environment", "feature", "user", "tag", "all"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+#: A tag stands in a value as `name=value`.
+_VALUE_CHARS = {"user": 256, "tag": 360}
 
 TOPIC = "budgets"
 #: A thousand million dollars; more is a slip (micro-dollars counted twice).
 LIMIT_CEILING_MICROUSD = 10**15
 
 SELECT = """
-select id, name, scope, value, period, limit_microusd, extract(epoch from created_at)::float8, created_by
+select id, name, scope, value, period, limit_microusd, extract(epoch from created_at)::float8, created_by, also, per,
+    acts
 from budget order by created_at, id
 """
 INSERT = """
-insert into budget (id, name, scope, value, period, limit_microusd, created_at, created_by)
-values (%(id)s, %(name)s, %(scope)s, %(value)s, %(period)s, %(limit_microusd)s, to_timestamp(%(now_s)s), %(by)s)
+insert into budget (id, name, scope, value, period, limit_microusd, created_at, created_by, also, per, acts)
+values (%(id)s, %(name)s, %(scope)s, %(value)s, %(period)s, %(limit_microusd)s, to_timestamp(%(now_s)s), %(by)s,
+    %(also)s, %(per)s, %(acts)s)
 returning id
 """
 UPDATE = """
 update budget set name = %(name)s, scope = %(scope)s, value = %(value)s, period = %(period)s,
-    limit_microusd = %(limit_microusd)s
+    limit_microusd = %(limit_microusd)s, also = %(also)s, per = %(per)s, acts = %(acts)s
 where id = %(id)s returning id
 """
 DELETE = "delete from budget where id = %(id)s returning id"
 
 
 class Budget(Struct, frozen=True):
-    """At most `limit_microusd` in each `period` for one key (by id), team, environment or feature, or for all calls."""
+    """At most `limit_microusd` in each `period` for the calls that its conditions are true of, or for all calls."""
 
     id: str
     name: str
     scope: Scope
-    #: Whose: the key's id or the name of the team, environment or feature; None for all.
+    #: Whose: the key's id, the name of the team, environment, feature or user, a tag as `name=value`; None for all.
     value: str | None
     period: Period
     limit_microusd: int
     #: 0 where it stands in the configuration.
     created_at_s: float
     created_by: str
+    #: What must be true of a call as well, by scope.
+    also: dict[str, str] = {}
+    #: `user`: each user has a budget of its own.
+    per: Literal["user"] | None = None
+    acts: Acts = Acts()
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """All that must be true of a call: scope and value."""
+        first = () if self.value is None else ((self.scope, self.value),)
+        return (*first, *sorted(self.also.items()))
+
+    def of_user(self, user: str) -> Budget:
+        """What one user has of a budget that each user has."""
+        return structs.replace(self, per=None, also={**self.also, "user": user})
+
+    @property
+    def whose(self) -> str:
+        """In words: `team support, environment prod`, `each user`, `all calls`."""
+        parts = [f"{scope} {value}" for scope, value in self.conditions]
+        if self.per is not None:
+            parts.append(f"each {self.per}")
+        return ", ".join(parts) or "all calls"
 
 
 #: What was spent under a budget from one point in time to another, in micro-dollars.
@@ -101,9 +131,12 @@ class Budgets:
         return budget
 
     async def create(
-        self, *, name: str, scope: str, period: str, limit_microusd: int, value: str | None = None, by: str = ""
-    ) -> Budget:
-        budget = _checked(Budget(new_id(), name, scope, value, period, limit_microusd, self._clock(), by))  # type: ignore[arg-type]
+        self, *, name: str, scope: str, period: str, limit_microusd: int, value: str | None = None, by: str = "",
+        also: dict[str, str] | None = None, per: str | None = None, acts: Acts = Acts(),
+    ) -> Budget:  # fmt: skip
+        """Raises BadRequest, naming the field, and Conflict for a name that is taken."""
+        given: tuple[Any, ...] = (name, scope, value, period, limit_microusd, self._clock(), by, also or {}, per, acts)
+        budget = _checked(Budget(new_id(), *given))
         return await self._write(INSERT, budget)
 
     async def update(
@@ -115,9 +148,15 @@ class Budgets:
         value: str | UnsetType | None = UNSET,
         period: str | UnsetType = UNSET,
         limit_microusd: int | UnsetType = UNSET,
+        also: dict[str, str] | UnsetType = UNSET,
+        per: str | UnsetType | None = UNSET,
+        acts: Acts | UnsetType = UNSET,
     ) -> Budget:
         """Change what is given and leave the rest."""
-        given = {"name": name, "scope": scope, "value": value, "period": period, "limit_microusd": limit_microusd}
+        given: dict[str, Any] = {
+            "name": name, "scope": scope, "value": value, "period": period, "limit_microusd": limit_microusd,
+            "also": also, "per": per, "acts": acts,
+        }  # fmt: skip
         await self.load()
         self._check_ours(budget_id)
         changed = {field: new for field, new in given.items() if new is not UNSET}
@@ -141,7 +180,10 @@ class Budgets:
             raise Conflict(f"The budget {found.name} stands in {found.created_by}; change it there.", param="id")
 
     async def _write(self, statement: str, budget: Budget) -> Budget:
-        values = structs.asdict(budget) | {"now_s": budget.created_at_s, "by": budget.created_by}
+        values = structs.asdict(budget) | {
+            "now_s": budget.created_at_s, "by": budget.created_by, "also": Jsonb(budget.also),
+            "acts": Jsonb(msgspec.to_builtins(budget.acts)),
+        }  # fmt: skip
         taken = f"A budget named {budget.name} exists already; choose another name, or change that one."
         if await self._rows.write(statement, values, taken=taken) is None:
             raise _unknown(budget.id)
@@ -149,7 +191,8 @@ class Budgets:
 
 
 def _read(row: Sequence[Any]) -> Budget:
-    return Budget(*row)
+    given: tuple[Any, ...] = (*row[:-1], msgspec.convert(row[-1], Acts))
+    return Budget(*given)
 
 
 def _checked(budget: Budget) -> Budget:
@@ -161,9 +204,31 @@ def _checked(budget: Budget) -> Budget:
     if budget.scope == "all" and budget.value is not None:
         raise BadRequest("value must be left out where the scope is all.", param="value")
     if budget.scope != "all":
-        checked_name(budget.value, "value")
+        _check_value(budget.scope, budget.value, "value")
+    _check_also(budget)
     _check_limit(budget.limit_microusd)
     return budget
+
+
+def _check_value(scope: str, value: object, param: str) -> None:
+    text = checked_name(value, param, _VALUE_CHARS.get(scope, 100))
+    if scope == "tag" and not all(part.strip() for part in text.partition("=")):
+        raise BadRequest(f"{param} must be name=value where the scope is tag.", param=param)
+
+
+def _check_also(budget: Budget) -> None:
+    for scope, value in budget.also.items():
+        if scope not in SCOPES or scope == "all":
+            raise BadRequest(f"also: '{scope[:50]}' is none of {', '.join(SCOPES[:-1])}.", param="also")
+        if scope == budget.scope and scope != "tag":
+            raise BadRequest(f"also: {scope} stands in scope already.", param="also")
+        _check_value(scope, value, f"also.{scope}")
+    if budget.scope == "all" and budget.also:
+        raise BadRequest("also: there is no scope; write the first condition as scope and value.", param="also")
+    if budget.per not in (None, "user"):
+        raise BadRequest("per must be user, or be left out.", param="per")
+    if budget.per is not None and "user" in (budget.scope, *budget.also):
+        raise BadRequest("per: the budget is one user's already.", param="per")
 
 
 def _check_limit(limit_microusd: object) -> None:

@@ -6,22 +6,25 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from comporta.budget.acts import hard_microusd
 from comporta.budget.budgets import Budget, Budgets, Spent
 from comporta.budget.periods import period_of
 from comporta.counters import base
 from comporta.counters.base import Counters
 from comporta.errors import Unavailable
+from comporta.store.people import digest_of, stored_name
 from comporta.types import Caller
 
 log = structlog.get_logger("comporta.budget")
 
 #: Callers are remembered up to so many: keys come and go.
 _REMEMBERED = 16_384
+ALL = ("all", None)
 #: The ledger is asked so often whether it knows of more: what a worker that died had spent, for one.
 LEVEL_EVERY_S = 30.0
 
@@ -33,6 +36,14 @@ class Purse(Struct, frozen=True, gc=False):
     key: str
     begin_s: float
     end_s: float
+    #: What may be spent at all: less or more than the budget's limit where its steps say so.
+    hard_microusd: int = 0
+    #: Whether somebody is told, or calls meet something, as it fills.
+    watched: bool = False
+    #: Whether calls may meet something before nothing is left.
+    soft: bool = False
+    #: What stands for the user where each has a budget of its own.
+    user_sha256: str = ""
 
 
 class _Carried(Struct, frozen=True, gc=False):
@@ -42,6 +53,36 @@ class _Carried(Struct, frozen=True, gc=False):
     purses: list[Purse]
     begin_s: float
     end_s: float
+
+
+def purse_of(budget: Budget, now_s: float) -> Purse:
+    """A budget in the period that holds `now_s`."""
+    begin_s, end_s = period_of(budget.period, now_s)
+    # Another owner or period is another sum; another limit is not.
+    key = f"{budget.id}:{whose_of(budget)}:{budget.period}:{int(begin_s)}"
+    hard = hard_microusd(budget.limit_microusd, budget.acts)
+    return Purse(budget, key, begin_s, end_s, hard, bool(budget.acts.steps), budget.acts.softly)
+
+
+def whose_of(budget: Budget) -> str:
+    """What stands for a budget's owner in the names of counters: no names of people, and short."""
+    also = "".join(f"\0{scope}\0{value}" for scope, value in sorted(budget.also.items()))
+    return hashlib.blake2b(f"{budget.scope}\0{budget.value}{also}".encode(), digest_size=6).hexdigest()
+
+
+def _facts(caller: Caller) -> list[tuple[str, str]]:
+    """All that a budget may ask of a caller."""
+    found = [
+        ("key", caller.key_id), ("team", caller.team), ("environment", caller.environment),
+        ("feature", caller.feature), *(("tag", f"{name}={value}") for name, value in caller.tags.items()),
+    ]  # fmt: skip
+    if caller.name != caller.key_id:
+        found.append(("key", caller.name))
+    return [(scope, value) for scope, value in found if value is not None]
+
+
+def _all_true(budget: Budget, facts: Container[tuple[str, str]]) -> bool:
+    return all(condition in facts for condition in budget.conditions)
 
 
 class Purses:
@@ -64,53 +105,76 @@ class Purses:
         self._lock = asyncio.Lock()
         self._seen: Mapping[str, Budget] | None = None
         self._of: dict[tuple[str, str | None], list[Budget]] = {}
+        #: Those of one user, and those that each user has.
+        self._of_users: list[Budget] = []
         self._open: dict[str, Purse] = {}
-        self._carried: dict[str, _Carried] = {}
+        self._carried: dict[int, _Carried] = {}
+        self._users: dict[tuple[str, str], Purse] = {}
 
-    def of(self, caller: Caller) -> list[Purse]:
-        """The purses of a caller's budgets now; all of them must have room."""
+    def of(self, caller: Caller, user: str | None = None) -> list[Purse]:
+        """The purses of a caller's budgets now, and of its user's; all of them must have room."""
         held = self._budgets.all
         if held is not self._seen:
             self._index(held)
-        if not self._of:
+        if not self._of and not self._of_users:
             return []
         now_s = self._clock()
-        carried = self._carried.get(caller.key_id)
+        purses = self._of_caller(caller, now_s)
+        return purses if user is None or not self._of_users else [*purses, *self._of_user(caller, user, now_s)]
+
+    def _of_caller(self, caller: Caller, now_s: float) -> list[Purse]:
+        # By the value itself: a key's calls may differ in their tags, and each kind of them has a value of its own.
+        carried = self._carried.get(id(caller))
         if carried is not None and carried.caller is caller and carried.begin_s <= now_s < carried.end_s:
             return carried.purses
         purses = self._purses_of(caller, now_s)
         begin_s, end_s = max((p.begin_s for p in purses), default=0.0), min((p.end_s for p in purses), default=math.inf)
         if len(self._carried) >= _REMEMBERED:
             del self._carried[next(iter(self._carried))]
-        self._carried[caller.key_id] = _Carried(caller, purses, begin_s, end_s)
+        self._carried[id(caller)] = _Carried(caller, purses, begin_s, end_s)
         return purses
 
     def _purses_of(self, caller: Caller, now_s: float) -> list[Purse]:
-        of = self._of
-        found = [
-            *of.get(("all", None), ()), *of.get(("key", caller.key_id), ()), *of.get(("team", caller.team), ()),
-            *of.get(("environment", caller.environment), ()), *of.get(("feature", caller.feature), ()),
-        ]  # fmt: skip
-        if caller.name != caller.key_id:
-            found += of.get(("key", caller.name), ())
-        return [self._purse(budget, now_s) for budget in found]
+        facts = _facts(caller)
+        found = [budget for fact in (ALL, *facts) for budget in self._of.get(fact, ())]
+        return [self._purse(budget, now_s) for budget in found if not budget.also or _all_true(budget, facts)]
+
+    def _of_user(self, caller: Caller, user: str, now_s: float) -> list[Purse]:
+        user = stored_name(user)
+        facts = {*_facts(caller), ("user", user)}
+        return [
+            self._purse(budget, now_s) if budget.per is None else self._purse_of_user(budget, user, now_s)
+            for budget in self._of_users
+            if _all_true(budget, facts)
+        ]
+
+    def _purse_of_user(self, budget: Budget, user: str, now_s: float) -> Purse:
+        place = (budget.id, user)
+        purse = self._users.get(place)
+        if purse is None or not purse.begin_s <= now_s < purse.end_s:
+            if len(self._users) >= _REMEMBERED:
+                del self._users[next(iter(self._users))]
+            made = purse_of(budget.of_user(user), now_s)
+            purse = self._users[place] = structs.replace(made, user_sha256=digest_of(user).hex())
+        return purse
 
     def _index(self, held: Mapping[str, Budget]) -> None:
         self._seen = held
         self._of = {}
+        self._of_users = []
         self._open = {}
         self._carried = {}
+        self._users = {}
         for budget in held.values():
-            self._of.setdefault((budget.scope, budget.value), []).append(budget)
+            if budget.per is not None or "user" in (budget.scope, *budget.also):
+                self._of_users.append(budget)
+            else:
+                self._of.setdefault((budget.scope, budget.value), []).append(budget)
 
     def _purse(self, budget: Budget, now_s: float) -> Purse:
         purse = self._open.get(budget.id)
         if purse is None or not purse.begin_s <= now_s < purse.end_s:
-            begin_s, end_s = period_of(budget.period, now_s)
-            # Another owner or period is another sum; another limit is not.
-            whose = hashlib.blake2b(f"{budget.scope}\0{budget.value}".encode(), digest_size=6).hexdigest()
-            key = f"{budget.id}:{whose}:{budget.period}:{int(begin_s)}"
-            purse = self._open[budget.id] = Purse(budget, key, begin_s, end_s)
+            purse = self._open[budget.id] = purse_of(budget, now_s)
         return purse
 
     async def learn(self, purses: Sequence[Purse]) -> None:
@@ -144,7 +208,8 @@ class Purses:
     async def level_all(self) -> None:
         """The same for every budget there is."""
         now_s = self._clock()
-        purses = [self._purse(budget, now_s) for budget in self._budgets.all.values()]
+        purses = [self._purse(budget, now_s) for budget in self._budgets.all.values() if budget.per is None]
+        purses += [purse for purse in self._users.values() if now_s < purse.end_s]
         if purses:
             await self.level(purses)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from comporta.budget.estimate import input_tokens
 from comporta.budget.purses import Purse, Purses
@@ -33,6 +33,11 @@ _LOOK_S = (0.02, 0.25)
 _SOON_S = 1.0
 _SECONDS = tuple([f"{seconds}s" for seconds in range(WINDOW_S + 1)])
 _WORDS = {"requests": "requests a minute", "tokens": "tokens a minute", "concurrent": "calls at the same time"}
+
+#: Hears what a call under budgets cost when it has ended.
+Settled = Callable[[Sequence[Purse], int], None]
+#: What a call meets under its budgets before it is sent anywhere; it may refuse it.
+Meet = Callable[[Call, Sequence[Purse]], Awaitable[None]]
 
 
 class Admitted:
@@ -80,16 +85,22 @@ def admitted(call: Call) -> Admitted | None:
     return call.facts.get(_FACT)
 
 
-def admit(call: Call, counters: Counters, purses: Sequence[Purse]) -> Admitted:
-    """Begin to hold: from now on the call gives back at its end."""
+def admit(call: Call, counters: Counters, purses: Sequence[Purse], settled: Settled | None = None) -> Admitted:
+    """Begin to hold: from now on the call gives back at its end, and `settled` hears what it cost."""
     held = Admitted(purses)
     call.facts[_FACT] = held
     call.at_end(lambda call: counters.give(held.give(call)))
+    if purses and settled is not None:
+        # Registered after it, so it runs before: what it hears is the same.
+        call.at_end(lambda call: settled(purses, call.cost_microusd or 0))
     return held
 
 
 class Admission:
-    """Both stages. `key_row` finds a key's own limits; `foresee` the most a call may cost, None where nobody knows."""
+    """Both stages. `key_row` finds a key's own limits; `foresee` the most a call may cost, None where nobody knows.
+
+    `settled` hears what calls under budgets cost, `meet` is what they meet where a budget says so.
+    """
 
     def __init__(
         self,
@@ -99,7 +110,11 @@ class Admission:
         purses: Purses,
         foresee: Callable[[Call], int | None],
         route_of: Callable[[str], str] = str,
+        settled: Settled | None = None,
+        meet: Meet | None = None,
     ) -> None:
+        self._settled = settled
+        self._meet = meet
         self._counters = counters
         # Nothing to wait for there, so no coroutine either.
         self._memory = counters if isinstance(counters, Memory) else None
@@ -112,11 +127,11 @@ class Admission:
     async def limit(self, call: Call, next: Next) -> AsyncIterator[Event]:
         """The stage `limit`. Raises RateLimited."""
         ready = self._callers.of(call, self._limits(), self._key_row(call.caller.key_id))
-        purses: Sequence[Purse] = self._purses.of(call.caller) if call.kind != "count" else ()
+        purses: Sequence[Purse] = self._purses.of(call.caller, call.user) if call.kind != "count" else ()
         if ready is NOTHING and not purses:
             return await next(call)
         asked = ready.asked(tokens_of(call) if ready.tokens else 0)
-        held = admit(call, self._counters, purses)
+        held = admit(call, self._counters, purses, self._settled)
         amount = (self._foresee(call) or 0) if purses else 0
         take = Take(call.id, asked.windows, ready.leases, money_of(purses, amount), False)
         memory = self._memory
@@ -135,10 +150,13 @@ class Admission:
         return await next(call)
 
     async def spend(self, call: Call, next: Next) -> AsyncIterator[Event]:
-        """The stage `spend`. Raises BudgetExceeded where a budget has nothing left."""
+        """The stage `spend`. Raises BudgetExceeded where a budget has nothing left, RateLimited where it throttles."""
         held = admitted(call)
-        if held is not None and held.refused is not None:
-            raise used_up(held.purses[held.refused.index])
+        if held is not None and held.purses:
+            if held.refused is not None:
+                raise used_up(held.purses[held.refused.index])
+            if self._meet is not None:
+                await self._meet(call, held.purses)
         return await next(call)
 
 
@@ -158,7 +176,7 @@ def tokens_of(call: Call) -> int:
 
 
 def money_of(purses: Sequence[Purse], amount: int) -> tuple[Money, ...]:
-    return tuple([Money(p.key, p.budget.limit_microusd, amount, p.end_s) for p in purses])
+    return tuple([Money(p.key, p.hard_microusd, amount, p.end_s) for p in purses])
 
 
 async def taking(

@@ -15,6 +15,7 @@ from comporta.errors import ComportaError, UpstreamError
 from comporta.gateway.attempts import DEADLINE
 from comporta.gateway.first import begun
 from comporta.gateway.resume import Resumed, resumable
+from comporta.gateway.thrift import CHEAPER, Economy
 from comporta.pipeline import Call, Next, replay
 from comporta.routing.choose import Known, Plan, plan_of
 from comporta.routing.pinned import PINNED, led_back
@@ -42,7 +43,9 @@ class Choose:
         total_s: Callable[[str], float],
         can_continue: Callable[[Target], bool],
         overlay: Overlay | None = None,
+        economy: Economy | None = None,
     ) -> None:
+        self._economy = economy
         self._overlay = overlay or Overlay()
         self._known = known
         self._total_s = total_s
@@ -55,6 +58,8 @@ class Choose:
         pinned = call.facts.get(PINNED)
         if pinned is not None:
             plan = led_back(plan, pinned, call.model)
+        elif CHEAPER in call.facts and self._economy is not None:
+            plan = self._economy(call, plan)
         call.target = plan.targets[0]
         total_s = min(self._total_s(call.target.route), call.facts.get(GIVEN_S, math.inf))
         call.facts[DEADLINE] = time.monotonic() + total_s

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from comporta.telemetry.budget_gauges import budget_gauges
 from comporta.telemetry.guard_counts import guard_metrics
 from comporta.telemetry.labelled import scores
 from comporta.telemetry.prompt_counts import prompt_calls
@@ -362,6 +363,7 @@ class _Collected(Collector):
         yield from guard_metrics(self._sums.totals)
         yield rollout_calls(self._sums.totals)
         yield from scores(self._sums.totals)
+        yield from budget_gauges(self._sums.gauges)
 
     def _by_calls(self) -> Iterator[Metric]:
         yield self._counter("calls", "Calls by where they went and how they ended", lambda s: s.calls)

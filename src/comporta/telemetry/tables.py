@@ -89,6 +89,7 @@ _COLUMNS: dict[str, str] = {
 _RETURNED = (
     "started_at", "id", *DIMENSIONS, "stream", "retries", "cache", *(f"{b}_tokens" for b in BUCKETS), "estimated",
     "cost_microusd", "duration_us", "first_us", "tags", "outcome", "notes", "door",
+    "user_id",
 )  # fmt: skip
 _HIT = "cache like 'hit%' or cache in ('exact', 'semantic')"
 
@@ -171,6 +172,19 @@ _ROLLED = """
             started_at, duration_us, first_us, cost_microusd, cache, outcome, outcome_class, tags ->> 'rollout_failed'
         from fresh where tags ? 'rollout'
 """
+#: What budgets for users and tags are counted from: the rollups know neither. A user stands there by a hash.
+_SPENT = f"""
+        insert into spent_hour (period, key_id, team, environment, feature, user_sha256, tags_md5, tags, cost_microusd)
+        select date_trunc('hour', started_at, 'UTC'),
+            {", ".join(_dimension(name) for name in ("key_id", "team", "environment", "feature"))},
+            case when user_id is null then ''::bytea else sha256(convert_to(user_id, 'UTF8')) end,
+            md5(tags::text)::uuid, tags, sum(cost_microusd)
+        from fresh where cost_microusd > 0 and (user_id is not null or tags <> '{{}}')
+        group by 1, 2, 3, 4, 5, 6, 7, 8
+        order by 1, 2, 3, 4, 5, 6, 7
+        on conflict (period, key_id, team, environment, feature, user_sha256, tags_md5)
+            do update set cost_microusd = spent_hour.cost_microusd + excluded.cost_microusd
+"""
 #: Everything that follows from a batch follows from the calls that were not there before.
 INSERT = f"""
     with fresh as (
@@ -187,6 +201,7 @@ INSERT = f"""
         jsonb_array_elements(incoming.record -> {_POSITION["spans"]}) with ordinality as s (span, number)
         on conflict do nothing
     ), rolled as ({_ROLLED}
+    ), spent as ({_SPENT}
     ), told as (
         insert into otlp_out (started_at, call_id)
         select started_at, id from fresh where exists (select from otlp_target) and door <> 'otlp'

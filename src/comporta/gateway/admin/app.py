@@ -24,6 +24,7 @@ from comporta.gateway.admin import (
     rollouts,
     routes,
     scores,
+    spending,
     status,
     users,
 )
@@ -32,7 +33,6 @@ from comporta.gateway.admin.guarding import Guarded, envelope
 from comporta.gateway.admin.identity import identity
 from comporta.gateway.admin.page import render
 from comporta.gateway.admin.parts import AdminParts
-from comporta.gateway.admin.spending import spent_from
 from comporta.types import Caller
 
 _ABOUT = """Keys, budgets, routes, models, prompts, rollouts, calls and users of this gate.
@@ -58,7 +58,8 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
     app.state.who = identity(parts.keys)
     for router in (
         keys.router(parts.keys, parts.policy),
-        budgets.router(parts.budgets, spent_from(parts.database)),
+        budgets.router(parts),
+        spending.router(parts.database, parts.showback),
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),

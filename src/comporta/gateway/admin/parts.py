@@ -60,6 +60,13 @@ class ModelView(Struct, frozen=True):
     line: int | None = None
 
 
+class Showback(Struct, frozen=True):
+    """Whether costs are shown, and where the operator's own page on them is."""
+
+    enabled: bool = True
+    dashboard_url: str | None = None
+
+
 class DatabaseStatus(Struct, frozen=True):
     reachable: bool
     #: Host and database, without the password.
@@ -121,6 +128,8 @@ class AdminParts:
     status: Callable[[], Awaitable[Status]]
     people: People
     notifier: Notifier
+    #: Whether costs are shown, and where.
+    showback: Callable[[], Showback]
     rollouts: Releases
     reviews: Reviews
     #: Raises BadRequest for the name of a guard policy that there is not.
