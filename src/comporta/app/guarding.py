@@ -33,6 +33,8 @@ from comporta.types import Score
 UNGUARDED = "unguarded"
 #: In the call's facts: the guards that its prompt wants.
 PROMPT_GUARDS = "prompt_guards"
+#: In the call's facts: the route on behalf of which it is made; what holds there holds for it.
+FOR_ROUTE = "for_route"
 _NONE = Policy()
 #: What is asked where nobody says which guards.
 USUAL = ("pii_detection", "secrets", "prompt_injection", "toxicity_check")
@@ -145,6 +147,8 @@ class Guarding:
         policies = [self._general]
         # A call that was refused early has no target yet.
         policies += self._routes.get(call.model if call.target is None else call.target.route, ())
+        if FOR_ROUTE in call.facts:
+            policies += self._routes.get(call.facts[FOR_ROUTE], ())
         own = call.caller.guardrails
         if own is not None:
             policies.append(self._named.get(own) or self._missing(own))

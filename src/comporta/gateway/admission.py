@@ -24,6 +24,8 @@ from comporta.telemetry.record import is_hit
 from comporta.types import Event
 
 _FACT = "admitted"
+#: In a call's facts: micro-dollars that the call it is made on behalf of holds for it.
+COVERED = "covered_microusd"
 _SIZED = "input_tokens"
 #: Where the door finds further headers of an answer.
 HEADERS = "headers"
@@ -132,8 +134,10 @@ class Admission:
             return await next(call)
         asked = ready.asked(tokens_of(call) if ready.tokens else 0)
         held = admit(call, self._counters, purses, self._settled)
-        amount = (self._foresee(call) or 0) if purses else 0
-        take = Take(call.id, asked.windows, ready.leases, money_of(purses, amount), False)
+        covered: int | None = call.facts.get(COVERED) if purses else None
+        amount = (self._foresee(call) or 0) if purses and covered is None else covered or 0
+        money = money_of(purses, amount) if covered is None else ()
+        take = Take(call.id, asked.windows, ready.leases, money, False)
         memory = self._memory
         taken = memory.take_now(take) if memory is not None else await self._counters.take(take)
         if taken.refused is not None:
@@ -142,7 +146,7 @@ class Admission:
         if taken.refused is None:
             held.counted, held.second = asked.tokens, taken.second
             held.leases = ready.lease_keys
-            held.held_microusd = amount if taken.held else 0
+            held.held_microusd = amount if taken.held or covered is not None else 0
         elif taken.refused == "money":
             held.refused = taken
         else:

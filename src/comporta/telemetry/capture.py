@@ -69,6 +69,8 @@ class Kept(Struct, frozen=True):
 
 
 HASHED = Kept("hashed")
+#: In a call's facts: the mode of the call that it is made on behalf of. No more than that is kept of it.
+KEEP = "keep_mode"
 _LESS: tuple[Mode, ...] = ("full", "preview", "hashed", "off")
 
 

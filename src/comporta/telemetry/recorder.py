@@ -16,7 +16,7 @@ import structlog
 
 from comporta.errors import ClientGone, ComportaError
 from comporta.pipeline import Call, Gathered, Next, reply_of
-from comporta.telemetry.capture import Capture, Kept, Mode, cleaned, least, size_of, without
+from comporta.telemetry.capture import KEEP, Capture, Kept, Mode, cleaned, least, size_of, without
 from comporta.telemetry.record import PROMPTED, CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
 from comporta.types import Event, Reply, Usage
@@ -98,6 +98,8 @@ class Recorder:
     def _keep(self, call: Call, watched: Watched | None) -> None:
         target = call.target
         mode = self.capture.mode(target.route if target else call.model)
+        if KEEP in call.facts:
+            mode = least(mode, call.facts[KEEP])
         kept = self.kept(call)
         try:
             record = self._record(call, watched, mode if kept is None else least(mode, kept.mode), kept)
