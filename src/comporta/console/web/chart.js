@@ -59,7 +59,7 @@ export default {
       const before = line.kind === "before";
       const made = {
         name: line.name, type: line.kind === "bar" ? "bar" : "line", data: this.times.map((t, n) => [t * 1000, line.values[n]]),
-        showSymbol: false, symbolSize: 5, smooth: 0.15, itemStyle: { color: tone }, emphasis: { disabled: true },
+        showSymbol: true, symbol: "circle", symbolSize: (_, at) => (this.alone(line.values, at.dataIndex) ? 4 : 0), smooth: 0.15, itemStyle: { color: tone }, emphasis: { disabled: true },
         stack: this.stack && !before ? "all" : undefined, barMaxWidth: 18, z: before ? 1 : 2,
         lineStyle: { width: before ? 1.25 : 1.75, type: before ? [3, 4] : "solid", color: tone },
       };
@@ -96,11 +96,22 @@ export default {
           axisLabel: { ...text, hideOverlap: true }, min: this.times[0] * 1000, max: this.times.at(-1) * 1000,
         },
         yAxis: {
-          type: "value", splitNumber: 3, min: (range) => Math.min(0, range.min), max: this.unit === "share" ? (range) => Math.min(1, Math.max(range.max * 1.1, 0.01)) : undefined,
+          type: "value", splitNumber: 3, min: (range) => Math.min(0, range.min), ...this.bounded(),
           axisLabel: { ...text, formatter: say }, splitLine: { lineStyle: { color: faint } }, minInterval: this.unit === "number" ? 1 : 0,
         },
         series: [...this.lines.map((line, i) => this.series(line, i)), ...this.marked()],
       };
+    },
+    // Shares go to 100 % where they come near it, and never above.
+    bounded() {
+      if (this.unit !== "share" || this.stack) return {};
+      const most = Math.max(0, ...this.lines.flatMap((line) => line.values.filter((value) => value !== null)));
+      return most > 0.7 ? { max: 1, interval: 0.25 } : {};
+    },
+    // A value between two gaps has no line to show it.
+    alone(values, n) {
+      const known = (at) => values[at] !== null && values[at] !== undefined;
+      return known(n) && !known(n - 1) && !known(n + 1);
     },
     tip(points, say) {
       if (!points.length) return "";
