@@ -45,7 +45,7 @@ class Watch:
         looking: Looking,
         send: Send,
         *,
-        every_s: float = EVERY_S,
+        every_s: Callable[[], float] = lambda: EVERY_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -67,13 +67,13 @@ class Watch:
                 if not self._away:
                     log.warning("alerts_wait", reason=type(error).__name__, place=self._database.place)
                 self._away = True
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._every_s())
 
     async def round(self) -> bool:
         """One round; False where it is another worker's turn. Raises Unavailable."""
         async with self._database.connection() as connection:
             # A little earlier than due, so that the only worker does not miss every other one of its own rounds.
-            turn = await tables.rows(connection, tables.TURN, {"every_s": self._every_s * 0.8})
+            turn = await tables.rows(connection, tables.TURN, {"every_s": self._every_s() * 0.8})
             if not turn:
                 return False
             now_s = self._clock()

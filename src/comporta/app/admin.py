@@ -51,6 +51,9 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         rollouts=gate.rollouts,
         reviews=gate.reviews,
         policy=gate.guarding.named,
+        alerts=gate.observing.alerts,
+        present=gate.observing.present,
+        targets=gate.observing.targets,
     )
     mount = AsgiMount(admin_app(parts, authenticate))
     await mount.startup()

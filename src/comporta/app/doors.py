@@ -29,7 +29,6 @@ from comporta.gateway.reading import secret_of
 from comporta.gateway.server import Asked, Page, Server
 from comporta.routing.choose import permitted
 from comporta.telemetry.metrics import CONTENT_TYPE
-from comporta.telemetry.summary import DEFAULT_WINDOW, summarise
 from comporta.types import Caller
 
 
@@ -178,7 +177,8 @@ class Pages:
     async def metrics(self, asked: Asked) -> Page:
         if self._gate.loaded.value.server.metrics_key:
             self.authenticate(secret_of(asked.headers))
-        return Page(await self._gate.telemetry.metrics.exposition(), CONTENT_TYPE)
+        gauges = await self._gate.observing.gauges()
+        return Page(await self._gate.telemetry.metrics.exposition(gauges), CONTENT_TYPE)
 
     async def summary(self, asked: Asked) -> Page:
         """Figures for people and dashboards; a key that is no admin's sees its own."""
@@ -186,7 +186,4 @@ class Pages:
         query = dict(asked.query)
         if not caller.admin and query.setdefault("key", caller.key_id) != caller.key_id:
             raise Forbidden("This key may see its own figures only.", param="key")
-        window = query.pop("window", DEFAULT_WINDOW)
-        group_by = query.pop("group_by", None)
-        summary = await summarise(self._gate.database, window=window, filters=query, group_by=group_by)
-        return Page(msgspec.json.encode(summary))
+        return Page(msgspec.json.encode(await self._gate.observing.report(query, all_calls=caller.admin)))

@@ -25,6 +25,7 @@ from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
 from comporta.app.notifying import notifier_of
+from comporta.app.observing import Observing
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
 from comporta.app.recalling import AFRESH, Recalling
@@ -119,6 +120,10 @@ class Gate(Asks):
         )  # fmt: skip
         #: Tells people of what happens by itself; the process of the jobs delivers.
         self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
+        #: Figures with their targets, and alerts.
+        self.observing = Observing(
+            self.database, lambda: self.loaded.value, self.budgets, lambda: self.health, lambda: self.notifier
+        )
         #: Takes what people say of answers, from the door and from `feedback`.
         self.judged = Feedback(self.database, self.telemetry.scores)
         #: What people are to look at: `await gate.reviews.list(filters={"state": "waiting"})`.

@@ -13,6 +13,7 @@ from comporta.config.loading import Loaded
 from comporta.gateway.followups.people import Responses
 from comporta.store.database import Database
 from comporta.store.people import Page, People, Person, Removed, erased_since
+from comporta.telemetry.observability.tops import ListedIn
 from comporta.telemetry.otlp.foreign import TraceSpans
 from comporta.telemetry.people import Calls, Waiting
 from comporta.telemetry.review_tables import ReviewsOf
@@ -36,6 +37,7 @@ def people_of(
             # Before the calls: what is shipped while this goes on is then found at least once.
             Waiting(database, spool),
             Calls(database),
+            ListedIn(database),
             # After the calls: what is joined with them meanwhile finds no person there any more.
             ScoresOf(database),
             ReviewsOf(database),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from comporta.alerts.settings import AlertSection
 from comporta.budget.settings import (
     BudgetManagementSection,
     BudgetSection,
@@ -25,6 +26,7 @@ from comporta.prompts.settings import PromptsSection
 from comporta.providers.settings import ModelSection, ProviderSection
 from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
 from comporta.store.settings import DatabaseSection, RedisSection
+from comporta.telemetry.observability.settings import ObservabilitySection
 from comporta.telemetry.settings import LoggingSection, RecordsSection
 
 
@@ -73,7 +75,25 @@ class Settings(Section):
         default_factory=lambda: NotifySection(), description="Whom to tell of what happens by itself."
     )
     console: ConsoleSection = Field(default_factory=lambda: ConsoleSection(), description="The web page for people.")
+    llm_observability: ObservabilitySection = Field(
+        default_factory=lambda: ObservabilitySection(), description="Targets of figures."
+    )
+    alerts: list[AlertSection] = Field(
+        default_factory=list,
+        description="When people are told of a figure. Without any there are `error_rate` (over 10 %), "
+        "`average_response_time` (over 5 s) and `cost_per_hour` (over $100).",
+    )
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")
+
+    @field_validator("alerts")
+    @classmethod
+    def _alerts_named_once(cls, alerts: list[AlertSection]) -> list[AlertSection]:
+        """How a rule stands is kept by its name."""
+        names = [one.name for one in alerts]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise ValueError(f"the name of alerts[{at}] is taken by an earlier one; each needs a name of its own")
+        return alerts
 
     @field_validator("budgets")
     @classmethod

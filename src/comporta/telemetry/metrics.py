@@ -214,12 +214,12 @@ class Metrics:
         self.tick()
         return self._added_up()
 
-    async def exposition(self) -> bytes:
-        """The same without holding up the calls of this process: many series take a while to write."""
+    async def exposition(self, more: Sequence[Metric] = ()) -> bytes:
+        """The same, and `more`, without holding up the calls of this process: many series take a while to write."""
         self.tick()
-        return await asyncio.to_thread(self._added_up)
+        return await asyncio.to_thread(self._added_up, more)
 
-    def _added_up(self) -> bytes:
+    def _added_up(self, more: Sequence[Metric] = ()) -> bytes:
         sums = Sums()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if path == self._path and self._unwritten is not None:
@@ -230,7 +230,7 @@ class Metrics:
         if self._unwritten is not None:
             sums.add(msgspec.msgpack.decode(self._unwritten, type=Counts), alive=True)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(sums))
+        registry.register(_Collected(sums, more))
         return generate_latest(registry)
 
     def close(self) -> None:
@@ -348,8 +348,9 @@ _GAUGES = {
 class _Collected(Collector):
     """Sums in the words of prometheus_client."""
 
-    def __init__(self, sums: Sums) -> None:
+    def __init__(self, sums: Sums, more: Sequence[Metric]) -> None:
         self._sums = sums
+        self._more = more
 
     def collect(self) -> Iterator[Metric]:
         yield from self._by_calls()
@@ -363,6 +364,7 @@ class _Collected(Collector):
         yield from guard_metrics(self._sums.totals)
         yield rollout_calls(self._sums.totals)
         yield from scores(self._sums.totals)
+        yield from self._more
         yield from budget_gauges(self._sums.gauges)
 
     def _by_calls(self) -> Iterator[Metric]:

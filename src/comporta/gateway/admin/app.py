@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 
 from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.gateway.admin import (
+    alerts,
     budgets,
     calls,
     experiments,
     keys,
+    metrics,
     models,
     notices,
     prompts,
@@ -69,6 +71,8 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         rollouts.router(parts.rollouts),
         experiments.router(parts.rollouts),
         notices.router(parts.notifier),
+        metrics.router(parts.database, parts.present, parts.targets),
+        alerts.router(parts.alerts),
         users.router(parts.people),
         status.router(parts.status),
     ):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
 
+from comporta.alerts.alerts import Alerts
 from comporta.budget.budgets import Budgets
 from comporta.keys.keys import Keys
 from comporta.notify.notifier import Notifier
@@ -18,6 +19,7 @@ from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
 from comporta.telemetry.reviews import Reviews
+from comporta.telemetry.observability.targets import Target
 from comporta.types import JSON, Price
 
 #: Where an object was said: the configuration file, this API, the environment (a key found there), the catalogue.
@@ -132,5 +134,10 @@ class AdminParts:
     showback: Callable[[], Showback]
     rollouts: Releases
     reviews: Reviews
+    alerts: Alerts
+    #: Figures of now that no sum holds.
+    present: Callable[[], Awaitable[Mapping[str, float | None]]]
+    #: Targets of figures, and the seconds that they are counted over.
+    targets: Callable[[], tuple[Sequence[Target], float]]
     #: Raises BadRequest for the name of a guard policy that there is not.
     policy: Callable[[str], object]

@@ -10,7 +10,8 @@ from msgspec import Struct
 from comporta.gateway.doors.base import Door
 from comporta.gateway.openapi import anthropic, chat, embeddings, feedback, guards, pages, responses, said
 from comporta.gateway.openapi.examples import BODIES
-from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW, Summary
+from comporta.telemetry.observability.report import Report
+from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW
 
 Envelope = Literal["OpenAI", "Anthropic"]
 JSON = dict[str, Any]
@@ -223,7 +224,7 @@ _PAGES = (
     ),
     Operation(
         method="get", path="/metrics/llm", id="figures", tag="State", summary="Show the figures of a window",
-        about="A key that is no administrator's sees its own calls only.", answers=(Summary,), parameters=_FIGURES,
+        about="A key that is no administrator's sees its own calls only.", answers=(Report,), parameters=_FIGURES,
         refusals=("400", "401", "403", *said.OF_PAGES),
     ),
     Operation(

@@ -50,7 +50,7 @@ def read_bound(written: object, metric: Metric | None, *, good: bool = False) ->
     """
     found = _BOUND.fullmatch(f"{written:g}" if isinstance(written, int | float) else str(written))
     if found is None or isinstance(written, bool):
-        raise ValueError(f"is no bound: write {_example(metric)}")
+        raise ValueError(f"is no bound: write {_example(metric, good)}")
     named = metric
     if found["name"] is not None:
         named = known(found["name"])
@@ -108,7 +108,7 @@ def _sign(given: str | None, metric: Metric, good: bool) -> Sign:
     return ">" if worse_up else "<"
 
 
-def _example(metric: Metric | None) -> str:
+def _example(metric: Metric | None, good: bool) -> str:
     if metric is None:
         return "error_rate > 10%"
-    return f"{'<' if metric.worse == 'down' else '>'} {_LOOKS_LIKE[metric.unit].split(' or ')[0]}"
+    return f"{_sign(None, metric, good)} {_LOOKS_LIKE[metric.unit].split(' or ')[0]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import field
 
@@ -20,6 +21,8 @@ class Report(Summary, frozen=True):
     metrics: dict[str, float | None] = field(default_factory=dict)
     metrics_by_group: dict[str, dict[str, float | None]] = field(default_factory=dict)
     targets: list[Standing] = field(default_factory=list)
+    #: Providers, models and keys that are left alone; only for administrators.
+    breakers: list[dict[str, Any]] = field(default_factory=list)
 
 
 async def report(

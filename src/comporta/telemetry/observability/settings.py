@@ -38,6 +38,9 @@ class ObservabilitySection(Section):
         30 * _DAY_S, ge=3600, le=400 * _DAY_S, validate_default=True,
         description="What error budgets are counted over.",
     )  # fmt: skip
+    look_every: Duration = Field(
+        30.0, ge=1, le=3600, validate_default=True, description="How often alert rules are looked at."
+    )
     performance: _Targets = Field(
         default_factory=dict, description="`latency_p50`, `latency_p95`, `latency_p99`, `throughput`, `token_rate` …"
     )
