@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Entry] = {
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),
     "key": Entry("comporta.cli.keys", "Make, list, change, rotate and revoke virtual keys."),
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
+    "costs": Entry("comporta.cli.costs", "Show what was spent, by whom and on what."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
     "prompts": Entry("comporta.cli.prompts", "Check, push, deploy and roll back prompts."),
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
