@@ -43,6 +43,8 @@ COMMANDS: Mapping[str, Entry] = {
     "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
     "reviews": Entry("comporta.cli.reviews", "Look at what waits for a person, and decide it."),
     "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
+    "metrics": Entry("comporta.cli.metrics", "Show figures over a window, by route, model, user …, and their targets."),
+    "alerts": Entry("comporta.cli.alerts", "Show alert rules and what happened; test and silence them."),
     "rollout": Entry("comporta.cli.rollout", "Roll out a prompt, a model or parameters in steps; back by itself."),
     "experiment": Entry("comporta.cli.experiment", "Compare two sides on a route, with a verdict."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
