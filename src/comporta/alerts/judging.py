@@ -90,7 +90,7 @@ def stepped(rule: Rule, standing: Standing, look: Look, now_s: float) -> Standin
     """The standing after a look. A change is taken once it was seen for as many windows as the rule wants."""
     if look.level is None or look.level == standing.state:
         return structs.replace(standing, pending=None, pending_since_s=None)
-    way = "worse" if RANK[look.level] > RANK[standing.state] else "better"
+    way = "better" if RANK[look.level] < RANK[standing.state] else "worse"
     since_s = standing.pending_since_s if standing.pending == way else now_s
     assert since_s is not None, "what is pending has a beginning"
     windows = rule.for_windows if way == "worse" else rule.recover_windows
