@@ -26,6 +26,18 @@ from comporta.types import Event, Target
 DEADLINE = "deadline_s"
 
 
+#: In the call's facts: only a cache may answer, no model is asked.
+ONLY_KEPT = "only_kept"
+#: In the call's facts: another model waits, so that a rate limit is not waited out.
+NO_PAUSE = "no_pause"
+
+
+class NothingKept(UpstreamError):
+    """No cache knows an answer, and no model was to be asked."""
+
+    code = "nothing_kept"
+
+
 class Resting(UpstreamError):
     """Every way to ask this variant rests after failures; nothing was sent."""
 
@@ -51,6 +63,8 @@ class Attempts:
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         target = call.target
         assert target is not None, "`choose` comes before `attempt`"
+        if call.facts.get(ONLY_KEPT):
+            raise NothingKept("No cache knows an answer to this.")
         provider = self._provider_of(target.provider)
         if provider is None or provider.row.local:
             return await next(call)
@@ -167,6 +181,8 @@ class _Run:
             # Another key is no burden on the one that was refused: it is asked at once.
             return
         if isinstance(error, UpstreamCredential) or failed >= self._retry.attempts:
+            raise error
+        if isinstance(error, UpstreamLimited) and call.facts.get(NO_PAUSE):
             raise error
         pause_s = self._retry.pause_s(failed, error.retry_after_s)
         left_s = call.facts.get(DEADLINE, float("inf")) - time.monotonic()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 from comporta.errors import ComportaError, UpstreamError
 from comporta.gateway.attempts import DEADLINE
@@ -21,6 +22,7 @@ from comporta.routing.choose import Known, Plan, plan_of
 from comporta.routing.pinned import PINNED, led_back
 from comporta.routing.retry import then
 from comporta.routing.rollout.overlay import Overlay
+from comporta.routing.task.steering import Course
 from comporta.types import Delta, Event, Target, Usage
 
 _TOO_LONG = "context_length_exceeded"
@@ -28,6 +30,20 @@ _TOO_LONG = "context_length_exceeded"
 LAST_RESORT = "last_resort"
 #: In the call's facts: seconds that its asker gives it, where they are fewer than the route's.
 GIVEN_S = "given_s"
+
+
+class Steers(Protocol):
+    """Where calls go by their task, by live figures, or by a cascade (`gateway/by_task.py`)."""
+
+    @property
+    def live(self) -> bool: ...
+    def plan(self, call: Call, plan: Plan) -> tuple[Plan, Course | None]: ...
+    async def ask(
+        self, call: Call, next: Next, plan: Plan, course: Course, after: After, late: Callable[[Call], bool]
+    ) -> AsyncIterator[Event]: ...
+
+
+After = Callable[[ComportaError, Target, list[Target], Plan], list[Target]]
 
 
 class Choose:
@@ -44,7 +60,9 @@ class Choose:
         can_continue: Callable[[Target], bool],
         overlay: Overlay | None = None,
         economy: Economy | None = None,
+        steers: Steers | None = None,
     ) -> None:
+        self._steers = steers
         self._economy = economy
         self._overlay = overlay or Overlay()
         self._known = known
@@ -53,6 +71,9 @@ class Choose:
 
     async def __call__(self, call: Call, next: Next) -> AsyncIterator[Event]:
         plan = plan_of(self._known(), call.model, call.caller, call.session or call.user)
+        steers, course = self._steers, None
+        if steers is not None and steers.live:
+            plan, course = steers.plan(call, plan)
         if self._overlay.live:
             plan = self._overlay.plan(call, plan)
         pinned = call.facts.get(PINNED)
@@ -64,10 +85,16 @@ class Choose:
         total_s = min(self._total_s(call.target.route), call.facts.get(GIVEN_S, math.inf))
         call.facts[DEADLINE] = time.monotonic() + total_s
         if plan.on_cut == "resume" and resumable(call):
-            return self._resumed(await begun(await self._in_turn(call, next, plan)), call, next, plan)
-        if len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
+            events = await self._asked(call, next, plan, course)
+            return self._resumed(await begun(events), call, next, plan)
+        if course is None and len(plan.targets) == 1 and plan.larger is None and plan.last_resort is None:
             return await next(call)
-        return await self._in_turn(call, next, plan)
+        return await self._asked(call, next, plan, course)
+
+    async def _asked(self, call: Call, next: Next, plan: Plan, course: Course | None) -> AsyncIterator[Event]:
+        if course is None or self._steers is None:
+            return await self._in_turn(call, next, plan)
+        return await self._steers.ask(call, next, plan, course, self._after, self._late)
 
     def _resumed(self, events: AsyncIterator[Event], call: Call, next: Next, plan: Plan) -> AsyncIterator[Event]:
         """The others are asked first when the answer breaks off, then the one that gave it."""
@@ -95,7 +122,7 @@ class Choose:
         if plan.last_resort is None or then(failure) == "stop":
             raise failure
         call.facts[LAST_RESORT] = True
-        return replay([_fixed(plan.last_resort)])
+        return replay([fixed(plan.last_resort)])
 
     def _after(self, error: ComportaError, tried: Target, waiting: list[Target], plan: Plan) -> list[Target]:
         """Who may take over: nobody where the request itself is at fault, a larger model where it was too long."""
@@ -109,6 +136,6 @@ class Choose:
         return time.monotonic() >= deadline_s
 
 
-def _fixed(text: str) -> Event:
+def fixed(text: str) -> Event:
     """The route's own words, as a whole answer that cost nothing."""
     return Event(deltas=(Delta(text=text, finish="stop"),), usage=Usage(), model="last-resort", whole=True, last=True)

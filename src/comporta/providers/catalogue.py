@@ -21,6 +21,11 @@ _DATED: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest|\d{3})$")
 _SAME_MODELS: Final = {"azure": "openai"}
 _PREFIXES: Final = {"gemini": "models/", "fireworks": "accounts/fireworks/models/"}
 _FREE: Final = Price(input=0, output=0)
+#: The words of `ModelFacts.capabilities`; whoever runs the gate may have others beside them.
+OUR_CAPABILITIES: Final = frozenset({
+    "tools", "vision", "json_schema", "reasoning", "prefill", "audio", "audio_out", "pdf", "caching", "web_search",
+    "embeddings", "responses_only",
+})  # fmt: skip
 _MILLION: Final = 1_000_000
 
 

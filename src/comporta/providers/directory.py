@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from comporta.errors import UpstreamCredential
 from comporta.providers.base import Endpoint, Local, Wire
-from comporta.providers.catalogue import Catalogue, ModelFacts
+from comporta.providers.catalogue import OUR_CAPABILITIES, Catalogue, ModelFacts
 from comporta.providers.credentials import Credential, Credentials
 from comporta.providers.rows import Row
 from comporta.types import JSON
@@ -102,4 +102,7 @@ class Provider:
         said = {name: value for name, value in structs.asdict(override).items() if value}
         if "price" in said:
             said |= {"long_above": None, "long_price": None}
+        if OUR_CAPABILITIES.isdisjoint(override.capabilities):
+            # The operator's own words stand beside ours, and say nothing against them.
+            said["capabilities"] = (*known.capabilities, *override.capabilities)
         return structs.replace(known, **said)
