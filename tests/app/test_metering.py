@@ -41,28 +41,28 @@ def call(model: str = "r", max_tokens: int = 1_000_000) -> Call:
 
 def test_the_dearest_variant_is_foreseen_and_each_costs_its_own(gate: Gate) -> None:
     asked = call()
-    assert gate.metering._foresee(asked) == 9_000_100
+    assert gate.metering.foresee(asked) == 9_000_100
     costs = [gate.metering._cost_of(asked, Target("r", "v", "mock", name)) for name in ("cheap", "dear", "unknown")]
     assert costs == [2_000_100, 9_000_100, None]
 
 
 def test_another_configuration_has_its_own_prices(gate: Gate, tmp_path: Path) -> None:
-    assert gate.metering._foresee(call()) == 9_000_100
+    assert gate.metering.foresee(call()) == 9_000_100
     (tmp_path / "comporta.yaml").write_text(CONFIG.format(dear="$5"))
     gate._swap(load_settings(Places(tmp_path / "comporta.yaml", gate.folder), {}))
-    assert gate.metering._foresee(call()) == 5_000_100
+    assert gate.metering.foresee(call()) == 5_000_100
 
 
 def test_a_model_that_is_registered_meanwhile_has_its_own_price_at_once(gate: Gate) -> None:
-    assert gate.metering._foresee(call("mock/cheap")) == 2_000_100
+    assert gate.metering.foresee(call("mock/cheap")) == 2_000_100
     gate.registered._rows.held = {
         "mock/cheap": RegisteredModel("mock/cheap", "mock", "cheap", Price(input=0, output=7_000_000))
     }
-    assert gate.metering._foresee(call("mock/cheap")) == 7_000_000
+    assert gate.metering.foresee(call("mock/cheap")) == 7_000_000
 
 
 def test_names_that_clients_make_up_fill_no_memory(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metering, "_REMEMBERED", 10)
     for number in range(50):
-        gate.metering._foresee(call(f"mock/made-up-{number}"))
+        gate.metering.foresee(call(f"mock/made-up-{number}"))
     assert len(gate.metering._tariffs) <= 10 and not gate.metering._routes

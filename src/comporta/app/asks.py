@@ -10,8 +10,11 @@ import msgspec
 from comporta.app.batch import batch
 from comporta.app.chains import Chained, Chaining, Runner
 from comporta.app.checking import Checking
+from comporta.app.ensembles import Ensembling
 from comporta.app.known import DEFAULT_ROUTE, Known
+from comporta.app.metering import Metering
 from comporta.app.settings import Settings
+from comporta.app.telemetry import Telemetry
 from comporta.chains.values import Chain
 from comporta.config.loading import Loaded
 from comporta.errors import BadRequest, ComportaError, Conflict
@@ -39,12 +42,15 @@ class Asks:
     """The part of a gate that programs use; `Gate` fills what stands here without a value."""
 
     chaining: Chaining
+    ensembling: Ensembling
     checking: Checking
     judged: Feedback
     known: Known
     loaded: Loaded[Settings]
+    metering: Metering
     pipeline: Next
     registered: RegisteredModels
+    telemetry: Telemetry
     _given_s: dict[str, float]
 
     def call(
@@ -132,6 +138,22 @@ class Asks:
         self.known = self._build(self.loaded, chained)
         self.chaining.keep(whole, chained)
         return Runner(whole, self.call, self.pipeline)
+
+    def ensemble(self, name: str, members: Sequence[str | JSON], **more: Any) -> None:
+        """Several models that answer together, known here as the model `name`: `await gate.chat("…", name)`.
+
+        `more` are the other keys of a variant's `ensemble`: `strategy`, `prefer`, `judge`, `threshold` … Raises
+        BadRequest that says what is wrong, Conflict where the configuration has something of that name.
+        """
+        if name in self.known.routes and name not in self.ensembling.now().own:
+            raise Conflict(f"There is a route, a model or a chain '{name}' already.", param="name")
+        known = self.known
+        made = self.ensembling.made(
+            name, {**more, "members": list(members)},
+            lambda model: known.route(model) is not None or known.provider(model.partition("/")[0]),
+        )  # fmt: skip
+        self.ensembling.keep(made)
+        self.known = self._build(self.loaded)
 
     async def register_model(
         self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None,

@@ -13,12 +13,14 @@ from comporta.cache.memory import Memory
 from comporta.cache.policy import CachePolicy, policy_of
 from comporta.cache.postgres import PostgresStore
 from comporta.cache.redis import RedisStore
-from comporta.chains.model import PROVIDER
+from comporta.chains.model import PROVIDER as CHAIN
 from comporta.errors import ConfigError
 from comporta.pipeline import Call
+from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE
 from comporta.store.database import Database
 
 _LOOK_S = 1.0
+_MADE_OF_OTHERS = frozenset({CHAIN, ENSEMBLE})
 
 
 class Caching:
@@ -87,7 +89,8 @@ class Caching:
         target = call.target
         policy = self._general if target is None else self._routes.get(target.route, self._general)
         # A chain's steps are looked up each by itself: its answer as a whole would outlive prompts that were changed.
-        return None if policy is not None and target is not None and target.provider == PROVIDER else policy
+        # So are an ensemble's members: an answer that they did not agree on must not be given again.
+        return None if policy is not None and target is not None and target.provider in _MADE_OF_OTHERS else policy
 
     def _take(self, settings: Settings) -> None:
         general, content = settings.cache, settings.records.content

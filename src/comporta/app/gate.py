@@ -14,6 +14,7 @@ from comporta.app.caching import Caching
 from comporta.app.chains import Chained, Chaining
 from comporta.app.checking import Checking
 from comporta.app.embedders import embedder_named
+from comporta.app.ensembles import Ensembling
 from comporta.app.folder import Folder
 from comporta.app.followups import FollowUps
 from comporta.app.guard_tools import posts_over
@@ -96,6 +97,7 @@ class Gate(Asks):
         self.chaining = Chaining(lambda: self.pipeline, self.prompts)
         #: What must not go in, and what must not come out.
         self.guarding = self._guards()
+        self.ensembling = Ensembling(self, self._speakers.embedder)
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self._price)
@@ -269,7 +271,8 @@ class Gate(Asks):
     def _build(self, loaded: Loaded[Settings], chained: Chained | None = None) -> Known:
         self.guarding.read(loaded)
         chains = self.chaining.read(loaded) if chained is None else chained
-        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains)
+        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains,
+                     self.ensembling.now())  # fmt: skip
 
     async def _reload_models(self) -> None:
         await self.registered.load()
@@ -344,6 +347,8 @@ class Gate(Asks):
         reached = reach(call, known.providers.get, known.timeouts)
         if reached.model is self.chaining.model:
             return self.chaining.bound(call, reached)
+        if reached.model is self.ensembling.model:
+            return self.ensembling.bound(call, reached)
         secret = reached.endpoint.secret
         if secret is not None and secret not in self._secrets:
             # A file's key was rotated: what is sent from now on must stand in no record either.

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from comporta.app.addresses import credentials_of, url_of
 from comporta.app.budgeting import mistakes as budget_mistakes
 from comporta.app.chains import NO_CHAINS, Chained
-from comporta.app.ollama import ollama_url
+from comporta.app.ensembles import NO_ENSEMBLES, Ensembled, variant_of
+from comporta.app.ensembles import mistakes as ensemble_mistakes
 from comporta.app.settings import Settings
 from comporta.chains.model import PROVIDER
 from comporta.chains.values import PREFIX
@@ -21,13 +23,13 @@ from comporta.gateway.reach import wrong_params
 from comporta.prompts.refs import ref_of
 from comporta.providers.base import Local, Wire
 from comporta.providers.catalogue import Catalogue, ModelFacts
-from comporta.providers.credentials import Credentials, Source
 from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.rows import ROWS, Row, wrong_options
 from comporta.providers.script import read_script
 from comporta.providers.settings import ModelSection, PriceSection, ProviderSection, TimeoutsSection
 from comporta.providers.wires import Speakers
 from comporta.routing.choose import Route, Variant
+from comporta.routing.ensemble.plan import Ensemble
 from comporta.routing.registered import RegisteredModel
 from comporta.routing.retry import Retry
 from comporta.routing.settings import RetrySection, RouteSection, VariantSection
@@ -47,8 +49,11 @@ class Known:
         providers: Mapping[str, Provider],
         routes: Mapping[str, Route],
         registered: Callable[[], Mapping[str, RegisteredModel]],
+        ensembles: Mapping[str, Ensemble],
     ) -> None:
         self.settings = settings
+        #: Of routes and of the program's own, by the name that they are asked for at their provider.
+        self.ensembles = ensembles
         self.providers = providers
         self.routes = routes
         self._registered = registered
@@ -153,6 +158,7 @@ def build(
     speakers: Speakers,
     registered: Callable[[], Mapping[str, RegisteredModel]],
     chained: Chained = NO_CHAINS,
+    ensembled: Ensembled = NO_ENSEMBLES,
 ) -> Known:
     """The snapshot of a configuration. Raises ConfigError for what the rooms can only say together."""
     settings = loaded.value
@@ -167,7 +173,7 @@ def build(
         if row is None:
             wrong.append(loaded.mistake(("providers", name), _unknown_kind(section.kind or name)))
             continue
-        if not (section.base_url or _url(row, loaded.environment) or row.local):
+        if not (section.base_url or url_of(row, loaded.environment) or row.local):
             wrong.append(loaded.mistake(("providers", name), "needs a base_url"))
         providers[name] = _provider(
             name, section, row, loaded, catalogue, speakers.of(name, row), overrides.get(name, {}), found
@@ -176,14 +182,16 @@ def build(
         if PROVIDER in settings.providers:
             wrong.append(loaded.mistake(("providers", PROVIDER), "has the name that chains are asked by; take another"))
         providers[PROVIDER] = chained.provider(catalogue)
-    routes = _routes(loaded, providers, wrong, chained.routes())
+    ensembles = ensembled.put_in(loaded, providers, catalogue, wrong)
+    routes = _routes(loaded, providers, wrong, {**chained.routes(), **ensembled.routes()})
+    wrong += ensemble_mistakes(loaded, ensembles, routes, lambda name: _leads(name, routes, providers))
     wrong += budget_mistakes(loaded, lambda name: _leads(name, routes, providers))
     wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
         routes[DEFAULT_ROUTE] = _default(providers)
-    return Known(settings, providers, routes, registered)
+    return Known(settings, providers, routes, registered, ensembles)
 
 
 def _leads(name: str, routes: Mapping[str, Route], providers: Mapping[str, Provider]) -> bool:
@@ -215,8 +223,8 @@ def _provider(
         name=name,
         row=row,
         speaks=speaks,
-        base_url=section.base_url or _url(row, loaded.environment),
-        credentials=_credentials(section, row, loaded),
+        base_url=section.base_url or url_of(row, loaded.environment),
+        credentials=credentials_of(section, row, loaded),
         timeouts=timeouts(section.timeouts),
         headers=section.headers,
         options=section.options,
@@ -224,33 +232,6 @@ def _provider(
         catalogue=catalogue,
         overrides=overrides,
     )
-
-
-def _url(row: Row, environment: Mapping[str, str]) -> str:
-    """The row's address, or what its variable says."""
-    if row.name == "ollama":
-        return ollama_url(environment)
-    return next((environment[name] for name in row.url_env if environment.get(name)), row.base_url)
-
-
-def _credentials(section: ProviderSection, row: Row, loaded: Loaded[Settings]) -> Credentials:
-    """What the configuration gives, else the first of the row's environment variables that is set."""
-    sources: list[Source] = []
-    if section.api_key is not None:
-        sources.append(Source("default", value=section.api_key.get_secret_value()))
-    for given in section.credentials:
-        sources.append(
-            Source(
-                given.name,
-                value=given.key.get_secret_value() if given.key else None,
-                env=given.env,
-                file=(loaded.folder / given.file) if given.file else None,
-                weight=given.weight,
-            )
-        )
-    if not sources:
-        sources = [Source(env, env=env) for env in row.env if loaded.environment.get(env)][:1]
-    return Credentials(sources, loaded.environment)
 
 
 def retry_of(section: RetrySection) -> Retry:
@@ -317,7 +298,7 @@ def _routes(
         for number, given in enumerate(route.variants or (VariantSection(model=route.model or ""),)):
             path = ("routes", name, "variants", number) if route.variants else ("routes", name)
             wrong += [loaded.mistake((*path, "params"), text) for text in wrong_params(given.params)]
-            variant = _variant(given, providers, models)
+            variant = variant_of(name, given) if given.ensemble else _variant(given, providers, models)
             if isinstance(variant, str):
                 wrong.append(loaded.mistake((*path, "model"), variant))
             else:

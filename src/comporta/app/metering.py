@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from comporta.app.budgeting import Budgeting
 from comporta.app.known import Known
@@ -18,6 +19,7 @@ from comporta.counters.base import Counters
 from comporta.counters.memory import Memory
 from comporta.counters.shared import Shared
 from comporta.gateway.admission import Admission, sized
+from comporta.gateway.ensemble.judged import VERDICT_TOKENS
 from comporta.gateway.thrift import Economy
 from comporta.gateway.toll import Toll
 from comporta.keys.keys import Keys
@@ -27,6 +29,7 @@ from comporta.notify.notifier import Notifier
 from comporta.pipeline import Call, Next
 from comporta.providers.catalogue import ModelFacts
 from comporta.routing.choose import Route
+from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE
 from comporta.routing.registered import RegisteredModel
 from comporta.store.database import Database
 from comporta.types import JSON, Price, Target, Usage
@@ -35,6 +38,11 @@ PriceOf = Callable[[Target, str, Usage], Price | None]
 #: Prices are remembered of so many models.
 _REMEMBERED = 4096
 _UNPRICED = (None, None)
+#: What a judge reads is bounded in bytes, as all that goes in is; what members write is known in tokens.
+_BYTES_PER_TOKEN = 4
+#: What a judge is told beside the conversation and the answers.
+_RULES_BYTES = 4_000
+Behind = Callable[[], "Sequence[tuple[Tariff | Together, JSON]]"]
 
 
 class Metering:
@@ -55,14 +63,14 @@ class Metering:
         self._price_of = price_of
         self._seen: Known | None = None
         self._registered: Mapping[str, RegisteredModel] | None = None
-        self._tariffs: dict[tuple[str, str, str], Tariff] = {}
+        self._tariffs: dict[tuple[str, str, str], Tariff | Together] = {}
         #: Of the routes that the configuration has: of every variant what it costs, and its parameters.
-        self._routes: dict[str, Sequence[tuple[Tariff, JSON]]] = {}
+        self._routes: dict[str, Sequence[tuple[Tariff | Together, JSON]]] = {}
         self.counters = counters_of(loaded.value)
         self.purses = Purses(budgets, self.counters, spent_from(database), drain)
         self.budgeting = Budgeting(database, budgets, self.counters, notifier)
         self.admission = Admission(
-            self.counters, lambda: self._limits, keys.row, self.purses, self._foresee, self._route_of,
+            self.counters, lambda: self._limits, keys.row, self.purses, self.foresee, self._route_of,
             self.budgeting.levels.settled, self.budgeting.thrift,
         )  # fmt: skip
         #: Which model answers under a budget that leads to cheaper ones.
@@ -107,11 +115,11 @@ class Metering:
         provider = self._known().providers.get(target.provider)
         return None if provider is None else provider.facts(target.model)
 
-    def _foresee(self, call: Call) -> int | None:
+    def foresee(self, call: Call) -> int | None:
         """The dearest of the variants that may be chosen; one without a price is dealt with when it is chosen."""
         self._refresh()
         most: int | None = None
-        for tariff, params in self._routes.get(call.model) or self._tariffs_of(call.model):
+        for tariff, params in self._named(call.model):
             cost = tariff.most_microusd(call, params)
             if cost is not None and (most is None or cost > most):
                 most = cost
@@ -126,19 +134,33 @@ class Metering:
             self._tariffs.clear()
             self._routes.clear()
 
-    def _tariff(self, target: Target, asked: str) -> Tariff:
+    def _tariff(self, target: Target, asked: str) -> Tariff | Together:
         place = (target.provider, target.model, asked)
         tariff = self._tariffs.get(place)
         if tariff is None:
             if len(self._tariffs) >= _REMEMBERED:
                 # Behind `provider/model` stands whatever a client writes.
                 self._tariffs.clear()
+            if target.provider == ENSEMBLE:
+                return self._together(target.model)
             provider = self._known().providers.get(target.provider)
             facts = None if provider is None else provider.facts(target.model)
             tariff = self._tariffs[place] = Tariff(facts, lambda usage: self._price_of(target, asked, usage))
         return tariff
 
-    def _tariffs_of(self, name: str) -> Sequence[tuple[Tariff, JSON]]:
+    def _together(self, name: str) -> Together:
+        """What the members and the judge of an ensemble cost; worked out when somebody asks."""
+        ensemble = self._known().ensembles.get(name)
+        if ensemble is None:
+            return Together((), None)
+        judge = None if ensemble.judge is None else partial(self._named, ensemble.judge)
+        members = tuple((partial(self._named, member.model), member.params) for member in ensemble.members)
+        return Together(members, judge)
+
+    def _named(self, name: str) -> Sequence[tuple[Tariff | Together, JSON]]:
+        return self._routes.get(name) or self._tariffs_of(name)
+
+    def _tariffs_of(self, name: str) -> Sequence[tuple[Tariff | Together, JSON]]:
         """Of every target that a name may lead to; remembered for the routes of the configuration."""
         known = self._known()
         route = known.route(name)
@@ -157,6 +179,40 @@ class Metering:
         return [Target(name, name, offering, name) for offering in known.offering(name)[:1]]
 
 
+class Together:
+    """What calls to an ensemble may cost at most: every member, and a judge that reads what all of them wrote."""
+
+    __slots__ = ("_judge", "_members")
+
+    def __init__(self, members: Sequence[tuple[Behind, JSON]], judge: Behind | None) -> None:
+        self._members = members
+        self._judge = judge
+
+    def most_microusd(self, call: Call, params: JSON) -> int:
+        """A model without a price counts for nothing here: it is refused when it is asked itself."""
+        total = 0
+        for behind, own in self._members:
+            given = {**own, **params}
+            costs = [tariff.most_microusd(call, {**at, **given}) for tariff, at in behind()]
+            total += max([cost for cost in costs if cost is not None], default=0)
+        return total + self._judged(call, params)
+
+    def _judged(self, call: Call, params: JSON) -> int:
+        if self._judge is None:
+            return 0
+        written = sum(output_tokens(call.input, {**own, **params}, None) for _, own in self._members)
+        tokens_in = sized(call) + written * _BYTES_PER_TOKEN + _RULES_BYTES
+        tokens_out = max(output_tokens(call.input, params, None), VERDICT_TOKENS)
+        costs = [tariff.microusd(tokens_in, tokens_out) for tariff, _ in self._judge()]
+        return max([cost for cost in costs if cost is not None], default=0)
+
+    def microusd(self, tokens_in: int, tokens_out: int) -> int:
+        """The same for so many tokens of each."""
+        behind = [one for one, _ in self._members] + ([self._judge] if self._judge is not None else [])
+        costs = [[tariff.microusd(tokens_in, tokens_out) for tariff, _ in one()] for one in behind]
+        return sum(max([cost for cost in some if cost is not None], default=0) for some in costs)
+
+
 class Tariff:
     """What calls to one model may cost at most."""
 
@@ -173,8 +229,13 @@ class Tariff:
         facts = self._facts
         if facts is None:
             return 0
-        tokens_in = sized(call)
         tokens_out = output_tokens(call.input, params, facts.max_output) if call.kind == "chat" else 0
+        return self.microusd(sized(call), tokens_out)
+
+    def microusd(self, tokens_in: int, tokens_out: int) -> int | None:
+        """The same for so many tokens of each, counted as an upper bound."""
+        if self._facts is None:
+            return 0
         rates = self._rates or self._rates_of(Usage(input=tokens_in, output=tokens_out))
         return None if rates is _UNPRICED else worst_microusd(rates, tokens_in, tokens_out)
 

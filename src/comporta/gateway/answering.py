@@ -12,6 +12,7 @@ import structlog
 
 from comporta.errors import ClientGone, ComportaError, Unavailable
 from comporta.gateway.doors.base import Door, Parsed, Stream
+from comporta.gateway.doors.writing import encode, shallow
 from comporta.gateway.first import opened
 from comporta.gateway.outgoing import Gone, Outgoing
 from comporta.gateway.reading import passed_headers, read_body, request_id_of, secret_of
@@ -29,6 +30,8 @@ _SSE = (
     ("cache-control", "no-cache"),
     ("x-accel-buffering", "no"),
 )
+#: In the call's facts: what stands beside a plain answer, in its body under `comporta`.
+EXTENSION = "extension"
 #: Codes of errors after which a connection is of no more use.
 _LEAVING = ("draining", "stopped")
 
@@ -132,7 +135,10 @@ class Answering:
     ) -> None:
         reply = await collect(events, first)
         await _finish(call)
-        proto.response_bytes(200, [_JSON, *_head(call), *_cost(call)], door.reply(call, reply))
+        body = door.reply(call, reply)
+        if EXTENSION in call.facts:
+            body = encode(shallow(body) | {"comporta": call.facts[EXTENSION]})
+        proto.response_bytes(200, [_JSON, *_head(call), *_cost(call)], body)
 
     async def _stream(
         self, door: Door, call: Call, proto: Any, first: list[Event], events: AsyncIterator[Event]

@@ -12,6 +12,7 @@ from comporta.config.values import Duration, Share, Size
 from comporta.guardrails.settings import PolicySection
 from comporta.prompts.refs import ref_of
 from comporta.providers.settings import TimeoutsSection
+from comporta.routing.ensemble.settings import EnsembleSection
 
 
 class VariantSection(Section):
@@ -19,6 +20,9 @@ class VariantSection(Section):
 
     model: str | None = Field(
         None, description="`provider/model`, or the name of a model under `models`; default: what the prompt names."
+    )
+    ensemble: EnsembleSection | None = Field(
+        None, description="Several models that answer together, in place of one `model`."
     )
     prompt: str | None = Field(
         None,
@@ -33,8 +37,10 @@ class VariantSection(Section):
 
     @model_validator(mode="after")
     def _asks_something(self) -> VariantSection:
-        if self.model is None and self.prompt is None:
-            raise ValueError("give a `model`, a `prompt`, or both")
+        if self.model is not None and self.ensemble is not None:
+            raise ValueError("give either a `model` or an `ensemble`")
+        if self.model is None and self.prompt is None and self.ensemble is None:
+            raise ValueError("give a `model`, a `prompt`, or both; or an `ensemble`")
         if self.prompt is not None:
             ref_of(self.prompt)
         return self
