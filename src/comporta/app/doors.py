@@ -27,8 +27,10 @@ from comporta.gateway.openapi.document import document
 from comporta.gateway.prompt_pages import PromptPages
 from comporta.gateway.reading import secret_of
 from comporta.gateway.server import Asked, Page, Server
+from comporta.gateway.traces import TracesPage
 from comporta.routing.choose import permitted
 from comporta.telemetry.metrics import CONTENT_TYPE
+from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
 
 
@@ -38,6 +40,9 @@ def make_server(gate: Gate) -> Server:
     responses = gate.followups.pages(pages.authenticate)
     prompts = PromptPages(gate.prompts, pages.authenticate)
     feedback = FeedbackPage(pages.authenticate, pages.admit, gate.judged.take)
+    taking = gate.loaded.value.otlp.take
+    inbox = Inbox(gate.folder.traces, taking.max_waiting)
+    traces = TracesPage(pages.authenticate, pages.admit, inbox.put)
     guards = GuardPage(pages.authenticate, pages.admit, gate.checking.check)
     answering = Answering(
         pipeline=gate.pipeline,
@@ -73,7 +78,13 @@ def make_server(gate: Gate) -> Server:
             "/metrics/llm": pages.summary,
         },
         deletions={"/v1/responses/": responses.remove},
-        posts={"/v1/prompts/": prompts.render, "/v1/feedback": feedback.post, "/v1/guard": guards.post},
+        posts={
+            "/v1/prompts/": prompts.render,
+            "/v1/feedback": feedback.post,
+            "/v1/guard": guards.post,
+            **({"/v1/traces": traces.post} if taking.enabled else {}),
+        },
+        packed={"/v1/traces": taking.max_body},
         max_body=gate.loaded.value.server.max_body,
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )

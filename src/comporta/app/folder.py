@@ -30,6 +30,8 @@ class Folder:
         self.path = path.absolute()
         self.spool = self.path / "spool"
         self.scores = self.path / "scores"
+        #: Batches of spans that applications sent, until a job has read them.
+        self.traces = self.path / "traces"
         self.reviews = self.path / "reviews"
         self.metrics = self.path / "metrics"
         self.cache = self.path / "cache"

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from comporta.app.around import Around
 from comporta.app.folder import Folder
 from comporta.app.jobs import Keep, run
 from comporta.app.loaded import Places, load_settings
 from comporta.app.loopback import Loopback
 from comporta.app.notifying import Delivering, notifier_of, transport_of
 from comporta.app.process import PARENT, die_with_parent
-from comporta.app.works import Around, all_the_time, by_clock
+from comporta.app.works import all_the_time, by_clock
 from comporta.store.database import Database
 from comporta.telemetry import logs
 from comporta.telemetry.metrics import Metrics
@@ -51,25 +52,28 @@ def main() -> None:
     records = settings.records
     dsn = environment["COMPORTA_DATABASE_DSN"]
     delivering = Delivering(dsn, places, loaded)
-    figures = Figures(folder, delivering.figures)
+    totals: dict[str, float] = {}
+    figures = Figures(folder, lambda: {**delivering.figures(), **totals})
     keep = Keep(
         records.keep / _DAY_S, records.keep_minutes / _DAY_S, records.keep_hours / _DAY_S, records.max_size,
         settings.cache.max_size, settings.responses.keep / _DAY_S, records.keep_scores / _DAY_S,
         records.max_scores_size, settings.notify.keep / _DAY_S, figures.measured,
     )  # fmt: skip
 
-    asyncio.new_event_loop().run_until_complete(_run(dsn, keep, folder, delivering, figures))
+    asyncio.new_event_loop().run_until_complete(_run(dsn, keep, folder, delivering, figures, totals))
     # Connections that were being made to a database that has gone ignore their cancelling for a minute; all that
     # counts is done by now, and nothing of ours may outlive the gate.
     os._exit(0)
 
 
-async def _run(dsn: str, keep: Keep, folder: Folder, delivering: Delivering, figures: Figures) -> None:
+async def _run(
+    dsn: str, keep: Keep, folder: Folder, delivering: Delivering, figures: Figures, totals: dict[str, float]
+) -> None:
     transport = transport_of(delivering.settings().outgoing)
     gate = Loopback(folder)
     async with Database(dsn, max_size=_POOL) as database:
         notifier = notifier_of(database, delivering.settings, transport)
-        around = Around(database, delivering.settings, notifier, gate, folder)
+        around = Around(database, delivering.settings, notifier, gate, folder, totals)
 
         async def beside() -> None:
             async with asyncio.TaskGroup() as tasks:

@@ -25,9 +25,12 @@ from comporta.notify.settings import NotifySection
 from comporta.prompts.settings import PromptsSection
 from comporta.providers.settings import ModelSection, ProviderSection
 from comporta.routing.settings import BreakerSection, RetrySection, RouteSection
+from comporta.routing.task.settings import ModelRoutingSection
 from comporta.store.settings import DatabaseSection, RedisSection
 from comporta.telemetry.observability.settings import ObservabilitySection
+from comporta.telemetry.otlp.settings import OtlpSection
 from comporta.telemetry.settings import LoggingSection, RecordsSection
+from comporta.text.optimizing.settings import OptimizeSection, TokensSection
 
 
 class Settings(Section):
@@ -42,12 +45,19 @@ class Settings(Section):
     )
     models: dict[str, ModelSection] = Field(default_factory=dict, description="Names and facts of models.")
     routes: dict[str, RouteSection] = Field(default_factory=dict, description="Names that applications ask for.")
+    model_routing: ModelRoutingSection = Field(
+        default_factory=lambda: ModelRoutingSection(), description="Which model answers which task."
+    )
     chains: ChainsSection = Field(default_factory=lambda: ChainsSection(), description="Prompts in a row.")
     prompts: PromptsSection = Field(default_factory=lambda: PromptsSection(), description="The prompt registry.")
     retry: RetrySection = Field(
         default_factory=lambda: RetrySection(), description="How often a variant is asked again."
     )
     breaker: BreakerSection = Field(default_factory=lambda: BreakerSection(), description="When a provider rests.")
+    tokens: TokensSection = Field(default_factory=lambda: TokensSection(), description="How tokens are counted.")
+    optimize: OptimizeSection = Field(
+        default_factory=lambda: OptimizeSection(), description="Prompts sent in fewer tokens."
+    )
     cache: CacheSection = Field(default_factory=lambda: CacheSection(), description="Answers that are given again.")
     limits: list[LimitSection] = Field(
         default_factory=list, description="How much may be asked in a minute and at once, by whom and of whom."
@@ -74,6 +84,7 @@ class Settings(Section):
     notify: NotifySection = Field(
         default_factory=lambda: NotifySection(), description="Whom to tell of what happens by itself."
     )
+    otlp: OtlpSection = Field(default_factory=lambda: OtlpSection(), description="OpenTelemetry, out and in.")
     console: ConsoleSection = Field(default_factory=lambda: ConsoleSection(), description="The web page for people.")
     llm_observability: ObservabilitySection = Field(
         default_factory=lambda: ObservabilitySection(), description="Targets of figures."

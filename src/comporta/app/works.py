@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
 from msgspec import Struct
 
-from comporta.app.folder import Folder
+from comporta.app.alerting import make_tops, watch_alerts
+from comporta.app.around import Around, Work
+from comporta.app.budget_watch import watch_budgets
 from comporta.app.jobs import Periodic
-from comporta.app.loopback import Loopback
-from comporta.app.settings import Settings
-from comporta.notify.notifier import Notifier
-from comporta.store.database import Database
+from comporta.app.otlp import export, take_in, take_in_over_grpc
+from comporta.app.recall_works import hear_feedback, sweep_semantic
+from comporta.errors import Unavailable
 
+log = structlog.get_logger("comporta.jobs")
 
-class Around(Struct, frozen=True):
-    """What work is done with. `settings` gives today's, `gate` asks the gate, which alone asks models."""
-
-    database: Database
-    settings: Callable[[], Settings]
-    notifier: Notifier
-    gate: Loopback
-    folder: Folder
-
-
-Work = Callable[[Around], Awaitable[None]]
+_PAUSE_S = 5.0
 
 
 class ByClock(Struct, frozen=True):
@@ -37,10 +30,14 @@ class ByClock(Struct, frozen=True):
     retry: int = 0
 
 
-BY_CLOCK: tuple[ByClock, ...] = ()
+BY_CLOCK: tuple[ByClock, ...] = (
+    ByClock("semantic_cache", "*/5 * * * *", sweep_semantic, retry=3),
+    ByClock("semantic_feedback", "* * * * *", hear_feedback),
+    ByClock("tops", "* * * * *", make_tops),
+)
 
 #: What runs until it is cancelled, in every job worker: where only one of them may, it takes a lock in the database.
-ALL_THE_TIME: tuple[Work, ...] = ()
+ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, export, take_in, take_in_over_grpc)
 
 
 def by_clock(around: Around, rows: Sequence[ByClock] = BY_CLOCK) -> tuple[Periodic, ...]:
@@ -56,11 +53,21 @@ def by_clock(around: Around, rows: Sequence[ByClock] = BY_CLOCK) -> tuple[Period
 
 
 async def all_the_time(around: Around, works: Sequence[Work] = ALL_THE_TIME) -> None:
-    """Run all of them; the first that fails ends the others."""
+    """Run all of them; one that fails is begun again a little later, and the others don't hear of it."""
     async with asyncio.TaskGroup() as tasks:
         for work in works:
             tasks.create_task(_run(work, around))
 
 
 async def _run(work: Work, around: Around) -> None:
-    await work(around)
+    while True:
+        try:
+            await work(around)
+            return
+        except Exception as error:
+            expected = isinstance(error, Unavailable)
+            log.warning(
+                "work_failed", work=work.__name__, kind=type(error).__name__, again_in_s=_PAUSE_S,
+                exc_info=None if expected else error,
+            )  # fmt: skip
+            await asyncio.sleep(_PAUSE_S)

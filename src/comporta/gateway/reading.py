@@ -157,7 +157,8 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 
 #: Client headers that some provider may need (WIRE 26), and what the cache is told; nothing else of a request's head
 #: travels on (WIRE 21), and this one of the cache's not beyond the gate.
-_PASSED = ("anthropic-version", "anthropic-beta", "cache-control", TAGS, "x-comporta-cache", "x-comporta-cache-tags")
+_PASSED = ("anthropic-version", "anthropic-beta", "cache-control", TAGS, "x-comporta-cache", "x-comporta-cache-tags",
+           "x-comporta-task")  # fmt: skip
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:

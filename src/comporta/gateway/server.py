@@ -57,6 +57,7 @@ class Server:
 
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
     answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
+    `packed` are those of the posts that take a packed body, as it is, and of how many bytes.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Server:
         mounts: Mapping[str, Mount],
         deletions: Mapping[str, PageOf] | None = None,
         posts: Mapping[str, PageOf] | None = None,
+        packed: Mapping[str, int] | None = None,
         max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
@@ -76,6 +78,7 @@ class Server:
         self._below = {path: page for path, page in pages.items() if path not in self._pages}
         self._deletions = deletions or {}
         self._posts = posts or {}
+        self._packed = packed or {}
         self._max_body = max_body
         self._mounts = mounts
 
@@ -102,7 +105,8 @@ class Server:
             return
         take, posted = _below(self._posts, path)
         if take is not None and scope.method == "POST":
-            await _show(take, posted, scope, proto, self._max_body)
+            most = self._packed.get(path)
+            await _show(take, posted, scope, proto, most or self._max_body, packed=most is not None)
             return
         if page is None or scope.method not in ("GET", "HEAD"):
             _wrong_path(scope, proto, _methods(page, remove, take or door))
@@ -142,13 +146,13 @@ def _printable(path: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in path[:200])
 
 
-async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int = 0) -> None:
+async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int = 0, *, packed: bool = False) -> None:
     """`max_body`: the largest body that is read, in bytes; 0 reads none."""
     request_id = request_id_of(scope.headers) or new_id()
     loop = asyncio.get_running_loop()
     try:
         query = _query(scope.query_string)
-        body = await read_body(proto, scope.headers, max_body, _BODY_LIMIT_S, loop) if max_body else b""
+        body = await read_body(proto, scope.headers, max_body, _BODY_LIMIT_S, loop, packed) if max_body else b""
         async with asyncio.timeout(_PAGE_LIMIT_S):
             shown = await page(Asked(rest, query, scope.headers, body))
     except TimeoutError:

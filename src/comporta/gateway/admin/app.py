@@ -15,6 +15,7 @@ from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.gateway.admin import (
     alerts,
     budgets,
+    cache,
     calls,
     experiments,
     keys,
@@ -28,6 +29,7 @@ from comporta.gateway.admin import (
     scores,
     spending,
     status,
+    traces,
     users,
 )
 from comporta.gateway.admin.document import completed
@@ -65,6 +67,7 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),
+        traces.router(parts.database),
         prompts.router(parts.prompts, parts.database, app.state.who),
         scores.router(parts.database),
         reviews.router(parts.reviews),
@@ -74,6 +77,7 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         metrics.router(parts.database, parts.present, parts.targets),
         alerts.router(parts.alerts),
         users.router(parts.people),
+        cache.router(parts.caches),
         status.router(parts.status),
     ):
         app.include_router(router)

@@ -1,0 +1,252 @@
+"""OpenTelemetry as the job worker does it: calls out to a backend, spans that came in into the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+import structlog
+from msgspec import Struct
+
+from comporta.app.around import Around
+from comporta.app.notifying import transport_of
+from comporta.errors import Unavailable, UpstreamError
+from comporta.gateway.transport import Transport
+from comporta.keys.keys import Keys
+from comporta.providers.base import Request
+from comporta.providers.catalogue import Catalogue, cost_microusd
+from comporta.providers.retry_after import retry_after_s
+from comporta.store.changes import Changes
+from comporta.telemetry.capture import Capture
+from comporta.telemetry.otlp import outbox
+from comporta.telemetry.otlp.exporting import Exporter, Send, Sent, Unsent, What, packed
+from comporta.telemetry.otlp.foreign import store
+from comporta.telemetry.otlp.inbox import Envelope, Inbox
+from comporta.telemetry.otlp.names import names_for
+from comporta.telemetry.otlp.normal import Foreign, Reading, foreign_of, problem_of
+from comporta.telemetry.otlp.parsing import Unreadable, spans_of, unpacked
+from comporta.telemetry.otlp.settings import OtlpExportSection
+from comporta.telemetry.otlp.spans_out import How
+from comporta.telemetry.scrubbing import Scrubber
+from comporta.types import Usage
+
+log = structlog.get_logger("comporta.otlp")
+
+ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
+SERVICE, RESOURCE = "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"
+_CONNECT_S = 5.0
+_MOST_READ_BYTES = 64 * 1024
+#: How often it is looked whether the configuration says something else.
+_LOOK_S = 5.0
+_TAKE_EVERY_S = 1.0
+_SETTLED_S = 3.0
+_SPANS_AT_ONCE = 2000
+
+
+class Where(Struct, frozen=True):
+    """Where to send, as configuration and environment say together."""
+
+    endpoint: str
+    headers: Mapping[str, str]
+
+
+def where_of(section: OtlpExportSection, environment: Mapping[str, str]) -> Where | None:
+    """None where nothing is exported. The configuration wins over the environment."""
+    endpoint = section.endpoint or environment.get(ENDPOINT, "").strip()
+    if not endpoint:
+        return None
+    own = {name.lower(): value.get_secret_value() for name, value in section.headers.items()}
+    return Where(endpoint.rstrip("/"), own or pairs(environment.get(HEADERS, "")))
+
+
+def pairs(text: str) -> dict[str, str]:
+    """`name=value,name=value` with percent-encoding, as OpenTelemetry writes headers and resources."""
+    found = (pair.partition("=") for pair in text.split(",") if "=" in pair)
+    return {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in found}
+
+
+def what_of(section: OtlpExportSection, environment: Mapping[str, str]) -> What:
+    """What to send, by which names, under which resource."""
+    named = environment.get(SERVICE) or "comporta"
+    resource = {"service.name": named, **pairs(environment.get(RESOURCE, "")), **section.resource}
+    if environment.get(SERVICE) and "service.name" not in section.resource:
+        resource["service.name"] = environment[SERVICE]
+    how = How(names_for(environment), section.content, section.stages, resource)
+    return What(how, section.metrics, section.scores)
+
+
+def sends_over(transport: Transport, where: Where, timeout_s: float) -> Send:
+    """OTLP over HTTP with protobuf, packed, by the way that all requests go out."""
+
+    async def send(signal: str, body: bytes) -> Sent:
+        packed_body = await asyncio.to_thread(packed, body)
+        headers = {**where.headers, "content-type": "application/x-protobuf", "content-encoding": "gzip"}
+        request = Request(f"{where.endpoint}/v1/{signal}", packed_body, headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await transport.send(request, _CONNECT_S, timeout_s)
+                try:
+                    told = await response.read(_MOST_READ_BYTES)
+                finally:
+                    response.abort()
+        except TimeoutError:
+            raise Unsent(f"no answer within {timeout_s:g} s") from None
+        except UpstreamError as error:
+            raise Unsent(error.code) from None
+        return Sent(response.status, told, retry_after_s(response.headers))
+
+    return send
+
+
+async def export(around: Around) -> None:
+    """Export until cancelled, as today's configuration says; another one is taken up within seconds."""
+    while True:
+        section = around.settings().otlp.export
+        where = where_of(section, os.environ)
+        await _turned(around, where is not None)
+        if where is None:
+            await _until_changed(around, section)
+            continue
+        transport = transport_of(around.settings().outgoing)
+        send = sends_over(transport, where, section.timeout)
+        if section.protocol == "grpc":
+            send = _over_grpc(where, section.timeout)
+        exporter = Exporter(around.database, send, what_of(section, os.environ), around.count)
+        exporting = asyncio.create_task(exporter.run(section.every))
+        try:
+            await _until_changed(around, section)
+        finally:
+            exporting.cancel()
+            await asyncio.gather(exporting, return_exceptions=True)
+            await transport.close()
+
+
+def _over_grpc(where: Where, timeout_s: float) -> Send:
+    # A heavy extra that most installations don't have.
+    from comporta.app.otlp_grpc import sends_over_grpc  # noqa: PLC0415
+
+    return sends_over_grpc(where.endpoint, where.headers, timeout_s)
+
+
+async def _turned(around: Around, on: bool) -> None:
+    while True:
+        try:
+            await outbox.turn(around.database, on)
+            return
+        except Unavailable:
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _until_changed(around: Around, section: OtlpExportSection) -> None:
+    while around.settings().otlp.export == section:  # noqa: ASYNC110 (a value that is swapped in tells nobody)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def take_in(around: Around) -> None:
+    """Read batches of spans until cancelled; those that a database which is away keeps from going in stay."""
+    taking = Taking(around)
+    while True:
+        try:
+            read = await taking.once()
+        except Unavailable:
+            read = 0
+        if not read:
+            await asyncio.sleep(_TAKE_EVERY_S)
+
+
+async def take_in_over_grpc(around: Around) -> None:
+    """Take spans by gRPC until cancelled, where the configuration names a port at the start."""
+    section = around.settings().otlp.take
+    if section.grpc_port is None or not section.enabled:
+        return
+    # A heavy extra that most installations don't have.
+    from comporta.app.otlp_grpc import TracesOverGrpc, until_stopped  # noqa: PLC0415
+
+    keys = Keys(around.database)
+    changes = Changes(around.database.dsn)
+    changes.subscribe(keys.topic, keys.load)
+    await _loaded(keys)
+    server = TracesOverGrpc(keys.authenticate, Inbox(around.folder.traces, section.max_waiting), section.max_body)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(changes.run())
+        tasks.create_task(until_stopped(server, section.grpc_host, section.grpc_port))
+
+
+async def _loaded(keys: Keys) -> None:
+    while True:
+        try:
+            await keys.load()
+            return
+        except Unavailable:
+            await asyncio.sleep(_LOOK_S)
+
+
+class Taking:
+    """Reads what the door put into the inbox. `once` reads what lies there and says how many batches that were."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._inbox = Inbox(around.folder.traces, 0)
+        self._scrubber = Scrubber()
+        self._catalogue = Catalogue.shipped()
+
+    async def once(self, settled_s: float = _SETTLED_S) -> int:
+        """`settled_s`: how long a batch lies first, so that the gate's own records of the same calls are there."""
+        waiting = await asyncio.to_thread(self._inbox.waiting, settled_s)
+        for path in waiting:
+            envelope = await asyncio.to_thread(self._inbox.read, path)
+            if envelope is None or not await self._took(envelope):
+                self._around.count("otlp_batches_refused")
+                await asyncio.to_thread(self._inbox.put_aside, path)
+            else:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(self._inbox.tidy)
+        return len(waiting)
+
+    async def _took(self, envelope: Envelope) -> bool:
+        """Whether the batch could be read. Raises Unavailable: then it is read again."""
+        try:
+            await self._take(envelope)
+        except Unreadable as error:
+            log.warning("otlp.batch_refused", key=envelope.caller.name, reason=str(error))
+            return False
+        except Unavailable:
+            raise
+        except Exception as error:
+            # One batch that nobody foresaw must not keep those behind it waiting for ever.
+            log.error("otlp.batch_failed", key=envelope.caller.name, kind=type(error).__name__, exc_info=error)
+            return False
+        return True
+
+    async def _take(self, envelope: Envelope) -> None:
+        spans, refused = await asyncio.to_thread(read, envelope, self._reading(), self._most_bytes)
+        twins = 0
+        for start in range(0, len(spans), _SPANS_AT_ONCE):
+            twins += await store(self._around.database, spans[start : start + _SPANS_AT_ONCE], envelope.caller)
+        self._around.count("otlp_spans_taken", len(spans))
+        self._around.count("otlp_spans_refused", refused)
+        self._around.count("otlp_spans_of_gate_calls", twins)
+
+    def _reading(self) -> Reading:
+        mode = self._around.settings().records.content
+        return Reading(Capture(self._scrubber, mode), mode, self._price)
+
+    @property
+    def _most_bytes(self) -> int:
+        return self._around.settings().otlp.take.max_unpacked
+
+    def _price(self, provider: str, model: str, usage: Usage) -> int | None:
+        facts = self._catalogue.find(provider, model)
+        price = None if facts is None else facts.price_for(usage)
+        return None if price is None else cost_microusd(usage, price)
+
+
+def read(envelope: Envelope, reading: Reading, most_bytes: int) -> tuple[list[Foreign], int]:
+    """The spans of a batch, and how many of them can't be kept. Raises Unreadable."""
+    raw = spans_of(unpacked(envelope.body, envelope.encoding, most_bytes), envelope.content_type)
+    now_ns = time.time_ns()
+    sound = [one for one in raw if problem_of(one, now_ns) is None]
+    return [foreign_of(one, envelope.caller, reading) for one in sound], len(raw) - len(sound)

@@ -1,0 +1,106 @@
+"""OTLP by gRPC, which wants the extra `comporta[grpc]`: the same requests, out and in, over another carrier."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import structlog
+
+from comporta.errors import ComportaError, InvalidKey, Unavailable
+from comporta.telemetry.otlp.exporting import LOGS, METRICS, TRACES, Send, Sent, Unsent
+from comporta.telemetry.otlp.inbox import Envelope, Inbox
+from comporta.types import Caller
+
+log = structlog.get_logger("comporta.otlp")
+
+_SERVICES = {
+    TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+    METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+}
+#: gRPC's codes after which the same is to be sent again, as OTLP lists them.
+_AGAIN = {
+    grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED,
+    grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}  # fmt: skip
+_REFUSED_STATUS = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
+
+
+def sends_over_grpc(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> Send:
+    """OTLP over gRPC, packed. An https address is asked with TLS."""
+    parts = urlsplit(endpoint)
+    place = parts.netloc
+    secure = parts.scheme == "https"
+    channel = grpc.aio.secure_channel(place, grpc.ssl_channel_credentials()) if secure else _plain(place)
+    metadata = tuple(headers.items())
+
+    async def send(signal: str, body: bytes) -> Sent:
+        export = channel.unary_unary(f"/{_SERVICES[signal]}/Export")
+        try:
+            told = await export(body, timeout=timeout_s, metadata=metadata, compression=grpc.Compression.Gzip)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AGAIN:
+                raise Unsent(error.code().name.lower()) from None
+            return Sent(_REFUSED_STATUS.get(error.code(), 400))
+        return Sent(200, told)
+
+    return send
+
+
+def _plain(place: str) -> Any:
+    return grpc.aio.insecure_channel(place)
+
+
+class TracesOverGrpc:
+    """Takes spans by gRPC until `stop`: what the page `/v1/traces` does over HTTP."""
+
+    def __init__(self, authenticate: Callable[[str, float], Caller], inbox: Inbox, max_body: int) -> None:
+        self._authenticate = authenticate
+        self._inbox = inbox
+        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", max_body),))
+        export = grpc.unary_unary_rpc_method_handler(self._export)
+        service = grpc.method_handlers_generic_handler(_SERVICES[TRACES], {"Export": export})
+        self._server.add_generic_rpc_handlers((service,))
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that it is."""
+        found = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        await self._server.start()
+        return int(found)
+
+    async def stop(self) -> None:
+        await self._server.stop(grace=1.0)
+
+    async def _export(self, body: bytes, context: Any) -> bytes:
+        try:
+            caller = self._authenticate(_secret(context), time.time())
+            await self._inbox.put(Envelope(caller, "application/x-protobuf", "identity", body))
+        except InvalidKey as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+        except Unavailable as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
+        except ComportaError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+        return b""
+
+
+def _secret(context: Any) -> str:
+    given = dict(context.invocation_metadata() or ())
+    scheme, _, secret = str(given.get("authorization", "")).partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else str(given.get("x-api-key", ""))
+
+
+async def until_stopped(server: TracesOverGrpc, host: str, port: int) -> None:
+    """Listen until cancelled."""
+    await server.start(host, port)
+    log.info("otlp.grpc_listens", host=host, port=port)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()
