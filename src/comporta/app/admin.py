@@ -49,6 +49,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         notifier=gate.notifier,
         showback=views.showback,
         rollouts=gate.rollouts,
+        caches=gate.caching.recalling,
         reviews=gate.reviews,
         policy=gate.guarding.named,
         alerts=gate.observing.alerts,

@@ -6,15 +6,14 @@ import asyncio
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from operator import mul
 
 import structlog
 
 from comporta.app.judging import Judging
+from comporta.app.recall_works import any_semantic, semantic_policy
 from comporta.app.settings import Settings
-from comporta.cache.clearing import EVERYTHING, Clearings
-from comporta.cache.policy import policy_of
+from comporta.cache.clearing import Clearings
 from comporta.cache.semantic.asked import Embedded
 from comporta.cache.semantic.checks import Checks
 from comporta.cache.semantic.comparing import Judge
@@ -144,9 +143,6 @@ class Recalling:
         gone = 0 if entry is None else int(await drop_entry(self._database, entry))
         return gone + (await self.clearings.clear(tags) if tags else 0)
 
-    async def clear_everything(self) -> int:
-        return await self.clear([EVERYTHING])
-
     # ---- what the cache asks ----
 
     def _judge(self, call: Call) -> Judge:
@@ -172,17 +168,3 @@ class Recalling:
             return None
         first, second = (array("f", vector or b"") for vector in vectors)
         return math.fsum(map(mul, first, second))
-
-
-def semantic_policy(settings: Settings, route: str) -> SemanticPolicy | None:
-    """The semantic cache of a route under a configuration."""
-    section = settings.routes.get(route)
-    content = (section.content if section is not None else None) or settings.records.content
-    policy = policy_of(settings.cache, section.cache if section is not None else None, content)
-    return None if policy is None else policy.semantic
-
-
-def any_semantic(settings: Settings) -> bool:
-    """Whether any route, or any without a section, has a semantic cache."""
-    policy = partial(semantic_policy, settings)
-    return policy("") is not None or any(policy(route) is not None for route in settings.routes)

@@ -63,7 +63,7 @@ class Gate:
         """The open answer, already known to be a good one."""
         connection = self._connection()
         found = {name: value for name, value in (query or {}).items() if value is not None}
-        target = self._prefix + path + ("?" + urlencode(found) if found else "")
+        target = self._prefix + path + ("?" + urlencode(found, doseq=True) if found else "")
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         if self._user:
             headers["X-Comporta-By"] = quote(self._user)

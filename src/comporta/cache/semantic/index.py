@@ -151,18 +151,19 @@ class _Bucket:
         self, code: NDArray[numpy.uint64], vector: Vectors, floor: float, limit: int, now_s: float
     ) -> list[Near]:
         rows = self.rows
-        at = self._closest(code, rows)
-        at = at[self._expires_s[at] > now_s]
-        if not len(at):
-            return []
+        # A small scope as it lies; of a large one the rows with the fewest different signs.
+        at = slice(rows) if rows <= _COMPARED else self._closest(code, rows)
         alike = (self._small[at] @ vector) * self._scales[at]
-        order = numpy.argsort(-alike)[:limit]
-        return [(int(self._ids[at[one]]), float(alike[one])) for one in order if alike[one] >= floor]
+        alike[self._expires_s[at] <= now_s] = -1.0
+        fit = numpy.flatnonzero(alike >= floor)
+        if not len(fit):
+            return []
+        ids = self._ids[at]
+        order = fit[numpy.argsort(-alike[fit])[:limit]]
+        return [(int(ids[one]), float(alike[one])) for one in order]
 
     def _closest(self, code: NDArray[numpy.uint64], rows: int) -> NDArray[numpy.int64]:
         """The rows with the fewest different signs."""
-        if rows <= _COMPARED:
-            return numpy.arange(rows)
         different = numpy.bitwise_count(self._codes[0, :rows] ^ code[0])
         for word in range(1, _WORDS):
             different += numpy.bitwise_count(self._codes[word, :rows] ^ code[word])

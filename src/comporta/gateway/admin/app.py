@@ -29,7 +29,6 @@ from comporta.gateway.admin import (
     scores,
     spending,
     status,
-    traces,
     users,
 )
 from comporta.gateway.admin.document import completed
@@ -67,7 +66,6 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         routes.router(parts.routes),
         models.router(parts),
         calls.router(parts.database),
-        traces.router(parts.database),
         prompts.router(parts.prompts, parts.database, app.state.who),
         scores.router(parts.database),
         reviews.router(parts.reviews),

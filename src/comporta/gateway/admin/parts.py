@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from comporta.alerts.alerts import Alerts
 from comporta.budget.budgets import Budgets
+from comporta.gateway.admin.cache import Caches
 from comporta.keys.keys import Keys
 from comporta.notify.notifier import Notifier
 from comporta.prompts.registry import Registry
@@ -133,6 +134,7 @@ class AdminParts:
     #: Whether costs are shown, and where.
     showback: Callable[[], Showback]
     rollouts: Releases
+    caches: Caches
     reviews: Reviews
     alerts: Alerts
     #: Figures of now that no sum holds.
