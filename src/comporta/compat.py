@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from comporta.alerts.rules import DEFAULTS
 from comporta.app.gate import Gate
 from comporta.chains.values import Chain as Chain
 from comporta.chains.values import Router as Router
@@ -21,6 +22,9 @@ from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
 from comporta.prompts.draft import validate_prompt as validate_prompt
+from comporta.telemetry.observability.bounds import Bound, read_bound, shown, written
+from comporta.telemetry.observability.names import Metric, metric
+from comporta.telemetry.observability.report import report
 from comporta.testing.prompt_suite import PromptSuite
 from comporta.types import Reply
 
@@ -211,3 +215,45 @@ class EvaluationMetrics:
 
 class PromptTestSuite(PromptSuite):
     """`PromptTestSuite("support-v2.3.1").run(input=…, expected_behavior=…, language=…)`."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A figure beyond its threshold, both as people read them in `message`."""
+
+    metric: str
+    value: float
+    threshold: float
+    message: str
+
+
+class AlertManager:
+    """Thresholds held against figures when asked; rules that are looked at all the time stand under `alerts:`.
+
+    `thresholds` are by the figures' names (`error_rate`, `avg_response_time`, `cost_per_hour`, `p95` …), each a number
+    or a text such as `> 10%`; without any they are the three that are on from the start. Raises BadRequest for a name
+    that is none, ValueError for a threshold that is none.
+    """
+
+    def __init__(self, thresholds: Mapping[str, float | str] | None = None) -> None:
+        usual = {rule.name: rule.alert.value for rule in DEFAULTS if rule.alert is not None}
+        self.thresholds: dict[str, float | str] = dict(usual if thresholds is None else thresholds)
+        self._bounds: dict[str, tuple[Metric, Bound]] = {
+            name: read_bound(given, metric(name)) for name, given in self.thresholds.items()
+        }
+
+    def check_metrics(self, metrics: Mapping[str, float | None]) -> list[Alert]:
+        """What of these figures lies beyond its threshold; those that are not there are passed over."""
+        found = []
+        for name, (figure, bound) in self._bounds.items():
+            said = (metrics.get(one) for one in (name, figure.name, *figure.aliases))
+            value = next((one for one in said if one is not None), None)
+            if value is not None and bound.holds(value):
+                text = f"{name} is {shown(value, figure.unit)} ({written(bound, figure.unit)})"
+                found.append(Alert(name, value, bound.value, text))
+        return found
+
+    async def check(self, gate: Gate, window: str = "1h") -> list[Alert]:
+        """The same of a gate's own figures. Raises Unavailable."""
+        found = await report(gate.database, window=window, present=await gate.observing.present())
+        return self.check_metrics(found.metrics)
