@@ -76,3 +76,45 @@ def test_callers_that_come_and_go_fill_no_memory(monkeypatch: pytest.MonkeyPatch
     for number in range(50):
         assert world.names(Caller(f"k{number}")) == ["all"]
     assert len(world.purses._carried) == 10
+
+
+def test_a_budget_of_several_conditions_concerns_calls_that_meet_all_of_them() -> None:
+    world = World()
+    both = Budget("both", "both", "team", "t", "hour", 100, 0.0, "", {"environment": "prod", "tag": "centre=a"})
+    world.budgets.all = {"both": both}
+    assert world.names(Caller("k", team="t", environment="prod", tags={"centre": "a"})) == ["both"]
+    for other in (
+        Caller("k1", team="t", environment="prod"),
+        Caller("k2", team="t", tags={"centre": "a"}),
+        Caller("k3", team="x", environment="prod", tags={"centre": "a"}),
+    ):
+        assert world.names(other) == []
+
+
+def test_a_budget_for_a_tag_concerns_calls_that_bear_it() -> None:
+    world = World()
+    world.budgets.put("tagged", "tag", "centre=a")
+    assert world.names(Caller("k", tags={"centre": "a"})) == ["tagged"]
+    assert world.names(Caller("k", tags={"centre": "b"})) == []
+
+
+def test_each_user_has_a_purse_of_its_own_and_calls_of_nobody_have_none() -> None:
+    world, caller = World(), Caller("k", team="t")
+    each = Budget("each", "each", "team", "t", "hour", 100, 0.0, "", per="user")
+    world.budgets.all = {"each": each, "bob": Budget("bob", "bob", "user", "bob", "hour", 100, 0.0, "")}
+    ana, bob = world.purses.of(caller, "ana"), world.purses.of(caller, "bob")
+    assert [purse.budget.name for purse in ana] == ["each"]
+    assert [purse.budget.name for purse in bob] == ["each", "bob"]
+    assert ana[0].key != bob[0].key
+    assert ana[0].user_sha256 and "ana" not in ana[0].key
+    assert world.purses.of(caller, "ana")[0] is ana[0]
+    assert world.purses.of(caller) == []
+    assert world.purses.of(Caller("x", team="other"), "ana") == []
+
+
+def test_the_same_key_with_other_tags_falls_under_other_budgets() -> None:
+    world = World()
+    world.budgets.put("search", "feature", "search")
+    one, other = Caller("k", feature="search"), Caller("k", feature="chat")
+    for _ in range(2):
+        assert (world.names(one), world.names(other)) == (["search"], [])
