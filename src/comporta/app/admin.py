@@ -121,6 +121,7 @@ class Views:
             spool=SpoolStatus(waiting_bytes=spool.bytes + spool.others_bytes, limit_bytes=spool.max_bytes),
             providers=tuple(self._providers()),
             breakers=BreakersStatus(gate.health.kept, tuple(gate.health.ailing())),
+            warnings=tuple(gate.sparing.checks.warnings()),
         )
 
     async def _database(self) -> DatabaseStatus:

@@ -33,6 +33,7 @@ from comporta.app.recalling import AFRESH, Recalling
 from comporta.app.rewording import Rewording
 from comporta.app.rollouts import RollingOut
 from comporta.app.settings import Settings
+from comporta.app.sparing import Sparing
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
 from comporta.config.loading import Loaded
@@ -105,13 +106,18 @@ class Gate(Asks):
         #: Guards asked by themselves.
         self.checking = Checking(self.guarding, self._around_checks, self._verdicts)
         self.caching = Caching(lambda: self.loaded.value, self.database, self._recalling())
-        self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals()}
+        self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals(), **self.sparing.totals()}
         self.rolling = RollingOut(
             self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
             lambda: self.pipeline,
         )  # fmt: skip
         #: Rollouts and experiments: `await gate.rollouts.status("support")`.
         self.rollouts = self.rolling.releases
+        #: Fewer tokens: counts, shortened prompts, providers' own caches.
+        self.sparing = Sparing(
+            lambda: self.loaded, lambda: self.known, self._price_of, self._speakers.embedder, lambda: self.pipeline,
+            self.telemetry.scores.add, lambda: self.notifier,
+        )  # fmt: skip
         self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
         self.followups = FollowUps(
             lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
@@ -219,6 +225,7 @@ class Gate(Asks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.rolling.close()
+        await self.sparing.close()
         await self.caching.close()
         await self.metering.close()
         await self.health.close()
@@ -315,6 +322,7 @@ class Gate(Asks):
                 self.rolling.overlay,
                 self.metering.economy,
             ),
+            "shorten": self.sparing.stage,
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),
         }
         filled["attempt"] = Attempts(lambda name: self.known.providers.get(name), self.health, self._retry)
@@ -353,7 +361,7 @@ class Gate(Asks):
         if secret is not None and secret not in self._secrets:
             # A file's key was rotated: what is sent from now on must stand in no record either.
             self._keep_secret([secret])
-        return reached
+        return self.sparing.reached(call, reached)
 
     def _keep_secret(self, secrets: Iterable[str]) -> None:
         new = set(secrets) - self._secrets

@@ -12,6 +12,7 @@ from comporta.providers import anthropic_decode
 from comporta.providers.anthropic_encode import VERSION, body_of
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
+from comporta.providers.prompt_caching import in_anthropic
 from comporta.providers.statuses import UNREADABLE
 from comporta.types import Event
 
@@ -33,6 +34,8 @@ class Anthropic:
         if query.kind == "embed":
             raise Unsupported("Anthropic has no embeddings: choose a model of another provider.", param="model")
         body, dropped = body_of(query)
+        if query.caching is not None:
+            body = in_anthropic(body, query.caching)
         path = "/messages/count_tokens" if query.kind == "count" else "/messages"
         return Request(
             url=address(endpoint.base_url, "v1", path),

@@ -16,6 +16,17 @@ from comporta.errors import UpstreamError
 from comporta.types import JSON, Event, Input, Kind
 
 
+class Caching(Struct, frozen=True):
+    """What a wire is to do so that its provider caches a prefix.
+
+    `marks` are places where a prefix ends (`tools`, `system`, `first` message, `last` one), for providers that want
+    them marked; `key` is equal for calls that share a prefix.
+    """
+
+    marks: tuple[str, ...] = ()
+    key: str = ""
+
+
 class Query(Struct, frozen=True, omit_defaults=True):
     """What a wire must know of a call. `input` already holds the variant's parameters where the body left them out."""
 
@@ -30,6 +41,8 @@ class Query(Struct, frozen=True, omit_defaults=True):
     capabilities: tuple[str, ...] = ()
     #: The most tokens the model can write, where known (Anthropic demands a `max_tokens`).
     max_output: int | None = None
+    #: None leaves the request as it is.
+    caching: Caching | None = None
 
 
 class Endpoint(Struct, frozen=True, omit_defaults=True):

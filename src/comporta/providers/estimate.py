@@ -1,13 +1,13 @@
-"""Counts tokens for providers that don't: an estimate from the text's bytes, marked as such in records."""
+"""Counts tokens for providers that don't: by the tokenizer's table, else by an estimate, marked as such in records."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from comporta.providers.base import Endpoint, Query
-from comporta.text.tokens import estimate_tokens
+from comporta.text.tokens import Counter
 from comporta.types import Event, Image, Input, Reasoning, Refusal, Text, ToolCall, ToolResult, Usage
 
 #: What an image costs on most models, give or take; and the frame around a message.
@@ -20,25 +20,37 @@ class Estimate:
 
     name = "estimate"
 
+    def __init__(self, counter: Counter | None = None) -> None:
+        self._counter = counter or Counter()
+
     async def answer(self, query: Query, endpoint: Endpoint) -> AsyncIterator[Event]:
-        yield Event(usage=Usage(input=tokens_of(query.input), estimated=True), model=query.model, whole=True, last=True)
+        estimated = False
+
+        def count(text: str) -> int:
+            nonlocal estimated
+            found = self._counter.count(text, query.model)
+            estimated = estimated or not found.exact
+            return found.tokens
+
+        tokens = tokens_of(query.input, count)
+        yield Event(usage=Usage(input=tokens, estimated=estimated), model=query.model, whole=True, last=True)
 
 
-def tokens_of(given: Input) -> int:
-    """Roughly how many tokens an input is."""
-    count = 3
+def tokens_of(given: Input, count: Callable[[str], int]) -> int:
+    """How many tokens an input is, give or take; `count` says it of a text."""
+    tokens = 3
     for message in given.messages:
-        count += _MESSAGE_TOKENS + sum(_part(part) for part in message.parts)
+        tokens += _MESSAGE_TOKENS + sum(_part(part, count) for part in message.parts)
     for tool in given.tools:
-        count += estimate_tokens(msgspec.json.encode(tool).decode())
-    return count
+        tokens += count(msgspec.json.encode(tool).decode())
+    return tokens
 
 
-def _part(part: object) -> int:
+def _part(part: object, count: Callable[[str], int]) -> int:
     if isinstance(part, Text | Reasoning | Refusal):
-        return estimate_tokens(part.text)
+        return count(part.text)
     if isinstance(part, ToolCall):
-        return estimate_tokens(part.name) + estimate_tokens(part.arguments)
+        return count(part.name) + count(part.arguments)
     if isinstance(part, ToolResult):
-        return sum(_part(inner) for inner in part.parts)
+        return sum(_part(inner, count) for inner in part.parts)
     return _IMAGE_TOKENS if isinstance(part, Image) else 0

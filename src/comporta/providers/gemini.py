@@ -13,6 +13,7 @@ from comporta.providers import gemini_decode
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import address, to_json
 from comporta.providers.gemini_encode import chat_body, count_body, embed_body, model_path
+from comporta.providers.prompt_caching import in_gemini
 from comporta.providers.statuses import UNREADABLE
 from comporta.types import JSON, Event
 
@@ -40,6 +41,8 @@ class Gemini:
             method = "batchEmbedContents"
         else:
             body, dropped = chat_body(query)
+            if query.caching is not None:
+                body = in_gemini(body)
             method = "streamGenerateContent?alt=sse" if query.stream else "generateContent"
         path = f"/{quote(model_path(query.model))}:{method}"
         return Request(

@@ -21,6 +21,7 @@ from comporta.providers import (
 )
 from comporta.providers.base import Decoder, Endpoint, Query, Request
 from comporta.providers.carry import to_json
+from comporta.providers.prompt_caching import in_openai
 from comporta.providers.statuses import decoded
 from comporta.types import JSON
 
@@ -54,6 +55,8 @@ class OpenAI:
             body = openai_responses.body_of(query, raw)
         else:
             body = openai_completions.body_of(query, raw, options)
+        if query.caching is not None:
+            body = in_openai(body, query.caching, options)
         _, url, headers = self._places.get((id(endpoint), part, query.model)) or self._place(
             endpoint, part, query.model
         )

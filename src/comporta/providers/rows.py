@@ -15,6 +15,7 @@ Options say what an endpoint does otherwise than the wire's owner; wires read th
 | `top_k`, `cache_control`, `file_url`, `flat_text` | extensions it takes; contents that must be plain text |
 | `reasoning_field` | where it wants earlier reasoning back |
 | `prefill_message`, `prefill_body` | how it is told to continue a given beginning |
+| `prompt_cache_key` | whether it takes a key that leads calls of one prefix to one machine |
 | `embedding_base64` | whether it takes `encoding_format` (default true) |
 | `script` | what a scripted model does |
 """
@@ -55,6 +56,7 @@ OPTIONS: Mapping[str, str] = {
     "prefill_message": _MAPPING,
     "prefill_body": _MAPPING,
     "embedding_base64": _FLAG,
+    "prompt_cache_key": _FLAG,
     "script": "anything",
 }
 _TYPES: Mapping[str, Any] = {

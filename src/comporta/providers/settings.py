@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -51,6 +51,11 @@ class ProviderSection(Section):
     headers: dict[str, str] = Field(default_factory=dict, description="Headers sent with every request.")
     options: dict[str, Any] = Field(default_factory=dict, description="Peculiarities that override the row's.")
     timeouts: TimeoutsSection = Field(default_factory=lambda: TimeoutsSection(), description="Time limits.")
+    prompt_caching: Literal["off", "auto", "always"] = Field(
+        "off",
+        description="Use the provider's own cache of prompts: `auto` marks a beginning that came before within five "
+        "minutes, `always` every one that is long enough.",
+    )
     models: list[str] = Field(
         default_factory=list, description="Models listed and found by bare name; default: those of the catalogue."
     )

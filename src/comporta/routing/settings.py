@@ -13,6 +13,8 @@ from comporta.guardrails.settings import PolicySection
 from comporta.prompts.refs import ref_of
 from comporta.providers.settings import TimeoutsSection
 from comporta.routing.ensemble.settings import EnsembleSection
+from comporta.routing.task.settings import Balance, CascadeSection
+from comporta.text.optimizing.settings import RouteOptimizeSection
 
 
 class VariantSection(Section):
@@ -84,6 +86,20 @@ class RouteSection(Section):
 
     model: str | None = Field(None, description="Short for a single variant.")
     variants: list[VariantSection] = Field(default_factory=list, description="The ways to answer, by weight.")
+    strategy: str | None = Field(
+        None, description="A strategy of `model_routing` says which model answers, in place of `model` and `variants`."
+    )
+    task: str | None = Field(
+        None, description="The task of its calls, where a caller names none; default: guessed from the prompt."
+    )
+    cascade: CascadeSection | None = Field(
+        None, description="A cheap model answers first, and a dearer one where a checker finds that not good enough."
+    )
+    balance: Balance | None = Field(
+        None,
+        description="How one of the variants with a weight is chosen; all but `weighted` go by live figures and keep "
+        "no session on one variant. Default: `weighted`.",
+    )
     sticky: bool = Field(True, description="Keep a session, else a user, on one variant.")
     fallback: list[str] = Field(
         default_factory=list, description="Models that take over in this order when the others can't answer."
@@ -106,12 +122,23 @@ class RouteSection(Section):
         None, description="Guards beside those that hold everywhere: names under `guardrails.policies`, or a policy."
     )
     images: RouteImagesSection | None = Field(None, description="Limits on images, and shrinking.")
+    optimize: RouteOptimizeSection | None = Field(
+        None, description="Send this route's prompts in fewer tokens; default: as `optimize` says."
+    )
+    prompt_caching: Literal["off", "auto", "always"] | None = Field(
+        None, description="Use the providers' own caches of prompts; default: as the provider's section says."
+    )
     timeouts: TimeoutsSection | None = Field(None, description="Time limits that override the provider's.")
 
     @model_validator(mode="after")
     def _one_way(self) -> RouteSection:
-        if (self.model is None) == (not self.variants):
-            raise ValueError("give either `model` or `variants`")
+        ways = [self.model, self.variants or None, self.strategy, self.cascade]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give either `model` or `variants`, or a `strategy`, or a `cascade`")
+        if self.task is not None and self.strategy is None:
+            raise ValueError("a `task` needs a `strategy` beside it")
+        if self.balance is not None and sum(variant.weight > 0 for variant in self.variants) < 2:
+            raise ValueError("`balance` needs two variants with a weight, or more")
         if self.variants and not any(v.weight > 0 for v in self.variants):
             raise ValueError("at least one variant needs a weight above 0")
         return self

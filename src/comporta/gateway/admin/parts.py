@@ -19,8 +19,8 @@ from comporta.routing.registered import RegisteredModels
 from comporta.routing.rollout.releases import Releases
 from comporta.store.database import Database
 from comporta.store.people import People
-from comporta.telemetry.reviews import Reviews
 from comporta.telemetry.observability.targets import Target
+from comporta.telemetry.reviews import Reviews
 from comporta.types import JSON, Price
 
 #: Where an object was said: the configuration file, this API, the environment (a key found there), the catalogue.
@@ -113,6 +113,8 @@ class Status(Struct, frozen=True):
     spool: SpoolStatus
     providers: tuple[ProviderStatus, ...]
     breakers: BreakersStatus = BreakersStatus()
+    #: What somebody should look at, a sentence each.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ class StatusOut(Out):
     spool: SpoolOut
     providers: list[ProviderOut]
     breakers: BreakersOut
+    #: What somebody should look at, a sentence each, as far as this worker knows.
+    warnings: list[str]
 
 
 def router(ask: Callable[[], Awaitable[Status]]) -> APIRouter:
@@ -82,7 +84,7 @@ def router(ask: Callable[[], Awaitable[Status]]) -> APIRouter:
             version=found.version, started_at=started_at, workers=found.workers, in_flight=found.in_flight,
             database=DatabaseOut.model_validate(found.database), spool=SpoolOut.model_validate(found.spool),
             providers=[ProviderOut.model_validate(one) for one in found.providers],
-            breakers=BreakersOut.model_validate(found.breakers),
+            breakers=BreakersOut.model_validate(found.breakers), warnings=list(found.warnings),
         )  # fmt: skip
 
     made = APIRouter(prefix="/admin/status", tags=["status"])
