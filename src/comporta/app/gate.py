@@ -34,6 +34,7 @@ from comporta.app.rewording import Rewording
 from comporta.app.rollouts import RollingOut
 from comporta.app.settings import Settings
 from comporta.app.sparing import Sparing
+from comporta.app.tasking import Tasking
 from comporta.app.telemetry import Telemetry
 from comporta.budget.budgets import Budgets
 from comporta.config.loading import Loaded
@@ -117,6 +118,11 @@ class Gate(Asks):
         self.sparing = Sparing(
             lambda: self.loaded, lambda: self.known, self._price_of, self._speakers.embedder, lambda: self.pipeline,
             self.telemetry.scores.add, lambda: self.notifier,
+        )  # fmt: skip
+        #: Which model answers which task.
+        self.tasking = Tasking(
+            self.database, lambda: self.health, lambda: self.known, lambda: self.pipeline, self._price_of,
+            self.catalogue,
         )  # fmt: skip
         self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
         self.followups = FollowUps(
@@ -206,6 +212,7 @@ class Gate(Asks):
         self._run(self.metering.run())
         self._run(self.caching.run())
         self._run(self.health.run())
+        self._run(self.tasking.run())
         self._run(self.rollouts.run())
 
     def watch(self, places: Places) -> None:
@@ -289,6 +296,7 @@ class Gate(Asks):
     def _swap(self, loaded: Loaded[Settings]) -> None:
         chained = self.chaining.read(loaded)
         self.known = self._build(loaded, chained)
+        self.tasking.take(self.known)
         self.chaining.take(chained)
         self.guarding.take(loaded)
         self.loaded = loaded
@@ -321,6 +329,7 @@ class Gate(Asks):
                 lambda target: self.known.can_continue(target),
                 self.rolling.overlay,
                 self.metering.economy,
+                self.tasking.by_task,
             ),
             "shorten": self.sparing.stage,
             "images": images_stage(self._images_policy, fetch, self._needs_image_data),

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from comporta.app.addresses import credentials_of, url_of
+from comporta.app.alerting import mistakes as alert_mistakes
 from comporta.app.budgeting import mistakes as budget_mistakes
 from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ensembles import NO_ENSEMBLES, Ensembled, variant_of
 from comporta.app.ensembles import mistakes as ensemble_mistakes
 from comporta.app.settings import Settings
+from comporta.app.tasks import NO_TASKS, Tasks
+from comporta.app.tasks import put_in as put_in_tasks
 from comporta.chains.model import PROVIDER
 from comporta.chains.values import PREFIX
 from comporta.config.loading import Loaded
@@ -50,8 +53,11 @@ class Known:
         routes: Mapping[str, Route],
         registered: Callable[[], Mapping[str, RegisteredModel]],
         ensembles: Mapping[str, Ensemble],
+        tasks: Tasks = NO_TASKS,
     ) -> None:
         self.settings = settings
+        #: Which routes go by task, by live figures or by a cascade.
+        self.tasks = tasks
         #: Of routes and of the program's own, by the name that they are asked for at their provider.
         self.ensembles = ensembles
         self.providers = providers
@@ -184,14 +190,18 @@ def build(
         providers[PROVIDER] = chained.provider(catalogue)
     ensembles = ensembled.put_in(loaded, providers, catalogue, wrong)
     routes = _routes(loaded, providers, wrong, {**chained.routes(), **ensembled.routes()})
+    tasks = put_in_tasks(
+        loaded, providers, routes, wrong, lambda path, name: _taker(loaded, path, name, providers, routes, wrong)
+    )
     wrong += ensemble_mistakes(loaded, ensembles, routes, lambda name: _leads(name, routes, providers))
     wrong += budget_mistakes(loaded, lambda name: _leads(name, routes, providers))
     wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
+    wrong += alert_mistakes(loaded)
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
         routes[DEFAULT_ROUTE] = _default(providers)
-    return Known(settings, providers, routes, registered, ensembles)
+    return Known(settings, providers, routes, registered, ensembles, tasks)
 
 
 def _leads(name: str, routes: Mapping[str, Route], providers: Mapping[str, Provider]) -> bool:
@@ -294,6 +304,8 @@ def _routes(
     # Not the routes that were read so far: a route stands for several models, and their order must mean nothing.
     models = dict(routes)
     for name, route in settings.routes.items():
+        if route.strategy is not None or route.cascade is not None:
+            continue
         variants = []
         for number, given in enumerate(route.variants or (VariantSection(model=route.model or ""),)):
             path = ("routes", name, "variants", number) if route.variants else ("routes", name)

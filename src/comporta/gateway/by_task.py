@@ -254,7 +254,7 @@ class _Asking:
     def _note_answer(self, target: Target) -> None:
         if self._missed:
             last = self._missed[-1]
-            why = last.get("error") or f"not good: {last.get('not_good')}"
+            why = last.get("error", "its answer was not good enough")
             self._call.note(NOTE, answered=target.variant, missed=self._missed)
             _decided(self._call, f"{target.variant}; after {last['model']}: {why}")
         else:
