@@ -166,11 +166,11 @@ def _row(line: bytes, number: int) -> Iterator[Pair | Look | Bad]:
 def _looks(row: Mapping[str, Any], number: int) -> Iterator[Look | Bad]:
     origin, similar = row.get("origin"), row.get("similar")
     asked = similar if isinstance(similar, list) else [similar]
-    if not _is_text(origin) or not asked or not all(_is_text(one) for one in asked):
+    if not isinstance(origin, str) or not _is_text(origin) or not asked or not all(_is_text(one) for one in asked):
         yield Bad(number, "`origin` must be a text, and `similar` one or a list of them")
         return
     for one in asked:
-        yield Look(number, str(origin), one)
+        yield Look(number, origin, str(one))
 
 
 def _pair(row: Mapping[str, Any], number: int) -> Pair | Bad:
