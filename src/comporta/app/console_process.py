@@ -24,6 +24,7 @@ from comporta.console.settings import ConsoleSection
 from comporta.console.site import Site
 from comporta.console.view import Around, Finding
 from comporta.errors import ComportaError
+from comporta.providers.catalogue import Catalogue
 from comporta.store.database import Database
 from comporta.telemetry import logs
 
@@ -50,7 +51,7 @@ def main() -> None:
 async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[str, str]) -> None:
     gate = Loopback(folder)
     async with Database(environment["COMPORTA_DATABASE_DSN"], max_size=_POOL) as database:
-        around = Around(database, gate, Doctor(environment), __version__)
+        around = Around(database, gate, Doctor(environment), __version__, Catalogue.shipped())
         site = Site(around, settings, PAGES)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -13,6 +13,14 @@ from comporta.console.words import Texts
 Group = Literal["watch", "build", "protect", "run"]
 GROUPS: tuple[Group, ...] = ("watch", "build", "protect", "run")
 Build = Callable[[View], Awaitable[None]]
+
+
+class File(Struct, frozen=True):
+    """A table to take along as CSV: `rows` gives its head first, then its rows, for the view's own query."""
+
+    path: str
+    name: str
+    rows: Callable[[View], AsyncIterator[Sequence[object]]]
 
 
 class Page(Struct, frozen=True):
@@ -33,3 +41,4 @@ class Page(Struct, frozen=True):
     parent: str = ""
     #: Whether only admins see it.
     admin: bool = False
+    files: tuple[File, ...] = ()

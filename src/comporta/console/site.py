@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 from fastapi import FastAPI
@@ -16,9 +16,10 @@ from starlette.types import ASGIApp
 from comporta.console.accounts import Accounts
 from comporta.console.assets import Assets
 from comporta.console.common import COMMON
+from comporta.console.csv import csv_of
 from comporta.console.door import SESSION, Door
 from comporta.console.frame import Frame
-from comporta.console.page import Page
+from comporta.console.page import File, Page
 from comporta.console.parts.pieces import notice
 from comporta.console.parts.tags import tag
 from comporta.console.passwords import Passwords
@@ -58,6 +59,7 @@ class Site:
         inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
         inner.router.routes.extend([*self._assets.routes(), *entrance.routes(), Route("/health", _well)])
         for page in self._pages:
+            inner.router.routes.extend(Route(file.path, self._giving(page, file)) for file in page.files)
             self._put(page)
         ui.run_with(
             inner, title="Comporta", tailwind=False, binding_refresh_interval=None, show_welcome_message=False,
@@ -78,6 +80,18 @@ class Site:
             return None
 
         ui.page(page.path, response_timeout=_BUILD_LIMIT_S, markdown=False)(built)
+
+    def _giving(self, page: Page, file: File) -> Callable[[Request], Awaitable[Response]]:
+        async def give(request: Request) -> Response:
+            try:
+                view = self._view(request, page)
+                if page.admin:
+                    await view.demand_admin()
+                return await csv_of(file.name, file.rows(view))
+            except ComportaError as error:
+                return PlainTextResponse(error.message, error.status)
+
+        return give
 
     def _view(self, request: Request, page: Page) -> View:
         session = getattr(request.state, SESSION, None)

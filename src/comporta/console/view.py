@@ -11,6 +11,7 @@ from msgspec import Struct
 from comporta.console.sessions import Session, Sessions
 from comporta.console.words import Words
 from comporta.errors import Forbidden, InvalidKey
+from comporta.providers.catalogue import Catalogue
 from comporta.store.database import Database
 from comporta.types import JSON
 
@@ -43,6 +44,8 @@ class Around(Struct, frozen=True):
     #: Looks at everything that the gate needs; takes seconds.
     doctor: Callable[[], Awaitable[list[Finding]]]
     version: str
+    #: Prices, for the parts of a cost.
+    catalogue: Catalogue
 
 
 class View:

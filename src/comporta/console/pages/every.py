@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from comporta.console.page import Page
-from comporta.console.pages import overview
+from comporta.console.pages import calls, overview, trace
 
-PAGES: tuple[Page, ...] = (overview.PAGE,)
+PAGES: tuple[Page, ...] = (overview.PAGE, calls.PAGE, trace.PAGE)

@@ -57,7 +57,10 @@ TEXTS: Texts = {
         "Pergunte a um modelo pela comporta, e as chamadas, o custo e a latência aparecem aqui um segundo depois.",
     ),
     "quiet_title": ("No calls in this time", "Nenhuma chamada neste período"),
-    "quiet_text": ("There are calls from before: choose a longer time.", "Há chamadas de antes: escolha um período maior."),
+    "quiet_text": (
+        "There are calls from before: choose a longer time.",
+        "Há chamadas de antes: escolha um período maior.",
+    ),
 }  # fmt: skip
 
 _FIGURES = ("calls", "cost", "latency_p95", "error_rate", "cache_hit_rate", "user_satisfaction", "guardrail_blocks")
