@@ -26,6 +26,8 @@ _USERS = sql.SQL(
 )
 #: The configuration may call a key by its name.
 _WHOSE_KEY = sql.SQL("and key_id in (select %s::text union select id from virtual_key where name = %s)")
+#: Calls that others told of did not pass the gate, and no budget could have held them; `spent_hour` has none of them.
+_PASSED = sql.SQL("and route <> '(external)'")
 _WHOSE_TAG = sql.SQL("and tags ->> %s = %s")
 _WHOSE_USER = sql.SQL("and user_sha256 = %s")
 _WHOSE = sql.SQL("and {} = %s")
@@ -84,8 +86,10 @@ async def _users(
 def _asked(what: sql.SQL, budget: Budget, begin_s: float, end_s: float) -> tuple[sql.Composed, list[Any]]:
     finely = budget.per is not None or any(scope in ("user", "tag") for scope, _ in budget.conditions)
     whose, values = _whose(budget)
-    table = sql.Identifier("spent_hour" if finely else "rollup_hour")
-    return what.format(table=table, whose=whose), [begin_s, end_s, *values]
+    if finely:
+        return what.format(table=sql.Identifier("spent_hour"), whose=whose), [begin_s, end_s, *values]
+    passed = sql.SQL(" ").join([_PASSED, whose])
+    return what.format(table=sql.Identifier("rollup_hour"), whose=passed), [begin_s, end_s, *values]
 
 
 def _whose(budget: Budget) -> tuple[sql.Composable, list[Any]]:

@@ -179,7 +179,7 @@ _SPENT = f"""
             {", ".join(_dimension(name) for name in ("key_id", "team", "environment", "feature"))},
             case when user_id is null then ''::bytea else sha256(convert_to(user_id, 'UTF8')) end,
             md5(tags::text)::uuid, tags, sum(cost_microusd)
-        from fresh where cost_microusd > 0 and (user_id is not null or tags <> '{{}}')
+        from fresh where door <> 'otlp' and cost_microusd > 0 and (user_id is not null or tags <> '{{}}')
         group by 1, 2, 3, 4, 5, 6, 7, 8
         order by 1, 2, 3, 4, 5, 6, 7
         on conflict (period, key_id, team, environment, feature, user_sha256, tags_md5)

@@ -206,6 +206,14 @@ _PAGES = (
         refusals=("400", "401", "408", "413", "415", "429", *said.OF_PAGES), told=(*said.ID, "x-comporta-call"),
     ),
     Operation(
+        method="post", path="/v1/traces", id="take_traces", tag="Traces", summary="Send spans",
+        about="A batch of spans as OpenTelemetry's exporters send it: `ExportTraceServiceRequest` as protobuf "
+        "(`application/x-protobuf`) or as JSON, plain or gzip. It is kept, and read within seconds; spans that can't "
+        "be kept are counted.",
+        body=pages.Spans, example={"resourceSpans": []}, answers=(pages.SpansTaken,),
+        refusals=("400", "401", "408", "413", "415", *said.OF_PAGES),
+    ),
+    Operation(
         method="get", path="/", id="root", tag="State", summary="Show where everything is", answers=(pages.Root,),
         key="none",
     ),

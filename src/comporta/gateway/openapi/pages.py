@@ -96,3 +96,13 @@ class Ready(Shape):
     status: Literal["ready"]
     database: str
     spool_bytes: Annotated[int, Meta(description="Records that wait to be shipped.")]
+
+
+class Spans(Shape):
+    """OTLP's `ExportTraceServiceRequest`."""
+
+    resourceSpans: Annotated[list[dict[str, Any]], Meta(description="Spans by who made them.")] = []  # noqa: N815
+
+
+class SpansTaken(Shape):
+    """Nothing: what could not be kept is counted when it is read."""
