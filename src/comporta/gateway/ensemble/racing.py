@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable
 from comporta.errors import ClientGone, ComportaError, UpstreamTimeout
 from comporta.gateway.ensemble.asking import Asked, Stream, Tools, cancelled, is_good, whole
 from comporta.gateway.ensemble.strategies import NoVote
-from comporta.pipeline import Gathered
 from comporta.types import Event
 
 
@@ -46,7 +45,7 @@ class Race:
                     break
                 winner = await self._next(until_s)
         finally:
-            await self._leave(winner)
+            await self._leave(winner, late=winner is None and clock() >= until_s)
         return winner or self._poor
 
     def _start(self) -> None:
@@ -95,34 +94,30 @@ class Race:
             asked.ended("answered")
             self._begun[asked.call.id] = answer
 
-    async def _leave(self, winner: Asked | None) -> None:
-        """End all others. One that answered in the same moment as the winner has lost as well."""
+    async def _leave(self, winner: Asked | None, *, late: bool) -> None:
+        """End all others: too `late`, slower than the winner (be it by a moment), or not wanted any more."""
         losers = [*self._running.values()]
         await cancelled(self._running)
         self._running.clear()
         for id in [id for id in self._begun if winner is None or id != winner.call.id]:
             await self._begun.pop(id).aclose()
         for asked in losers:
-            late = winner is None
-            asked.ended(
-                "late" if late else "left",
-                UpstreamTimeout(f"No answer within {self._wait_s:g} s.", code="total_timeout")
-                if late else ClientGone("Another was faster."),
-            )  # fmt: skip
+            if late:
+                over = UpstreamTimeout(f"No answer within {self._wait_s:g} s.", code="total_timeout")
+                asked.ended("late", over)
+            else:
+                asked.ended("left", ClientGone("Another was faster." if winner is not None else "It was left."))
 
     async def rest(self, winner: Asked) -> AsyncGenerator[Event]:
         """The winner's answer, from its beginning."""
-        for event in winner.events:
-            yield event
         answer = self._begun.get(winner.call.id)
-        if answer is None:
-            return
-        gathered = Gathered()
         try:
-            async for event in answer:
-                gathered.add(event)
+            for event in winner.events:
                 yield event
+            if answer is not None:
+                async for event in answer:
+                    yield event
         finally:
-            await answer.aclose()
-            winner.end_ns = 0
-            winner.ended(winner.status, winner.error)
+            if answer is not None:
+                await answer.aclose()
+                winner.ended(winner.status, winner.error)
