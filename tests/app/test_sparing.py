@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import comporta
 from comporta.app.gate import Gate
+from comporta.errors import BadRequest
 from comporta.gateway.answering import call_of
 from comporta.gateway.doors.anthropic_messages import AnthropicCountTokens
 from comporta.gateway.optimize_check import FEWEST
@@ -24,7 +26,7 @@ from comporta.testing.fake_anthropic import FakeAnthropic
 from comporta.testing.fake_openai import FakeOpenAI
 from comporta.testing.minilm import builder_hash
 from comporta.testing.upstream import Step
-from comporta.types import Caller, Usage
+from comporta.types import Caller, Reply, Usage
 
 CONFIG = """
 database: {{url: "{dsn}"}}
@@ -253,3 +255,19 @@ async def test_a_count_of_tokens_says_how_it_is_made(opened: Opened, tmp_path: P
         assert tokens == 4 + 7, "four words, and the frame around a message"
         _, note, header = await counted(gate, "anthropic/claude-sonnet-4-5")
         assert (note, header) == ({"how": "provider", "by": "anthropic"}, "")
+
+
+async def test_short_questions_share_a_call_and_one_left_out_is_asked_again(
+    opened: Opened, database_dsn: str, fake: FakeOpenAI
+) -> None:
+    fake.script(Step(text="{}"), Step(text="alone"), Step(text="alone"), Step(text="alone"))
+    async with opened() as gate:
+        replies = await gate.batch(["one", "two", "three"], "plain", together=10, progress=False)
+        assert [reply.text for reply in replies if isinstance(reply, Reply)] == ["alone"] * 3
+        assert gate.count_tokens("one two three", "plain").by == "o200k"
+        with pytest.raises(BadRequest):
+            await gate.batch(["one"], "plain", together=0, progress=False)
+    first = fake.seen[0].json
+    assert set(json.loads(first["messages"][-1]["content"]).values()) == {"one", "two", "three"}
+    assert [seen.json["messages"][-1]["content"] for seen in fake.seen[1:]] == ["one", "two", "three"]
+    assert records(database_dsn)[0]["notes"]["together"] == {"questions": 3}

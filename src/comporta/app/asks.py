@@ -14,7 +14,9 @@ from comporta.app.ensembles import Ensembling
 from comporta.app.known import DEFAULT_ROUTE, Known
 from comporta.app.metering import Metering
 from comporta.app.settings import Settings
+from comporta.app.sparing import Sparing
 from comporta.app.telemetry import Telemetry
+from comporta.app.together import Together, flattened, groups, most, question_of
 from comporta.chains.values import Chain
 from comporta.config.loading import Loaded
 from comporta.errors import BadRequest, ComportaError, Conflict
@@ -28,6 +30,7 @@ from comporta.gateway.fallback import GIVEN_S
 from comporta.guardrails.trying import Checked
 from comporta.pipeline import Call, Next
 from comporta.routing.registered import RegisteredModel, RegisteredModels
+from comporta.text.tokens import Count
 from comporta.types import JSON, Caller, Price, Reply
 
 #: Who asks when nobody else is named: the program that holds the gate.
@@ -50,6 +53,7 @@ class Asks:
     metering: Metering
     pipeline: Next
     registered: RegisteredModels
+    sparing: Sparing
     telemetry: Telemetry
     _given_s: dict[str, float]
 
@@ -114,13 +118,39 @@ class Asks:
 
     async def batch(
         self, items: Sequence[Messages | JSON], model: str = "default", *, concurrency: int = 5, progress: bool = True,
-        **params: Any,
+        together: int | None = None, **params: Any,
     ) -> list[Reply | ComportaError]:  # fmt: skip
         """Replies in the order of the items; a failed one is its error and does not sink the rest.
 
         An item is a text, a list of messages, or a whole body. In a terminal a progress bar shows how far it is.
+        `together` asks up to so many short questions of the same instructions in one call (default: as the route says,
+        else each by itself); one whose answer can't be told apart is asked alone.
         """
-        return await batch(lambda item: self._item(item, model, params), items, concurrency, progress)
+        section = self.known.settings.routes.get(model)
+        wanted = section.together if together is None and section is not None else together
+        if wanted is None or most(wanted) == 1:
+            return await batch(lambda item: self._item(item, model, params), items, concurrency, progress)
+        questions = [question_of(item, model, params) for item in items]
+        asking = Together(self._chat_of, self.ask, lambda at: self._item(items[at], model, params))
+
+        async def group(places: Sequence[int]) -> list[Reply | ComportaError]:
+            found = [question for at in places if (question := questions[at]) is not None]
+            return await asking.answers(places, found)
+
+        places = groups(questions, wanted)
+        return flattened(places, iter(await batch(group, places, concurrency, progress)), len(items))
+
+    def _chat_of(self, body: JSON) -> Call:
+        timeout_s = body.pop("timeout_s", None)
+        return self._chat_call(body, timeout_s=timeout_s)
+
+    def count_tokens(self, text: str, model: str = DEFAULT_ROUTE) -> Count:
+        """How many tokens a text is for a route or model: by its tokenizer's table where that is at hand, else about.
+
+        Without what stands around messages. `.exact` and `.by` say how it is known.
+        """
+        route = self.known.route(model)
+        return self.sparing.counter.count(text, route.variants[0].model or model if route is not None else model)
 
     async def _item(self, item: Messages | JSON, model: str, params: JSON) -> Reply:
         if isinstance(item, Mapping):

@@ -125,6 +125,11 @@ class RouteSection(Section):
     optimize: RouteOptimizeSection | None = Field(
         None, description="Send this route's prompts in fewer tokens; default: as `optimize` says."
     )
+    together: int | None = Field(
+        None, ge=1, le=100,
+        description="How many short questions a program's `gate.batch` asks in one call on this route, told apart by "
+        "ids; default: each by itself.",
+    )  # fmt: skip
     prompt_caching: Literal["off", "auto", "always"] | None = Field(
         None, description="Use the providers' own caches of prompts; default: as the provider's section says."
     )
