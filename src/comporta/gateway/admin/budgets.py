@@ -146,7 +146,6 @@ class _On:
     def __init__(self, parts: AdminParts) -> None:
         self._parts = parts
         self._budgets = parts.budgets
-        self._alerts = Alerts(parts.database, parts.notifier.send)
 
     async def list(self) -> Listing[BudgetOut]:
         """All budgets, oldest first."""
@@ -225,7 +224,8 @@ class _On:
         acts, spent = budget.acts, outlook.spent_microusd
         step = acts.now(spent * 100 / budget.limit_microusd)
         blocked = acts.hard_percent is not None and spent * 100 >= budget.limit_microusd * acts.hard_percent
-        passed = await self._alerts.passed(budget, outlook.begin_s) if acts.steps else []
+        alerts = Alerts(self._parts.database, self._parts.notifier.send)
+        passed = await alerts.passed(budget, outlook.begin_s) if acts.steps else []
         return BudgetOut(
             id=budget.id, name=budget.name, scope=budget.scope, value=budget.value, also=budget.also, per=budget.per,
             period=budget.period, limit_microusd=budget.limit_microusd, begins_at=_at(outlook.begin_s),

@@ -13,6 +13,7 @@ SENT: dict[str, str] = {
     "x-request-id": "Kept and returned where it is up to 128 letters, digits, `.`, `_`, `:` and `-`; else one is made.",
     "x-comporta-session": "The session; else `metadata.session_id` of the body.",
     "x-comporta-user": "The user, where the body names none.",
+    "x-comporta-tags": "Tags of the call, `name=value` with commas between, where its key leaves them open.",
     "cache-control": "`no-cache`, `no-store`, `max-age`: the caller's say about the cache.",
     "anthropic-version": "Passed on to Anthropic.",
     "anthropic-beta": "Passed on to Anthropic.",
@@ -20,7 +21,10 @@ SENT: dict[str, str] = {
     "if-none-match": "The `etag` of what the client holds.",
 }
 ID = ("x-request-id",)
-CALL = (*ID, "x-comporta-session", "x-comporta-user", "cache-control")
+CALL = (
+    *ID, "x-comporta-session", "x-comporta-user", "x-comporta-tags", "cache-control", "x-comporta-cache",
+    "x-comporta-cache-tags",
+)  # fmt: skip
 ANTHROPIC = (*CALL, "anthropic-version", "anthropic-beta")
 
 _NUMBER: JSON = {"type": "string", "pattern": "^[0-9]+$"}
@@ -53,6 +57,7 @@ TOLD: dict[str, tuple[str, JSON, bool]] = {
     ),
     "x-comporta-prompt": ("The prompt that was asked with, as `id@version`.", _WORD, False),
     "x-comporta-unused-variables": ("Values that the prompt has no variable for.", _WORD, False),
+    "x-comporta-budget": ("A budget led to a cheaper model: which, from which percent on, and to which.", _WORD, False),
     "x-comporta-guard": ("What guards did: `pii_detection=redact, secrets=block`.", _WORD, False),
     "etag": ("Changes whenever the answer does.", _WORD, False),
     "retry-after": ("Seconds, where it is known when to try again.", _NUMBER, False),
