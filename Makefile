@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference bench bench-table bench-rollout bench-prompts clean
+.PHONY: serve test install check reference bench bench-table bench-rollout bench-prompts bench-tokens clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -44,6 +44,10 @@ bench-prompts: $(VENV)/.installed-test
 # What guards cost, each alone and the default policy, by the length of the prompt: two minutes. QUICK=1: one.
 bench-guards: $(VENV)/.installed
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/guards.py $(if $(QUICK),--quick)
+
+# How far off estimates of tokens are, and what shortening prompts saves: a few seconds. TABLES=folder: count anew.
+bench-tokens: $(VENV)/.installed
+	@$(BIN)/python bench/tokens.py $(if $(TABLES),--tables $(TABLES)) $(if $(JSON),--json)
 
 clean:
 	rm -rf $(VENV) build dist
