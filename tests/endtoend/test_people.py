@@ -107,7 +107,7 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
     assert hit == "miss", "no worker gives her old answer again"
     again = typed(served, "user", "erase", ANA, "--yes", "--json")
     assert json.loads(again.stdout)["removed"] == dict.fromkeys(
-        ("responses", "cache", "calls", "waiting", "limits", "scores", "reviews"), 0
+        ("responses", "cache", "semantic_cache", "calls", "waiting", "limits", "spending", "scores", "reviews"), 0
     )
     listed = typed(served, "user", "erasures", "--json").stdout
     digest = json.loads(again.stdout)["user_sha256"]

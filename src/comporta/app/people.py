@@ -7,6 +7,9 @@ from pathlib import Path
 
 from comporta.app.caching import Caching
 from comporta.app.settings import Settings
+from comporta.budget.budgets import Budget
+from comporta.budget.declared import declared, sections
+from comporta.budget.people import SpendingOf
 from comporta.cache.people import Answers
 from comporta.cache.semantic.people import Recalled
 from comporta.config.loading import Loaded
@@ -43,9 +46,16 @@ def people_of(
             ReviewsOf(database),
             TraceSpans(database),
             Limited(loaded),
+            SpendingOf(database, lambda: _budgets(loaded())),
         ],
         drain,
     )
+
+
+def _budgets(loaded: Loaded[Settings]) -> list[Budget]:
+    settings = loaded.value
+    found = sections(settings.budgets, settings.budget_management)
+    return declared(found, lambda path: "{0.file} line {0.line}".format(loaded.place(path)))
 
 
 class Limited:
