@@ -256,3 +256,21 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="No space"):
         build.write_built(tmp_path / "m.onnx", b"a model")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_full_model_says_what_the_reference_says_in_any_language(
+    cache: Path, model: MiniLM, weights: dict[str, Any]
+) -> None:
+    full = MiniLM(cache, precision="full")
+    try:
+        vectors, small = await full.embed(TEXTS), await model.embed(TEXTS)
+    finally:
+        full.close()
+    for text, vector, other in zip(TEXTS, vectors, small, strict=True):
+        assert float(np.dot(vector, reference(weights, token_ids(text)))) > 0.9999
+        assert float(np.dot(vector, other)) > 0.98
+
+
+def test_models_of_both_precisions_lie_in_files_of_their_own() -> None:
+    weights = folder() / "model.safetensors"
+    assert build.built_name(weights) != build.built_name(weights, "full")

@@ -15,9 +15,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from comporta.errors import Unavailable
 
+#: `int8` is small, fast and .985 to .999 like the full model; `full` is the model as it was trained.
+Precision = Literal["int8", "full"]
 #: Part of the file's name: raise it with every change of the graph or of the quantisation.
 VERSION = 1
 _DIGEST_BYTES = 32
@@ -25,7 +28,7 @@ _BUILD_TIMEOUT_S = 300.0
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
-def built_name(weights: Path) -> str:
+def built_name(weights: Path, precision: Precision = "int8") -> str:
     """The name of what is built from these weights, by samples of them: hashing all 90 MB would slow every start."""
     size = weights.stat().st_size
     digest = hashlib.sha256(str(size).encode())
@@ -33,12 +36,12 @@ def built_name(weights: Path) -> str:
         for i in range(_SAMPLES):
             file.seek(size * i // _SAMPLES)
             digest.update(file.read(_SAMPLE_BYTES))
-    return f"all-MiniLM-L6-v2-int8-{VERSION}-{digest.hexdigest()[:16]}.onnx"
+    return f"all-MiniLM-L6-v2-{precision}-{VERSION}-{digest.hexdigest()[:16]}.onnx"
 
 
-def built_model(weights: Path, cache: Path) -> bytes:
+def built_model(weights: Path, cache: Path, precision: Precision = "int8") -> bytes:
     """The model, from the cache or built now. Blocks; of several processes one builds and the others wait for it."""
-    target = cache / built_name(weights)
+    target = cache / built_name(weights, precision)
     model = read_built(target)
     if model is not None:
         return model
@@ -49,7 +52,7 @@ def built_model(weights: Path, cache: Path) -> bytes:
         except OSError:
             target = Path(stack.enter_context(tempfile.TemporaryDirectory())) / target.name
         model = read_built(target)
-        return model if model is not None else _build(weights, target)
+        return model if model is not None else _build(weights, target, precision)
 
 
 def read_built(path: Path) -> bytes | None:
@@ -84,8 +87,8 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(weights: Path, target: Path) -> bytes:
-    command = [sys.executable, "-m", "comporta.embedding.build", str(weights), str(target)]
+def _build(weights: Path, target: Path, precision: Precision) -> bytes:
+    command = [sys.executable, "-m", "comporta.embedding.build", str(weights), precision, str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -105,12 +108,13 @@ def _not_built(weights: Path, reason: str) -> Unavailable:
 
 
 def main(arguments: list[str]) -> int:
-    """Build the model from the weights (first argument) into a file (second)."""
+    """Build the model from the weights (first argument) into a file (last), as precise as a word between them says."""
     # onnx and its friends are heavy, and only the child that builds needs them: the one marked place.
-    from comporta.embedding.graph import int8_model  # noqa: PLC0415
+    from comporta.embedding.graph import full_model, int8_model  # noqa: PLC0415
 
-    weights, target = map(Path, arguments)
-    write_built(target, int8_model(weights))
+    weights, target = Path(arguments[0]), Path(arguments[-1])
+    made = full_model if arguments[1:-1] == ["full"] else int8_model
+    write_built(target, made(weights))
     return 0
 
 

@@ -116,6 +116,12 @@ def _attention(graph: _Graph, w: dict[str, Array], x: str) -> str:
     return graph.node("Reshape", back, graph.weight(np.array([1, -1, WIDTH], np.int64)))
 
 
+def full_model(weights_file: Path) -> bytes:
+    """The graph as it was trained."""
+    model: bytes = fp32_model(load_file(weights_file)).SerializeToString()
+    return model
+
+
 def int8_model(weights_file: Path) -> bytes:
     """The graph with weights of eight bits, one scale for each channel: a quarter of the size, four times the speed."""
     model = fp32_model(load_file(weights_file))

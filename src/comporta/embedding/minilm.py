@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from comporta.embedding.build import built_model
+from comporta.embedding.build import Precision, built_model
 from comporta.errors import Unavailable
 
 Given = TypeVarTuple("Given")
@@ -50,14 +50,19 @@ def missing_model() -> Unavailable:
 
 
 class MiniLM:
-    """The model, on a thread of its own. One text at a time: answers of the small model depend on the batch."""
+    """The model, on a thread of its own. One text at a time: answers of the small model depend on the batch.
+
+    Vectors of both precisions may be compared: they are at least .98 alike. `full` takes 90 MB more and three times as
+    long.
+    """
 
     name = NAME
     dimensions = DIMENSIONS
 
-    def __init__(self, cache: Path, folder: Path | None = None) -> None:
+    def __init__(self, cache: Path, folder: Path | None = None, precision: Precision = "int8") -> None:
         self._cache = cache
         self._folder = folder
+        self._precision: Precision = precision
         self._loaded: _Loaded | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="minilm")
 
@@ -101,7 +106,7 @@ class MiniLM:
             folder = self._folder or model_folder()
             if folder is None:
                 raise missing_model()
-            self._loaded = _Loaded(folder, self._cache)
+            self._loaded = _Loaded(folder, self._cache, self._precision)
         return self._loaded
 
 
@@ -113,7 +118,7 @@ def _sound(text: str) -> str:
 class _Loaded:
     """Tokenizer and session."""
 
-    def __init__(self, folder: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, cache: Path, precision: Precision) -> None:
         # Half a second and 40 MB that a gate without embeddings should not pay: the one marked place.
         import numpy  # noqa: PLC0415
         import onnxruntime  # noqa: PLC0415
@@ -126,7 +131,7 @@ class _Loaded:
         self._tokenizer.no_padding()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = built_model(folder / "model.safetensors", cache)
+        model = built_model(folder / "model.safetensors", cache, precision)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def tokens(self, text: str) -> list[int]:

@@ -26,15 +26,17 @@ class Speakers:
     """
 
     def __init__(self, cache: Path) -> None:
-        #: The one embedding model of this process.
+        #: The one embedding model by which this process decides.
         self.embedder = embedder = MiniLM(cache)
+        #: The same as it was trained, for those who ask for vectors: they may compare them with anybody's.
+        self._precise = precise = MiniLM(cache, precision="full")
         self._makers: Mapping[str, Callable[[Row], Wire | Local]] = {
             "openai": lambda row: OpenAI(row.title, responses=row.responses, completions=row.completions),
             "anthropic": lambda row: Anthropic(),
             "gemini": lambda row: Gemini(),
             "ollama": lambda row: Ollama(),
             "offline": lambda row: Offline(embedder),
-            "local": lambda row: LocalEmbedding(embedder),
+            "local": lambda row: LocalEmbedding(precise),
             "scripted": lambda row: Scripted(),
         }
         self._made: dict[tuple[str, str], Wire | Local] = {}
@@ -55,3 +57,4 @@ class Speakers:
             if isinstance(made, Offline):
                 await made.aclose()
         self.embedder.close()
+        self._precise.close()
