@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from comporta.cache.agreement import THRESHOLD, Question, confidence, question_of
+from comporta.cache.agreement import FLOOR, THRESHOLD, Question, confidence, question_of
 from comporta.errors import BadRequest
 from comporta.text.normal import normalise
 
@@ -24,8 +24,6 @@ from comporta.text.normal import normalise
 CANDIDATES = 8
 #: The precision at which a hit rate is told.
 PRECISION = 0.97
-#: Candidates less alike are not looked at, as live.
-_FLOOR = 0.35
 _MOST_CHARACTERS = 20_000
 _SIDES = (("a", "b"), ("question1", "question2"), ("sentence1", "sentence2"), ("text1", "text2"))
 _LABELS = ("label", "is_duplicate", "duplicate")
@@ -216,7 +214,7 @@ def _retrieved(
     kept: NDArray[np.float32] = np.array([vectors[text] for text in origins], np.float32)
     for look in looks:
         own, likeness = normalise(look.origin), kept @ np.array(vectors[look.similar], np.float32)
-        near = [int(at) for at in np.argsort(-likeness)[:CANDIDATES] if likeness[at] >= _FLOOR]
+        near = [int(at) for at in np.argsort(-likeness)[:CANDIDATES] if likeness[at] >= FLOOR]
         sure = [
             confidence(float(likeness[at]), read[look.similar], read[origins[at]], verifier=verifier) for at in near
         ]

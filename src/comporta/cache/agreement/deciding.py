@@ -13,6 +13,8 @@ from comporta.cache.agreement.measures import measured
 from comporta.cache.agreement.question import Question
 
 THRESHOLD = 0.92
+#: Candidates less alike need not be looked at: hardly any of them is the same question.
+FLOOR = 0.5
 #: Brings the verifier's chance onto the scale of a threshold: an even chance is 0.92, nine in ten is 0.987. The scale
 #: is that of cosines people know; what each point of it comes to in hits and precision, `make bench-cache` tells.
 _SCALE = 0.12

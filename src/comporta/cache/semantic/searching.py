@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from comporta.cache.agreement import FLOOR
 from comporta.cache.semantic.embedding import Vectors
 from comporta.cache.semantic.store import Indexed, SemanticStore
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("comporta.cache")
 
-#: Candidates that are less alike are none: whatever the verifier says, no threshold goes so low.
-FLOOR = 0.7
 _CANDIDATES = 8
 #: Entries of other writers may become visible a little after the time they bear.
 _OVERLAP_S = 3.0
