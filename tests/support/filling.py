@@ -96,10 +96,10 @@ def _spans(duration_us: int, hit: bool, failed: bool, provider: str) -> tuple[Sp
     stages = [
         SpanRecord("record", 20, duration_us - 30, 0),
         SpanRecord("limit", 40, 90, 1),
-        SpanRecord("guard", 140, 2200, 2),
+        SpanRecord("guard", 140, 700, 2),
     ]
     if hit:
-        return (*stages, SpanRecord("recall", 2400, duration_us - 2500, 3, None, {"similarity": 0.947}))
+        return (*stages, SpanRecord("recall", 900, max(duration_us - 1000, 400), 3, None, {"similarity": 0.947}))
     request = SpanRecord(
         "request", 2900, duration_us - 3000, 5, "upstream_error" if failed else None, {"provider": provider}
     )
@@ -129,9 +129,9 @@ def drawn(filler: Filler, calls: int, days: float, seed: int = 7) -> list[CallRe
         if draw.random() > 0.35 + 0.65 * (abs(time.gmtime(at_s).tm_hour - 12) < 7):
             continue
         session = f"chat-{draw.getrandbits(24):x}" if draw.random() < 0.4 else None
-        trace = uuid.UUID(int=draw.getrandbits(128)).hex
         for turn in range(draw.randint(2, 5) if session else 1):
             at = min(at_s + turn * 45, now_s - 2)
+            trace = uuid.UUID(int=draw.getrandbits(128)).hex
             first = filler.call(at, trace=trace, session=session)
             made.append(first)
             if draw.random() < 0.15:

@@ -104,14 +104,14 @@ def _bars(node: _Node, depth: int, begin_us: int, spans: Mapping[str, Sequence[S
     if node.other is not None:
         other = node.other
         tone = "bad" if other.error else "violet"
-        yield Placed(Bar(other.name, depth, start, other.duration_us, tone, other.kind), other=other)
+        yield Placed(Bar(other.name, depth, start, other.duration_us, tone, other.kind, depth == 0), other=other)
         return
     call = node.call
     assert call is not None
     tone = "accent" if call.outcome_class == "ok" else "bad"
     detail = "" if call.outcome_class == "ok" else call.outcome
     title = f"{call.kind} {call.model or call.asked}"
-    yield Placed(Bar(title, depth, start, call.duration_us, tone, detail), call)
+    yield Placed(Bar(title, depth, start, call.duration_us, tone, detail, True), call)
     for span in spans.get(call.id, ()):
         kind = "bad" if span.error else _TONES.get(span.name.split(" ")[0].split(".")[0], "dim")
         bar = Bar(span.name, depth + 1 + span.depth, start + span.start_us, span.duration_us, kind, span.error or "")

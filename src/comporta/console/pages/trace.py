@@ -16,6 +16,7 @@ from comporta.console.pages.calls import tone_of
 from comporta.console.parts.chat import chat
 from comporta.console.parts.components import Waterfall, When
 from comporta.console.parts.pieces import badge, card, code, facts, head, notice
+from comporta.console.parts.scores import score_list
 from comporta.console.parts.tags import tag
 from comporta.console.view import View
 from comporta.console.words import Texts
@@ -241,39 +242,12 @@ def _verdicts(view: View, scores: Sequence[ScoreRow]) -> None:
     others = [one for one in scores if one.source != "guard"]
     if guards:
         with card(view.t("verdicts")):
-            _scores(view, guards)
+            score_list(view, guards)
     with card(view.t("scores")):
         if others:
-            _scores(view, others)
+            score_list(view, others)
         else:
             tag("p.muted", view.t("no_scores"))
-
-
-def _scores(view: View, scores: Sequence[ScoreRow]) -> None:
-    with tag("ol.events"):
-        for one in scores:
-            with tag("li.events__one"):
-                badge(_value(view, one), _tone(one))
-                with tag("span.events__text"):
-                    tag("strong", one.name)
-                    tag("span.muted", " · ".join(filter(None, ("", one.source, one.who))))
-                    if one.reason:
-                        tag("div", one.reason)
-                When(one.at.timestamp())
-
-
-def _value(view: View, one: ScoreRow) -> str:
-    if isinstance(one.value, bool):
-        return "✓" if one.value else "✗"
-    return one.value if isinstance(one.value, str) else view.t.number(one.value, 2)
-
-
-def _tone(one: ScoreRow) -> str:
-    if isinstance(one.value, bool):
-        return "good" if one.value else "bad"
-    if one.source == "guard":
-        return {"block": "bad", "redact": "warn", "rewrite": "warn"}.get(str(one.value), "dim")
-    return "info"
 
 
 def _attempts(view: View, found: OneCall) -> None:

@@ -167,6 +167,8 @@ class Bar(Struct, frozen=True):
     duration_us: int
     tone: str = ""
     detail: str = ""
+    #: Whether its name stands out: a call among stages.
+    strong: bool = False
 
 
 class Waterfall(Element, component=WEB / "waterfall.js"):
@@ -181,7 +183,8 @@ class Waterfall(Element, component=WEB / "waterfall.js"):
         self._props["label"] = label
         self._props["names"] = list(names)
         self._props["spans"] = [
-            [names[bar.name], bar.depth, bar.start_us, bar.duration_us, bar.tone, bar.detail] for bar in bars
+            [names[bar.name], bar.depth, bar.start_us, max(bar.duration_us, 0), bar.tone, bar.detail, bar.strong]
+            for bar in bars
         ]
         self._props["length"] = max((bar.start_us + bar.duration_us for bar in bars), default=1) or 1
         self._props["chosen"] = chosen

@@ -34,7 +34,7 @@ export default {
       if (y + ROW_PX > box.scrollTop + box.clientHeight) box.scrollTop = y + ROW_PX - box.clientHeight;
     },
     row(at) {
-      const [name, depth, start, length, tone, detail] = this.spans[at];
+      const [name, depth, start, length, tone, detail, strong] = this.spans[at];
       const left = (start / this.length) * 100;
       const width = Math.max((length / this.length) * 100, 0.15);
       const late = left > 70;
@@ -48,7 +48,7 @@ export default {
         },
         [
           Vue.h("span", { class: "fall__name", style: { paddingLeft: `${10 + depth * 12}px` }, title: this.names[name] }, [
-            Vue.h("span", { class: depth ? "fall__stage" : "fall__call" }, this.names[name]),
+            Vue.h("span", { class: strong ? "fall__call" : "fall__stage" }, this.names[name]),
             detail ? Vue.h("span", { class: "fall__detail" }, detail) : null,
           ]),
           Vue.h("span", { class: "fall__time" }, [
