@@ -55,7 +55,7 @@ class OpenAI:
             body = openai_responses.body_of(query, raw)
         else:
             body = openai_completions.body_of(query, raw, options)
-        if query.caching is not None:
+        if query.caching is not None and part != "completions":
             body = in_openai(body, query.caching, options)
         _, url, headers = self._places.get((id(endpoint), part, query.model)) or self._place(
             endpoint, part, query.model
