@@ -1,8 +1,12 @@
-"""Alerts in the job worker: the rules of today's configuration, looked at all the time; lists of users and sessions."""
+"""Figures in the job worker: alert rules looked at all the time, sums by property, lists of users and sessions."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+
+import psycopg
+import structlog
 
 from comporta.alerts.looking import Looking
 from comporta.alerts.settings import rules_of
@@ -14,7 +18,9 @@ from comporta.config.mistakes import did_you_mean
 from comporta.errors import ComportaError
 from comporta.notify.notice import Notice
 from comporta.store.database import Connection
-from comporta.telemetry.observability import tops
+from comporta.telemetry.observability import facets, tops
+
+log = structlog.get_logger("comporta.telemetry")
 
 
 async def watch_alerts(around: Around) -> None:
@@ -37,6 +43,16 @@ async def watch_alerts(around: Around) -> None:
         every_s=lambda: around.settings().llm_observability.look_every,
     )  # fmt: skip
     await watch.run()
+
+
+async def sum_up(around: Around) -> None:
+    """Make sums by property of what is over, until cancelled; figures are right without them, only slower."""
+    while True:
+        try:
+            await facets.refresh(around.database)
+        except (ComportaError, psycopg.Error, TimeoutError) as error:
+            log.warning("sums_wait", reason=type(error).__name__)
+        await asyncio.sleep(facets.EVERY_S)
 
 
 async def make_tops(around: Around) -> None:

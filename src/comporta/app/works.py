@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from msgspec import Struct
 
-from comporta.app.alerting import make_tops, watch_alerts
+from comporta.app.alerting import make_tops, sum_up, watch_alerts
 from comporta.app.around import Around, Work
 from comporta.app.budget_watch import watch_budgets
 from comporta.app.jobs import Periodic
@@ -37,7 +37,7 @@ BY_CLOCK: tuple[ByClock, ...] = (
 )
 
 #: What runs until it is cancelled, in every job worker: where only one of them may, it takes a lock in the database.
-ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, export, take_in, take_in_over_grpc)
+ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, sum_up, export, take_in, take_in_over_grpc)
 
 
 def by_clock(around: Around, rows: Sequence[ByClock] = BY_CLOCK) -> tuple[Periodic, ...]:

@@ -29,8 +29,18 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 ENSURE_PARTITIONS = "select ensure_record_partitions(%s, %s)"
 DROP_PARTITIONS = "select drop_record_partitions(%s)"
 #: Sums of calls and of scores alike.
-DROP_MINUTES = tuple([f"delete from {table} where period < %s" for table in ("rollup_minute", "score_minute")])
-DROP_HOURS = tuple([f"delete from {table} where period < %s" for table in ("rollup_hour", "score_hour", "top_hour")])
+DROP_MINUTES = tuple(
+    [
+        f"delete from {table} where period < %s"
+        for table in ("rollup_minute", "score_minute", "facet_minute", "facet_stale_minute")
+    ]
+)
+DROP_HOURS = tuple(
+    [
+        f"delete from {table} where period < %s"
+        for table in ("rollup_hour", "score_hour", "facet_hour", "facet_stale_hour", "top_hour")
+    ]
+)
 #: On the disk, with indexes and what is stored out of line.
 SIZES = """
 select to_date(substring(c.relname from '_(\\d{8})$'), 'YYYYMMDD'), sum(pg_total_relation_size(c.oid))::bigint

@@ -13,6 +13,7 @@ from psycopg import sql
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
 from comporta.telemetry.histogram import quantile_us
+from comporta.telemetry.observability.facets import facet_of, source
 from comporta.telemetry.record import OK
 from comporta.telemetry.tables import BUCKETS
 
@@ -33,6 +34,7 @@ DEFAULT_WINDOW = "24h"
 _WINDOW = re.compile(r"(\d{1,5})(m|h|d)", re.ASCII)
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 _MAX_WINDOW = datetime.timedelta(days=400)
+_NEVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 #: Longer windows are read from the sums by hour.
 MINUTES_UP_TO = datetime.timedelta(hours=24)
 
@@ -43,11 +45,12 @@ _SUMMED = (
 
 SUMS = sql.SQL(
     "select {group}, model, outcome_class, {sums} from {table}"
-    " where period >= %s {where} group by 1, 2, 3 order by 1, 2, 3"
+    " where period >= %(since)s and period < %(until)s {where} group by 1, 2, 3 order by 1, 2, 3"
 )
 BUCKETED = sql.SQL(
     "select {group}, entry >> 40, sum(entry & ((1::bigint << 40) - 1))::bigint"
-    " from {table}, unnest({histogram}) as entry where period >= %s {where} group by 1, 2"
+    " from {table}, unnest({histogram}) as entry"
+    " where period >= %(since)s and period < %(until)s {where} group by 1, 2"
 )
 
 
@@ -121,7 +124,7 @@ async def summarise(
             )
     minutes = length <= MINUTES_UP_TO
     since = floor((now or datetime.datetime.now(datetime.UTC)) - length, 60 if minutes else 3600)
-    asked = _Asked("rollup_minute" if minutes else "rollup_hour", since, filters, group_by)
+    asked = _Asked("minute" if minutes else "hour", since, filters, group_by)
     async with database.reading() as connection:
         rows = await asked.sums(connection)
         latency = await asked.histogram(connection, "latency")
@@ -160,14 +163,14 @@ Calls = dict[int, int]
 
 
 class _Asked(Struct, frozen=True):
-    table: str
+    unit: str
     since: datetime.datetime
     filters: dict[str, str]
     group_by: str | None
 
     async def sums(self, connection: Connection) -> list[Row]:
         sums = sql.SQL(", ").join(sql.SQL("sum({})::bigint").format(sql.Identifier(c)) for c in _SUMMED)
-        cursor = await connection.execute(SUMS.format(sums=sums, **self._parts()), self._values())
+        cursor = await connection.execute(SUMS.format(sums=sums, **self._parts("model")), self._values())
         names = ("group", "model", "outcome_class", *_SUMMED)
         return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
 
@@ -179,13 +182,19 @@ class _Asked(Struct, frozen=True):
             found.setdefault(group, {})[bucket] = calls
         return found
 
-    def _parts(self) -> dict[str, sql.Composable]:
-        where = [sql.SQL(" and {} = %s").format(sql.Identifier(COLUMNS[name])) for name in self.filters]
+    def _parts(self, *also: str) -> dict[str, sql.Composable]:
+        where = [
+            sql.SQL(" and {} = {}").format(sql.Identifier(COLUMNS[name]), sql.Placeholder(f"only_{name}"))
+            for name in self.filters
+        ]
         group = sql.Identifier(COLUMNS[self.group_by]) if self.group_by else sql.SQL("''")
-        return {"group": group, "table": sql.Identifier(self.table), "where": sql.SQL("").join(where)}
+        columns = [*also, *(COLUMNS[name] for name in (*self.filters, *([self.group_by] if self.group_by else [])))]
+        return {"group": group, "table": source(self.unit, facet_of(columns)), "where": sql.SQL("").join(where)}
 
-    def _values(self) -> list[Any]:
-        return [self.since, *self.filters.values()]
+    def _values(self) -> dict[str, Any]:
+        """Without an end: what begins in the future is of a clock that goes ahead."""
+        given = {f"only_{name}": value for name, value in self.filters.items()}
+        return {"since": self.since, "until": _NEVER, **given}
 
 
 def _groups(rows: list[Row], latency: dict[str, Calls], first_token: dict[str, Calls]) -> dict[str, Figures]:

@@ -159,6 +159,21 @@ def _rollup(table: str, unit: str) -> str:
     """
 
 
+def _stale(unit: str) -> str:
+    """Sums by property (`observability.facets`) that are not of all calls any more.
+
+    One mark is enough while the period runs, since nobody takes it away until minutes after its end; later each batch
+    needs its own.
+    """
+    return f"""
+        insert into facet_stale_{unit} (period)
+        select distinct date_trunc('{unit}', started_at, 'UTC') from fresh
+        where started_at < date_trunc('{unit}', now(), 'UTC') or not exists (
+            select from facet_stale_{unit} as s where s.period = date_trunc('{unit}', started_at, 'UTC')
+        )
+    """
+
+
 INCOMING = """
     create temporary table if not exists incoming (id uuid, record jsonb, prompt jsonb, reply jsonb, variables jsonb)
     on commit delete rows
@@ -207,6 +222,8 @@ INSERT = f"""
         select started_at, id from fresh where exists (select from otlp_target) and door <> 'otlp'
     ), minutes as ({_rollup("rollup_minute", "minute")}
     ), hours as ({_rollup("rollup_hour", "hour")}
+    ), stale_minutes as ({_stale("minute")}
+    ), stale_hours as ({_stale("hour")}
     )
     select count(*), exists(select from erasure where at >= (select min(started_at) from fresh)) from fresh
 """

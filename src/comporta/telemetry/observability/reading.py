@@ -11,6 +11,7 @@ from psycopg import sql
 
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
+from comporta.telemetry.observability.facets import facet_of, source
 from comporta.telemetry.observability.names import Metric, named_scores
 from comporta.telemetry.observability.sums import SUMMED, Sums, Tally, take
 from comporta.telemetry.summary import COLUMNS, MINUTES_UP_TO, floor
@@ -38,7 +39,7 @@ _SCORES = sql.SQL(
 )
 _DAYS = sql.SQL(
     "select {hour}, {group}, sum(cost_microusd)::bigint from {table}"
-    " where period >= %(midnight)s and period < %(until)s {where} group by 1, 2"
+    " where period >= %(since)s and period < %(until)s {where} group by 1, 2"
 )
 
 Cells = dict[tuple[datetime.datetime, str], Sums]
@@ -139,7 +140,7 @@ class _Reader:
         midnight = _midnight(self._asked.since)
         unit = "minute" if self._asked.step_s % _HOUR_S else "hour"
         hour = sql.SQL("date_trunc({}, period, 'UTC')").format(sql.Literal(unit))
-        rows = await self._rows(_DAYS, "rollup", {"midnight": midnight}, hour=hour)
+        rows = await self._rows(_DAYS, "rollup", {"since": midnight}, hour=hour)
         spent: dict[str, list[tuple[datetime.datetime, int]]] = {}
         for at, group, cost in rows:
             spent.setdefault(group, []).append((at, cost))
@@ -159,12 +160,19 @@ class _Reader:
         ]
         composed = query.format(
             at=sql.SQL(_AT), group=sql.Identifier(COLUMNS[question.group_by]) if question.group_by else sql.SQL("''"),
-            table=sql.Identifier(f"{kind}_{question.table}"), where=sql.SQL("").join(where), **parts,
+            table=self._table(kind), where=sql.SQL("").join(where), **parts,
         )  # fmt: skip
         given = {f"only_{name}": value for name, value in question.filters.items()}
         times = {"since": question.since, "until": question.until, "step_s": question.step_s}
         cursor = await self._connection.execute(composed, {**times, **given, **(values or {})})
         return await cursor.fetchall()
+
+    def _table(self, kind: str) -> sql.Composable:
+        question = self._asked
+        if kind == "score":
+            return sql.Identifier(f"score_{question.table}")
+        columns = [COLUMNS[name] for name in (*question.filters, *([question.group_by] if question.group_by else []))]
+        return source(question.table, facet_of(columns))
 
     def _cell(self, at: datetime.datetime, group: str) -> Sums:
         cell = self._cells.get((at, group))
