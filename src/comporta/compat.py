@@ -6,6 +6,8 @@ gate through them, in process: same stages, same records.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +16,14 @@ from comporta.alerts.rules import DEFAULTS
 from comporta.app.gate import Gate
 from comporta.app.money import Money, caller_under
 from comporta.budget.budgets import Budget
+from comporta.cache.semantic.seeding import Seed
 from comporta.chains.values import Chain as Chain
 from comporta.chains.values import Router as Router
 from comporta.chains.values import Step as Step
 from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.evaluation.scorers.tones import tones
+from comporta.gateway.answering import EXTENSION
+from comporta.gateway.ensemble.model import FACT as ENSEMBLE
 from comporta.guardrails.trying import Checked
 from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
@@ -261,6 +266,84 @@ class AlertManager:
         return self.check_metrics(found.metrics)
 
 
+class SemanticCache:
+    """Answers by the meaning of their question, in the gate's own cache; `cache.semantic` must be on.
+
+    `namespace` keeps several apart: it is the route that answers are seeded on. `ttl` is seconds, None until cleared.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        namespace: str = "default",
+        similarity_threshold: float | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        self._recalling = gate.caching.recalling
+        self._namespace = namespace
+        self._threshold = similarity_threshold
+        self._ttl_s = ttl
+
+    async def get(self, prompt: str) -> str | None:
+        """The answer to a prompt that means the same; None where there is none."""
+        return await self._recalling.look_up(prompt, self._namespace, self._threshold)
+
+    async def set(self, prompt: str, response: str, tags: Sequence[str] = ()) -> None:
+        """Keep an answer, in place of an older one. Raises BadRequest for what can't be kept, Conflict, Unavailable."""
+        seeds = [Seed(prompt, response, self._namespace, tuple(tags), None, self._ttl_s)]
+        for _, reason in (await self._recalling.seed(seeds)).refused:
+            raise BadRequest(f"This can't be kept: {reason}.")
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What `generate_with_consensus` gives. `consensus_score` None: how alike the answers are could not be told."""
+
+    response: str
+    consensus_score: float | None
+    requires_review: bool
+    #: Each model's answer, and how much it is like the others.
+    responses: dict[str, str]
+    scores: dict[str, float | None]
+    review_id: str | None = None
+    cost_usd: float | None = None
+
+
+class EnsembleLLM:
+    """Several models asked at the same time; `threshold` is how alike their answers must be, `over` what is averaged.
+
+    Weights, votes, judges and hedging are said with `gate.ensemble`, or by a route's variant.
+    """
+
+    def __init__(
+        self, gate: Gate, models: Sequence[str], threshold: float = 0.85, *, prefer: str | None = None,
+        over: str = "pairs",
+    ) -> None:  # fmt: skip
+        """Raises BadRequest for models that are not there."""
+        self._gate = gate
+        said = json.dumps([list(models), threshold, prefer, over])
+        self._name = f"ensemble-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+        preferred = {} if prefer is None else {"prefer": prefer}
+        gate.ensemble(
+            self._name, list(models), threshold=threshold, consensus_over=over, quorum=len(models), **preferred
+        )
+
+    async def generate_with_consensus(self, prompt: str, **params: Any) -> Consensus:
+        """The preferred model's answer, and whether the others agree; where not, it waits for a review.
+
+        Raises ComportaError.
+        """
+        call = self._gate.call(prompt, model=self._name, **params)
+        reply = await self._gate.ask(call)
+        told = call.facts[EXTENSION]["ensemble"]
+        cost = call.cost_microusd
+        return Consensus(
+            reply.text, told["similarity"], told["requires_review"], call.facts[ENSEMBLE].answers,
+            {one["member"]: one.get("score") for one in told["members"]}, told.get("review_id"),
+            None if cost is None else cost / 1_000_000,
+        )  # fmt: skip
+
+
 class BudgetManager:
     """A budget of the gate by its name: the gate's own calls count by themselves, other spending is recorded here.
 
@@ -291,3 +374,22 @@ class BudgetManager:
             raise NotFound(f"There is no budget named '{self._name[:100]}'.", code="not_found", param="budget")
         return found
 
+
+class CostOptimizer:
+    """Which model is worth its price, and what a prompt will cost; by the gate's own strategies and prices."""
+
+    def __init__(self, gate: Gate, strategy: str | None = None) -> None:
+        self._gate = gate
+        self._strategy = strategy
+
+    def select_optimal_model(self, task_complexity: str, budget: float | str | None = None) -> str:
+        """A model's name for calls so hard (`low`, `medium`, `high`), `budget` dollars each at most.
+
+        Raises BadRequest.
+        """
+        return self._gate.select_model(complexity=task_complexity, budget=budget, strategy=self._strategy).model
+
+    def estimate_cost(self, prompt: str, model: str) -> float | None:
+        """Dollars, by estimate; None where no price is known. Raises NotFound for an unknown model."""
+        cost = self._gate.estimate_cost(prompt, model).cost_microusd
+        return None if cost is None else cost / 1_000_000

@@ -51,6 +51,7 @@ async def mounted(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMoun
         rollouts=gate.rollouts,
         caches=gate.caching.recalling,
         reviews=gate.reviews,
+        deciding=gate,
         policy=gate.guarding.named,
         alerts=gate.observing.alerts,
         present=gate.observing.present,

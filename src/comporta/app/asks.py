@@ -15,6 +15,7 @@ from comporta.app.known import DEFAULT_ROUTE, Known
 from comporta.app.metering import Metering
 from comporta.app.settings import Settings
 from comporta.app.sparing import Sparing
+from comporta.app.tasking import Tasking, given_of
 from comporta.app.telemetry import Telemetry
 from comporta.app.together import Together, flattened, groups, most, question_of
 from comporta.chains.values import Chain
@@ -30,6 +31,9 @@ from comporta.gateway.fallback import GIVEN_S
 from comporta.guardrails.trying import Checked
 from comporta.pipeline import Call, Next
 from comporta.routing.registered import RegisteredModel, RegisteredModels
+from comporta.routing.task.estimate import Estimate
+from comporta.routing.task.selecting import Selected
+from comporta.routing.task.steering import HEADER
 from comporta.text.tokens import Count
 from comporta.types import JSON, Caller, Price, Reply
 
@@ -53,6 +57,7 @@ class Asks:
     metering: Metering
     pipeline: Next
     registered: RegisteredModels
+    tasking: Tasking
     sparing: Sparing
     telemetry: Telemetry
     _given_s: dict[str, float]
@@ -184,6 +189,36 @@ class Asks:
         )  # fmt: skip
         self.ensembling.keep(made)
         self.known = self._build(self.loaded)
+
+    # ---- which model ----
+
+    def select_model(
+        self, task: str | None = None, complexity: str = "medium", budget: str | float | int | None = None, *,
+        required: Sequence[str] = (), strategy: str | None = None,
+    ) -> Selected:  # fmt: skip
+        """The model for calls of a task, `low`, `medium` or `high` in complexity, within dollars for a call.
+
+        By the configured strategy where one has the task, else by prices and capabilities. Raises BadRequest where no
+        model fits.
+        """
+        return self.tasking.select(task, complexity, budget, required, strategy)
+
+    def estimate_cost(self, prompt: str, model: str = DEFAULT_ROUTE, task: str | None = None) -> Estimate:
+        """What a call is likely to cost, before it is asked. Raises NotFound for an unknown model, BadRequest."""
+        return self.tasking.estimate(given_of(prompt), model, task)
+
+    def explain_route(
+        self, messages: Messages, model: str | None = None, task: str | None = None, **params: Any
+    ) -> JSON:  # fmt: skip
+        """Where a call would go, and why; no model is asked. Raises ComportaError as the call itself would."""
+        call = self.call(messages, model, **params)
+        if task is not None:
+            call.headers[HEADER] = task
+        return self.tasking.explain(call)
+
+    def routed_models(self) -> list[JSON]:
+        """The models that routes lead to, with facts and this process's live figures."""
+        return self.tasking.models()
 
     async def register_model(
         self, name: str, model: str, *, price: Price | None = None, params: JSON | None = None,

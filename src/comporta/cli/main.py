@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Entry] = {
     "budget": Entry("comporta.cli.budgets", "Make, list, show and delete budgets."),
     "costs": Entry("comporta.cli.costs", "Show what was spent, by whom and on what."),
     "models": Entry("comporta.cli.models", "List, register and remove models."),
+    "route": Entry("comporta.cli.route", "Say where a call goes and why, what it costs, which model suits a task."),
     "prompts": Entry("comporta.cli.prompts", "Check, push, deploy and roll back prompts."),
     "chains": Entry("comporta.cli.chains", "Check chain files, and run a chain with a view of each step."),
     "guard": Entry("comporta.cli.guard", "Try guards on a text, list them, and measure them on your own examples."),

@@ -17,6 +17,7 @@ from comporta.gateway.admin import (
     budgets,
     cache,
     calls,
+    deciding,
     experiments,
     keys,
     metrics,
@@ -29,6 +30,7 @@ from comporta.gateway.admin import (
     scores,
     spending,
     status,
+    traces,
     users,
 )
 from comporta.gateway.admin.document import completed
@@ -64,8 +66,10 @@ def admin_app(parts: AdminParts, authenticate: Callable[[str], Caller]) -> FastA
         budgets.router(parts),
         spending.router(parts.database, parts.showback),
         routes.router(parts.routes),
+        deciding.router(parts.deciding, parts.database),
         models.router(parts),
         calls.router(parts.database),
+        traces.router(parts.database),
         prompts.router(parts.prompts, parts.database, app.state.who),
         scores.router(parts.database),
         reviews.router(parts.reviews),

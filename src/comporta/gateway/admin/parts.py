@@ -11,6 +11,7 @@ from msgspec import Struct
 from comporta.alerts.alerts import Alerts
 from comporta.budget.budgets import Budgets
 from comporta.gateway.admin.cache import Caches
+from comporta.gateway.admin.deciding import Deciding
 from comporta.keys.keys import Keys
 from comporta.notify.notifier import Notifier
 from comporta.prompts.registry import Registry
@@ -143,5 +144,7 @@ class AdminParts:
     present: Callable[[], Awaitable[Mapping[str, float | None]]]
     #: Targets of figures, and the seconds that they are counted over.
     targets: Callable[[], tuple[Sequence[Target], float]]
+    #: Where calls would go, and why.
+    deciding: Deciding
     #: Raises BadRequest for the name of a guard policy that there is not.
     policy: Callable[[str], object]
