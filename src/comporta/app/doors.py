@@ -15,6 +15,8 @@ from comporta.errors import Forbidden
 from comporta.gateway.admin.page import render
 from comporta.gateway.answering import Answering, refuse_when
 from comporta.gateway.asgi import AsgiMount
+from comporta.gateway.batches.pages import BatchPages
+from comporta.gateway.batches.store import Batches
 from comporta.gateway.doors import listing
 from comporta.gateway.doors.anthropic_messages import AnthropicCountTokens, AnthropicMessages
 from comporta.gateway.doors.openai_chat import OpenAIChat
@@ -25,13 +27,17 @@ from comporta.gateway.feedback import FeedbackPage
 from comporta.gateway.guards import GuardPage
 from comporta.gateway.openapi.document import document
 from comporta.gateway.prompt_pages import PromptPages
-from comporta.gateway.reading import secret_of
+from comporta.gateway.reading import AS_KEY, secret_of
 from comporta.gateway.server import Asked, Page, Server
 from comporta.gateway.traces import TracesPage
+from comporta.keys.admin import is_folders
 from comporta.routing.choose import permitted
 from comporta.telemetry.metrics import CONTENT_TYPE
 from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
+
+#: What a form has around its file.
+_FORM_BYTES = 64 * 1024
 
 
 def make_server(gate: Gate) -> Server:
@@ -43,10 +49,13 @@ def make_server(gate: Gate) -> Server:
     taking = gate.loaded.value.otlp.take
     inbox = Inbox(gate.folder.traces, taking.max_waiting)
     traces = TracesPage(pages.authenticate, pages.admit, inbox.put)
+    batching = gate.loaded.value.batches
+    batches = BatchPages(Batches(gate.database), pages.authenticate, lambda: gate.loaded.value.batches)
     guards = GuardPage(pages.authenticate, pages.admit, gate.checking.check)
     answering = Answering(
         pipeline=gate.pipeline,
         authenticate=pages.authenticate,
+        acting=pages.acting,
         admit=pages.admit,
         max_body=gate.loaded.value.server.max_body,
         body_timeout_s=gate.loaded.value.server.body_timeout,
@@ -72,19 +81,27 @@ def make_server(gate: Gate) -> Server:
             "/v1/models/": pages.model,
             "/v1/responses/": responses.show,
             "/v1/prompts/": prompts.show,
+            **({"/v1/files": batches.files, "/v1/files/": batches.file} if batching.enabled else {}),
+            **({"/v1/batches": batches.batches, "/v1/batches/": batches.batch} if batching.enabled else {}),
             "/health/live": pages.live,
             "/health/ready": pages.ready,
             "/metrics": pages.metrics,
             "/metrics/llm": pages.summary,
         },
-        deletions={"/v1/responses/": responses.remove},
+        deletions={
+            "/v1/responses/": responses.remove,
+            **({"/v1/files/": batches.remove} if batching.enabled else {}),
+        },
         posts={
             "/v1/prompts/": prompts.render,
             "/v1/feedback": feedback.post,
             "/v1/guard": guards.post,
             **({"/v1/traces": traces.post} if taking.enabled else {}),
+            **({"/v1/files": batches.upload} if batching.enabled else {}),
+            **({"/v1/batches": batches.create, "/v1/batches/": batches.cancel} if batching.enabled else {}),
         },
         packed={"/v1/traces": taking.max_body},
+        large={"/v1/files": batching.max_file + _FORM_BYTES},
         max_body=gate.loaded.value.server.max_body,
         mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
     )
@@ -144,6 +161,13 @@ class Pages:
 
     def authenticate(self, secret: str) -> Caller:
         return self._gate.keys.authenticate(secret, time.time())
+
+    def acting(self, caller: Caller, key_id: str) -> Caller:
+        """The key that the gate's own processes ask for: believed of the data folder's key alone."""
+        row = self._gate.keys.row(caller.key_id)
+        if row is None or not is_folders(row):
+            raise Forbidden(f"{AS_KEY} is for the gate's own processes.", code="not_for_you")
+        return self._gate.keys.caller(key_id, time.time())
 
     async def root(self, asked: Asked) -> Page:
         return Page(

@@ -7,12 +7,21 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from msgspec import Struct
 
 from comporta.app.folder import Folder
 from comporta.errors import ComportaError, Unavailable
 
 _TIMEOUT_S = 620.0
 _CONNECT_S = 5.0
+
+
+class Answer(Struct, frozen=True):
+    """An answer over HTTP; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Loopback:
@@ -28,19 +37,24 @@ class Loopback:
         Raises Unavailable where the gate can't be reached, and a ComportaError with the answer's own status, code and
         message where it refuses.
         """
+        answer = await self.send(method, path, None if body is None else msgspec.json.encode(body), headers=headers)
+        if answer.status >= 400:
+            raise _refusal(answer.status, answer.body)
+        return msgspec.json.decode(answer.body) if answer.body else None
+
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """An answer as it is, also a refusal. Raises Unavailable where the gate can't be reached."""
         url, key = self._place()
-        sent = None if body is None else msgspec.json.encode(body)
         own = {"authorization": f"Bearer {key}", "content-type": "application/json", **(headers or {})}
         try:
-            async with self._open().request(method, url + path, data=sent, headers=own) as response:
-                text = await response.read()
-                if response.status >= 400:
-                    raise _refusal(response.status, text)
+            async with self._open().request(method, url + path, data=body, headers=own) as response:
+                head = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, head, await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(
-                f"The gate at {url} does not answer ({type(error).__name__}).", code="gate_away"
-            ) from None
-        return msgspec.json.decode(text) if text else None
+            reason = type(error).__name__
+            raise Unavailable(f"The gate at {url} does not answer ({reason}).", code="gate_away") from None
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -16,6 +16,7 @@ from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
 from comporta.console.settings import ConsoleSection
 from comporta.counters.settings import CountersSection
+from comporta.gateway.batches.settings import BatchesSection
 from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
 from comporta.gateway.settings import OutgoingSection, ServerSection
@@ -83,6 +84,9 @@ class Settings(Section):
     records: RecordsSection = Field(default_factory=lambda: RecordsSection(), description="What is kept of calls.")
     notify: NotifySection = Field(
         default_factory=lambda: NotifySection(), description="Whom to tell of what happens by itself."
+    )
+    batches: BatchesSection = Field(
+        default_factory=lambda: BatchesSection(), description="Files of requests, asked by the job worker."
     )
     otlp: OtlpSection = Field(default_factory=lambda: OtlpSection(), description="OpenTelemetry, out and in.")
     console: ConsoleSection = Field(default_factory=lambda: ConsoleSection(), description="The web page for people.")

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from comporta.app.alerting import make_tops, sum_up, watch_alerts
 from comporta.app.around import Around, Work
+from comporta.app.batches import prune_batches, run_batches
 from comporta.app.budget_watch import watch_budgets
 from comporta.app.jobs import Periodic
 from comporta.app.otlp import export, take_in, take_in_over_grpc
@@ -31,13 +32,14 @@ class ByClock(Struct, frozen=True):
 
 
 BY_CLOCK: tuple[ByClock, ...] = (
+    ByClock("batches", "41 3 * * *", prune_batches, retry=3),
     ByClock("semantic_cache", "*/5 * * * *", sweep_semantic, retry=3),
     ByClock("semantic_feedback", "* * * * *", hear_feedback),
     ByClock("tops", "* * * * *", make_tops),
 )
 
 #: What runs until it is cancelled, in every job worker: where only one of them may, it takes a lock in the database.
-ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, sum_up, export, take_in, take_in_over_grpc)
+ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, sum_up, export, take_in, take_in_over_grpc, run_batches)
 
 
 def by_clock(around: Around, rows: Sequence[ByClock] = BY_CLOCK) -> tuple[Periodic, ...]:

@@ -15,7 +15,7 @@ from comporta.gateway.doors.base import Door, Parsed, Stream
 from comporta.gateway.doors.writing import encode, shallow
 from comporta.gateway.first import opened
 from comporta.gateway.outgoing import Gone, Outgoing
-from comporta.gateway.reading import passed_headers, read_body, request_id_of, secret_of
+from comporta.gateway.reading import AS_KEY, BATCH, passed_headers, read_body, request_id_of, secret_of
 from comporta.pipeline import Call, Next, collect, new_id
 from comporta.telemetry.otlp.context import parent_of
 from comporta.types import Caller, Event
@@ -36,6 +36,11 @@ EXTENSION = "extension"
 _LEAVING = ("draining", "stopped")
 
 
+def _nobody_else(caller: Caller, key_id: str) -> Caller:
+    """Where nobody may ask for another key."""
+    return caller
+
+
 class Answering:
     """Answers calls that come in through any door.
 
@@ -51,11 +56,13 @@ class Answering:
         authenticate: Callable[[str], Caller],
         admit: Callable[[], None],
         max_body: int,
+        acting: Callable[[Caller, str], Caller] = _nobody_else,
         body_timeout_s: float = 60.0,
         keep_alive_s: float = 15.0,
     ) -> None:
         self._pipeline = pipeline
         self._authenticate = authenticate
+        self._acting = acting
         self._admit = admit
         self._max_body = max_body
         self._body_timeout_s = body_timeout_s
@@ -103,9 +110,15 @@ class Answering:
         loop: asyncio.AbstractEventLoop,
     ) -> Call:
         caller = self._authenticate(secret_of(headers))
+        acting = headers.get(AS_KEY)
+        if acting is not None:
+            caller = self._acting(caller, acting)
         self._admit()
         body = await read_body(proto, headers, self._max_body, self._body_timeout_s, loop)
-        return call_of(door.name, door.parse(body, headers), caller, headers, request_id)
+        call = call_of(door.name, door.parse(body, headers), caller, headers, request_id)
+        if acting is not None:
+            call.note("batch", id=headers.get(BATCH))
+        return call
 
     async def _answer(self, door: Door, call: Call, proto: Any, gone: Gone) -> None:
         error: ComportaError | None = None

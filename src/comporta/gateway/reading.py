@@ -13,6 +13,8 @@ from comporta.errors import BadRequest, BodyTooLarge, InvalidKey
 
 #: So much of a body that is too large is still read, so that its sender gets to hear why it is refused.
 _MOST_DISCARDED = 256 * 1024 * 1024
+#: Of what the gate's own processes ask: for which key, and in which batch. Believed of the data folder's key alone.
+AS_KEY, BATCH = "x-comporta-as-key", "x-comporta-batch"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 
 

@@ -57,7 +57,8 @@ class Server:
 
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
     answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
-    `packed` are those of the posts that take a packed body, as it is, and of how many bytes.
+    `packed` are those of the posts that take a packed body, as it is, and of how many bytes; `large` those that take a
+    larger one than others.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Server:
         deletions: Mapping[str, PageOf] | None = None,
         posts: Mapping[str, PageOf] | None = None,
         packed: Mapping[str, int] | None = None,
+        large: Mapping[str, int] | None = None,
         max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
@@ -79,6 +81,7 @@ class Server:
         self._deletions = deletions or {}
         self._posts = posts or {}
         self._packed = packed or {}
+        self._large = {**(large or {}), **self._packed}
         self._max_body = max_body
         self._mounts = mounts
 
@@ -105,8 +108,8 @@ class Server:
             return
         take, posted = _below(self._posts, path)
         if take is not None and scope.method == "POST":
-            most = self._packed.get(path)
-            await _show(take, posted, scope, proto, most or self._max_body, packed=most is not None)
+            most = self._large.get(path, self._max_body)
+            await _show(take, posted, scope, proto, most, packed=path in self._packed)
             return
         if page is None or scope.method not in ("GET", "HEAD"):
             _wrong_path(scope, proto, _methods(page, remove, take or door))

@@ -82,6 +82,19 @@ class Keys:
             raise InvalidKey(REFUSAL, code=entry.code)
         return entry.caller
 
+    def caller(self, key_id: str, now_s: float) -> Caller:
+        """Who asks with the key of an id; InvalidKey where it is unknown, revoked or run out."""
+        if now_s > self._stale_at_s:
+            raise Unavailable(NOT_LOADED, code="keys_unavailable", retry_after_s=5.0)
+        row = self._snapshot.rows.get(key_id)
+        if row is None:
+            raise InvalidKey(REFUSAL)
+        if row.revoked_at_s is not None:
+            raise InvalidKey(REFUSAL, code="key_revoked")
+        if row.expires_at_s is not None and now_s >= row.expires_at_s:
+            raise InvalidKey(REFUSAL, code="key_expired")
+        return row.caller()
+
     async def load(self) -> None:
         """Bring the memory up to date: all keys the first time and now and then, else those that changed."""
         async with self._lock:
