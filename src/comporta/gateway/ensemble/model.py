@@ -13,7 +13,8 @@ from comporta.providers.base import Endpoint, Query
 from comporta.routing.ensemble.plan import PROVIDER, Ensemble
 from comporta.types import Event
 
-_FACT = "ensemble"
+#: Where a call's run is found in its facts.
+FACT = "ensemble"
 
 
 class EnsembleModel:
@@ -68,11 +69,11 @@ def _counts_nothing_itself(call: Call, run: Run) -> None:
 
     What the caller hears, and what stands on the call when all is over, is the sum.
     """
-    call.facts[_FACT] = run
+    call.facts[FACT] = run
 
     def is_answer(call: Call) -> bool:
         # A variant may have taken over from an ensemble that failed; its usage is its own.
-        return call.facts.get(_FACT) is run and call.target is not None and call.target.provider == PROVIDER
+        return call.facts.get(FACT) is run and call.target is not None and call.target.provider == PROVIDER
 
     def own(call: Call) -> None:
         if is_answer(call):

@@ -51,6 +51,11 @@ class Run:
         """Tokens and cost of everybody who was asked."""
         return total_of([*(asked.call for asked in self._asked), *self._beside])
 
+    @property
+    def answers(self) -> dict[str, str]:
+        """What each member that answered said."""
+        return {asked.member.name: asked.text for asked in self._asked if asked.status == "answered"}
+
     async def events(self) -> AsyncGenerator[Event]:
         """The answer. Raises Unsupported for what the strategy can't do, and EnsembleFailed that says who failed."""
         refuse(self._ensemble, self._query)
