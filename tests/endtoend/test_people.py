@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -54,7 +55,9 @@ def exported(gate: Served, user: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for line in done.stdout.splitlines():
         row = json.loads(line)
-        found.setdefault(row["kind"], []).append(row)
+        # Lists by the hour are made once a minute: a user may stand in them already or not yet.
+        if row["kind"] != "tops":
+            found.setdefault(row["kind"], []).append(row)
     return found
 
 
@@ -94,7 +97,7 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
     assert refused.returncode == 1 and "--yes" in refused.stderr
     done = typed(served, "user", "erase", ANA, "--yes")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Removed 1 responses, 4 cache, 4 calls.\n")
+    assert re.match(r"Removed 1 responses, 4 cache, 4 calls(, \d+ tops)?\.\n", done.stdout)
     assert "comporta.yaml line" in done.stdout and ANA not in done.stdout
 
     assert set(exported(served, ANA)) == {"limits"}, "what stands in the configuration is the operator's"
@@ -107,11 +110,13 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
     assert hit == "miss", "no worker gives her old answer again"
     again = typed(served, "user", "erase", ANA, "--yes", "--json")
     assert json.loads(again.stdout)["removed"] == dict.fromkeys(
-        ("responses", "cache", "semantic_cache", "calls", "waiting", "limits", "spending", "scores", "reviews"), 0
+        ("responses", "cache", "semantic_cache", "calls", "waiting", "limits", "tops", "spending", "scores", "reviews"),
+        0,
     )
     listed = typed(served, "user", "erasures", "--json").stdout
     digest = json.loads(again.stdout)["user_sha256"]
-    hers_alone = [one["removed"] for one in json.loads(listed) if one["user_sha256"] == digest]
+    removed = [one["removed"] for one in json.loads(listed) if one["user_sha256"] == digest]
+    hers_alone = [{kind: count for kind, count in one.items() if kind != "tops"} for one in removed]
     assert hers_alone == [{}, {"responses": 1, "cache": 4, "calls": 4}]
     assert ANA not in listed and "user_erased" in served.output and ANA not in served.output.replace("limits", "")
 
