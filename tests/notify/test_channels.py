@@ -179,6 +179,26 @@ async def test_over_http_every_failure_is_told_without_the_address() -> None:
     await transport.close()
 
 
+# The package warns of what it uses itself.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_apprise_takes_a_notice_to_whatever_its_address_means_and_tells_no_address() -> None:
+    async with receiver() as there:
+        there.answers = [500]
+        channel = channel_of(section(type="apprise", url=f"json://127.0.0.1:{there.port}/planted-path"), unheard)
+        with pytest.raises(Undelivered) as failure:
+            await channel.deliver(NOTICE_1)
+        assert "planted-path" not in failure.value.reason
+        assert await channel.deliver(NOTICE_1) == "taken by apprise"
+        assert there.got[-1].json["title"] == NOTICE_1.title
+    with pytest.raises(Undelivered, match="does not know the address"):
+        await channel_of(section(type="apprise", url="nothing://x"), unheard).deliver(NOTICE_1)
+    assert place_of(section(type="apprise", url="tgram://planted/chat")) == "tgram"
+
+
+async def unheard(url: str, headers: Any, body: bytes) -> Any:
+    raise AssertionError("apprise goes its own way out")
+
+
 # ---- configuration --------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +217,8 @@ async def test_over_http_every_failure_is_told_without_the_address() -> None:
              "password": "p"},
             "in clear",
         ),
-        ({"type": "pigeon"}, "'webhook', 'slack' or 'email'"),
+        ({"type": "apprise", "url": "no address"}, "not an address of Apprise"),
+        ({"type": "pigeon"}, "'webhook', 'slack', 'email' or 'apprise'"),
     ],
 )  # fmt: skip
 def test_a_channel_that_cant_work_is_refused_with_the_reason(given: Any, told: str) -> None:

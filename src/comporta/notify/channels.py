@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import smtplib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -166,8 +168,42 @@ class Email:
         return context
 
 
+class Apprise:
+    """Whatever the package Apprise knows (Telegram, Teams, PagerDuty, ntfy …), by its address. It is an extra.
+
+    It goes its own way out: by the proxies of the environment, not by `outgoing`. It blocks, so it works in a thread.
+    """
+
+    def __init__(self, section: ChannelSection) -> None:
+        assert section.url is not None
+        self._url = section.url.get_secret_value()
+        # What it logs of failures may hold the address.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)
+
+    async def deliver(self, notice: Notice) -> str:
+        try:
+            sent = await asyncio.to_thread(self._send, notice)
+        except ImportError:
+            raise Undelivered("the package apprise is not installed: pip install 'comporta[apprise]'") from None
+        except Exception as error:
+            # Some hundred services behind it fail in ways of their own, and their words may hold the address.
+            raise Undelivered(f"apprise failed ({type(error).__name__})") from None
+        if not sent:
+            raise Undelivered("apprise could not deliver it, or does not know the address")
+        return "taken by apprise"
+
+    def _send(self, notice: Notice) -> bool:
+        # A heavy extra, which few have.
+        package = import_module("apprise")
+        sender = package.Apprise()
+        kind = {"info": "info", "warning": "warning", "critical": "failure"}[notice.severity]
+        return bool(sender.add(self._url) and sender.notify(body=as_text(notice), title=notice.title, notify_type=kind))
+
+
 def channel_of(section: ChannelSection, post: Post, ca_file: Path | None = None) -> Channel:
     """The channel that a section of the configuration describes."""
+    if section.type == "apprise":
+        return Apprise(section)
     if section.type == "webhook":
         return Webhook(section, post)
     return Slack(section, post) if section.type == "slack" else Email(section, ca_file)
@@ -175,6 +211,8 @@ def channel_of(section: ChannelSection, post: Post, ca_file: Path | None = None)
 
 def place_of(section: ChannelSection) -> str:
     """Where a channel leads, as far as that may be shown: paths of webhooks hold secrets."""
+    if section.url is not None and section.type == "apprise":
+        return section.url.get_secret_value().partition("://")[0]
     if section.url is not None:
         return urlsplit(section.url.get_secret_value()).hostname or ""
     return ", ".join(section.to)

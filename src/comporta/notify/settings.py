@@ -5,28 +5,30 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from comporta.config.section import Section
 from comporta.config.values import Duration
 from comporta.notify.notice import Severity
 
 _DAY_S = 86_400.0
-_NEEDED = {"webhook": ("url",), "slack": ("url",), "email": ("host", "sender", "to")}
+_NEEDED = {"webhook": ("url",), "slack": ("url",), "apprise": ("url",), "email": ("host", "sender", "to")}
 _ALLOWED = {
     "webhook": ("url", "secret", "headers"),
     "slack": ("url",),
+    "apprise": ("url",),
     "email": ("host", "port", "security", "username", "password", "sender", "to"),
 }
 
 
 class ChannelSection(Section):
-    """One way to tell people: a webhook, a chat that speaks Slack's incoming webhooks, or e-mail."""
+    """One way to tell people: a webhook, a chat that speaks Slack's incoming webhooks, e-mail, Apprise."""
 
-    type: Literal["webhook", "slack", "email"] = Field(description="What it is.")
+    type: Literal["webhook", "slack", "email", "apprise"] = Field(description="What it is.")
     at_least: Severity = Field("info", description="The least severe notices that it gets: info, warning, critical.")
     url: SecretStr | None = Field(
-        None, description="Webhook and slack: the address. It may hold a secret, so it is never shown."
+        None,
+        description="The address; of apprise `tgram://…` and the like. It may hold a secret, so it is never shown.",
     )
     secret: SecretStr | None = Field(
         None, description="Webhook: what the signature is made with; without it nothing is signed."
@@ -46,9 +48,13 @@ class ChannelSection(Section):
 
     @field_validator("url")
     @classmethod
-    def _address(cls, url: SecretStr | None) -> SecretStr | None:
+    def _address(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if url is None:
             return None
+        if info.data.get("type") == "apprise":
+            if "://" not in url.get_secret_value():
+                raise ValueError("is not an address of Apprise; it looks like tgram://token/chat")
+            return url
         try:
             parts = urlsplit(url.get_secret_value())
             good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
