@@ -16,9 +16,10 @@ from psycopg.rows import dict_row
 
 import comporta
 from comporta.app.gate import Gate
-from comporta.compat import LLMConfig, LLMFactory, LLMManager, Processor
+from comporta.compat import LLMConfig, LLMFactory, LLMManager, Processor, SemanticCache
 from comporta.errors import BadRequest, ComportaError, Conflict, NotFound, UpstreamFault, UpstreamTimeout
 from comporta.testing.fake_openai import FakeOpenAI
+from comporta.testing.minilm import builder_hash
 from comporta.testing.upstream import Seen, Step
 from comporta.types import JSON, Usage
 
@@ -205,3 +206,29 @@ async def test_the_time_limit_bounds_all_attempts_together(gate: Gate, processor
     with pytest.raises(ComportaError):
         await processor.process_single("Hello", "support", LLMConfig("openai", "support-a", timeout=0.4))
     assert asyncio.get_running_loop().time() - started_s < 2
+
+
+async def test_a_semantic_cache_is_the_gates_own(
+    tmp_path: Path, database_dsn: str, fake: FakeOpenAI, pytestconfig: pytest.Config
+) -> None:
+    built: Path = pytestconfig.cache.mkdir(f"minilm-{builder_hash()}")
+    config = tmp_path / "comporta.yaml"
+    on = "\ncache: {enabled: true, semantic: {enabled: true}}\n"
+    config.write_text(CONFIG.format(dsn=database_dsn, url=fake.url) + on)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cache").symlink_to(built)
+    async with comporta.open(config, data=tmp_path / "data") as gate:
+        cache = SemanticCache(gate)
+        assert await cache.get("How do I reset my password?") is None
+        await cache.set("How do I reset my password?", "By the link.", tags=["faq"])
+        assert await cache.get("How can I reset my password?") == "By the link."
+        assert await cache.get("How do I delete my account?") is None
+        assert await SemanticCache(gate, "another").get("How do I reset my password?") is None
+        with pytest.raises(BadRequest, match="can't be kept"):
+            await cache.set("", "x")
+    gc.collect()
+
+
+async def test_a_semantic_cache_that_is_off_says_how_to_turn_it_on(gate: Gate) -> None:
+    with pytest.raises(Conflict, match=r"cache\.semantic\.enabled"):
+        await SemanticCache(gate).set("How do I reset my password?", "By the link.")

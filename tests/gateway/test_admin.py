@@ -18,6 +18,8 @@ from fastapi import FastAPI
 from openapi_spec_validator import validate
 
 from comporta.budget.budgets import Budgets
+from comporta.cache.semantic.overview import Overview
+from comporta.cache.semantic.seeding import Seed, Seeded
 from comporta.errors import BadRequest, Unavailable
 from comporta.gateway.admin.app import admin_app
 from comporta.gateway.admin.parts import (
@@ -68,6 +70,19 @@ async def unheard(url: str, headers: Mapping[str, str], body: bytes) -> Answered
 def nowhere() -> Known:
     """The routes that rollouts look at."""
     raise AssertionError("nothing rolls out here")
+
+
+class NoCaches:
+    """Caches that hold nothing and take everything."""
+
+    async def overview(self) -> Overview:
+        return Overview(2, 100, [])
+
+    async def seed(self, seeds: Sequence[Seed]) -> Seeded:
+        return Seeded(len(seeds) - 1, ((0, "the answer is empty"),))
+
+    async def clear(self, tags: Sequence[str] = (), entry: int | None = None) -> int:
+        return len(tags)
 
 
 class Admin:
@@ -130,7 +145,8 @@ async def admin(database: Database, tmp_path: Path) -> AsyncIterator[Admin]:
         people=People(database, ()),
         showback=Showback, notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
-        reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))), policy=only_strict,
+        caches=NoCaches(), reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))),
+        policy=only_strict,
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)
@@ -581,3 +597,17 @@ async def test_the_api_answers_many_at_once(admin: Admin) -> None:
     made = await asyncio.gather(*(admin.http.post("/admin/keys", json={"name": f"k{n}"}) for n in range(20)))
     assert {response.status_code for response in made} == {201}
     assert len({response.json()["secret"] for response in made}) == 20
+
+
+async def test_caches_are_shown_cleared_and_seeded(admin: Admin) -> None:
+    assert await admin.ask("GET", "/admin/cache", 200) == {"exact_entries": 2, "exact_bytes": 100, "routes": []}
+    assert await admin.ask("DELETE", "/admin/cache?tag=a&tag=b&route=faq", 200) == {"removed": 3}
+    for query in ("", "?tag=*", "?entry=true", "?entry=0"):
+        await admin.ask("DELETE", f"/admin/cache{query}", 400)
+    await admin.ask("DELETE", "/admin/cache?entry=7", 404)
+    assert await admin.ask("DELETE", "/admin/cache?everything=true", 200) == {"removed": 1}
+    entries = [{"question": "Why?", "answer": "So.", "route": "faq"}] * 2
+    seeded = await admin.ask("POST", "/admin/cache/seed", 200, {"entries": entries})
+    assert seeded == {"stored": 1, "refused": [{"at": 0, "reason": "the answer is empty"}]}
+    for wrong in ([], [{"question": "Why?", "answer": "So."}], [{**entries[0], "ttl_s": 0}], [{**entries[0], "x": 1}]):
+        await admin.ask("POST", "/admin/cache/seed", 400, {"entries": wrong})

@@ -14,13 +14,14 @@ from comporta.app.judging import Judging
 from comporta.app.recall_works import any_semantic, semantic_policy
 from comporta.app.settings import Settings
 from comporta.cache.clearing import Clearings
-from comporta.cache.semantic.asked import Embedded
+from comporta.cache.policy import NO_WISH
+from comporta.cache.semantic.asked import THRESHOLD_FACT, Embedded
 from comporta.cache.semantic.checks import Checks
 from comporta.cache.semantic.comparing import Judge
 from comporta.cache.semantic.embedding import Vectors
 from comporta.cache.semantic.overview import Overview, drop_answer, drop_entry, overview
 from comporta.cache.semantic.policy import SemanticPolicy
-from comporta.cache.semantic.recall import Semantic
+from comporta.cache.semantic.recall import Semantic, text_of
 from comporta.cache.semantic.searching import Searching
 from comporta.cache.semantic.seeding import Seed, Seeded, Seeding
 from comporta.cache.semantic.store import SemanticStore
@@ -31,7 +32,7 @@ from comporta.errors import ComportaError, Conflict
 from comporta.gateway.asking import ask
 from comporta.pipeline import Call, Next
 from comporta.store.database import Database
-from comporta.types import Reply
+from comporta.types import Caller, Input, Message, Reply, Target, Text
 
 log = structlog.get_logger("comporta.cache")
 
@@ -137,6 +138,20 @@ class Recalling:
         if not self.vectors.ready:
             await self.vectors.warm()
         return await self._seeding.seed(seeds)
+
+    async def look_up(self, question: str, route: str, threshold: float | None = None) -> str | None:
+        """The text of the seeded answer to a question that means the same; None where there is none."""
+        policy = self.policy_of(route) or SemanticPolicy()
+        if not self.vectors.ready:
+            await self.vectors.warm()
+        call = Call(
+            kind="chat", input=Input(messages=(Message("user", (Text(question),)),)), model=route,
+            caller=Caller(key_id="python", admin=True), target=Target(route, "", "", ""),
+            facts={} if threshold is None else {THRESHOLD_FACT: threshold},
+        )  # fmt: skip
+        hit = (await self.semantic.find(call, policy, NO_WISH)).hit
+        call.end()
+        return None if hit is None else text_of(hit.entry.events)
 
     async def clear(self, tags: Sequence[str] = (), entry: int | None = None) -> int:
         """Give no more what bears a tag (`*` is everything), or one entry; how many semantic entries went."""

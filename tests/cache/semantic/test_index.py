@@ -15,7 +15,8 @@ def drawn(rows: int, random: numpy.random.Generator, size: int = SIZE) -> Vector
     topics = random.standard_normal((20, size))
     topics /= numpy.linalg.norm(topics, axis=1, keepdims=True)
     made = topics[random.integers(0, 20, rows)] + 0.9 * random.standard_normal((rows, size)) / numpy.sqrt(size)
-    return (made / numpy.linalg.norm(made, axis=1, keepdims=True)).astype(numpy.float32)
+    made /= numpy.linalg.norm(made, axis=1, keepdims=True)
+    return numpy.asarray(made, numpy.float32)
 
 
 def near(vector: Vectors, cosine: float, random: numpy.random.Generator) -> Vectors:
@@ -23,7 +24,7 @@ def near(vector: Vectors, cosine: float, random: numpy.random.Generator) -> Vect
     aside = random.standard_normal(len(vector))
     aside -= (aside @ vector) * vector
     aside /= numpy.linalg.norm(aside)
-    return (cosine * vector + numpy.sqrt(1 - cosine**2) * aside).astype(numpy.float32)
+    return numpy.asarray(cosine * vector + numpy.sqrt(1 - cosine**2) * aside, numpy.float32)
 
 
 @pytest.mark.parametrize("size", [SIZE, 1024])

@@ -13,7 +13,10 @@ from comporta.stats.intervals import clopper_pearson
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
     # Clopper and Pearson's limits as tables of the exact binomial give them, 95 % two-sided.
-    [(0, 10, 0.0, 0.3085), (1, 10, 0.0025, 0.4450), (5, 10, 0.1871, 0.8129), (10, 10, 0.6915, 1.0), (3, 1000, 0.0006, 0.0087)],
+    [
+        (0, 10, 0.0, 0.3085), (1, 10, 0.0025, 0.4450), (5, 10, 0.1871, 0.8129), (10, 10, 0.6915, 1.0),
+        (3, 1000, 0.0006, 0.0087),
+    ],
 )  # fmt: skip
 def test_the_interval_is_clopper_and_pearsons(hits: int, n: int, low: float, high: float) -> None:
     found = clopper_pearson(hits, n)

@@ -165,7 +165,7 @@ class Semantic:
         route = call.target.route if call.target else ""
         self.thresholds.hit(route)
         if not hit.seeded:
-            given = Given(hit.id, route, hit.confidence, threshold, asked.text, _text_of(hit.entry.events))
+            given = Given(hit.id, route, hit.confidence, threshold, asked.text, text_of(hit.entry.events))
             self.checks.after(call, given, semantic)
         return Looked(f"semantic; similarity={hit.similarity:.3f}", hit, asked, vector)
 
@@ -251,7 +251,8 @@ def _hit(one: Kept, similarity: float, confidence: float) -> Hit | None:
     return None if entry is None else Hit(entry, one.id, min(1.0, similarity), confidence, one.seeded)
 
 
-def _text_of(events: Sequence[Event]) -> str:
+def text_of(events: Sequence[Event]) -> str:
+    """What an answer's first choice says."""
     gathered = Gathered()
     for event in events:
         gathered.add(event)
