@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from tokenizers import Tokenizer
 
 from comporta.text.token_families import NAMES
 
@@ -117,6 +116,8 @@ def _read(family: str, path: Path) -> Counting | None:
 
 
 def _from_json(path: Path) -> Counting:
+    from tokenizers import Tokenizer  # noqa: PLC0415 (heavy, and most gates have no tables)
+
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
