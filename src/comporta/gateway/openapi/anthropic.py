@@ -22,6 +22,7 @@ from comporta.gateway.openapi.common import (
     Share,
     Stops,
     Streamed,
+    Whole,
     Word,
 )
 
@@ -225,7 +226,7 @@ class MessageUsage(Shape):
     cache_read_input_tokens: int | None = None
 
 
-class AnthropicMessage(Shape):
+class AnthropicMessage(Whole, kw_only=True):
     """A whole answer; a stream tells it in pieces from `message_start` to `message_stop`."""
 
     id: str

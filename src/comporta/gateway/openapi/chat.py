@@ -31,6 +31,7 @@ from comporta.gateway.openapi.common import (
     TopK,
     Twice,
     User,
+    Whole,
     Word,
 )
 
@@ -340,7 +341,7 @@ class ChatChoice(Shape):
     logprobs: Object | None = None
 
 
-class ChatCompletion(Shape):
+class ChatCompletion(Whole, kw_only=True):
     """A whole answer. `model` names the model that answered."""
 
     id: str

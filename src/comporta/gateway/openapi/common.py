@@ -29,6 +29,17 @@ class Shape(Struct, kw_only=True):
 
 
 Object = dict[str, Any]
+
+
+class Whole(Shape):
+    """A whole answer, with what the gate tells beside it."""
+
+    comporta: Annotated[
+        Object | None,
+        Meta(description="What the gate tells beside the answer: `ensemble`, where several models were asked."),
+    ] = None
+
+
 Word = Annotated[str, Meta(min_length=1, pattern=NUL_FREE)]
 #: The user, where `user` names none.
 Identifier = Annotated[

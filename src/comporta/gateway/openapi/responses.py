@@ -26,6 +26,7 @@ from comporta.gateway.openapi.common import (
     Told,
     Twice,
     User,
+    Whole,
     Word,
 )
 
@@ -198,7 +199,7 @@ class ResponseUsage(Shape):
     output_tokens_details: Object | None = None
 
 
-class Response(Shape):
+class Response(Whole, kw_only=True):
     """A whole response; a stream tells it in its last event. What was cut short is `incomplete`."""
 
     id: str
