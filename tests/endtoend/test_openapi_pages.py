@@ -46,6 +46,7 @@ BEYOND_SCHEMAS = re.compile(
     r"|no channel of notify|there is no route or model|write at_90|name=value where|percent from 1 to|is none of key"
     r"|stands in scope already|there is no scope|one user's already|calls can meet one|write it as 2026-11|by the hour;"
     r"|write a day as|can't be told apart by|must lie before|not both|channel's name has|give requests_per_minute"
+    r"|no_capable_model|unknown_task|unknown_strategy|not a UUID|is a UUID|messages\[|context_length_exceeded"
     r"|prompt_reference|invalid_prompt|Say in `reason`|verdict `correct`|Say what to clear|clear both caches|cache_off"
 )
 #: These want something to be there that nobody guesses; the tests of their rooms ask them for what they are for.

@@ -24,7 +24,7 @@ IGNORED = frozenset(
      "prompt_cache_retention"}
 )  # fmt: skip
 #: What a client says to the cache itself.
-OWN_HEADERS = frozenset({"cache-control", "x-comporta-cache", "x-comporta-cache-tags"})
+OWN_HEADERS = frozenset({"cache-control", "x-comporta-cache", "x-comporta-cache-tags", "x-comporta-task"})
 #: Fields that tie an answer to something that changes elsewhere, or that make one of lasting effect.
 STATEFUL = ("conversation", "background")
 #: Beyond it, whole floats have no neighbours of their own.
