@@ -20,6 +20,7 @@ Table = Literal["minute", "hour"]
 #: Steps of one answer: more than a chart has pixels for.
 MOST_STEPS = 2_000
 _HOUR_S = 3600
+_YEARS = (2000, 2100)
 
 #: `at` is the step's beginning. The origin is the window's own beginning: steps need not divide a day.
 _AT = "date_bin(make_interval(secs => %(step_s)s), period, %(since)s)"
@@ -80,6 +81,8 @@ def asked(
             raise BadRequest(
                 f"Figures can't be asked by '{name[:50]}'; there are {', '.join(COLUMNS)}.", param=name[:50]
             )
+    if since.year < _YEARS[0] or until.year > _YEARS[1]:
+        raise BadRequest(f"A window lies between the years {_YEARS[0]} and {_YEARS[1]}.", param="since")
     if until <= since:
         raise BadRequest("The window must end after it begins.", param="until")
     fine = _wants_minutes(since, until, step_s)

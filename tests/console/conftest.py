@@ -1,0 +1,115 @@
+"""One gate with its console, filled with a week of hostile records, and one browser, for all tests of the pages."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from comporta.store.database import Database
+from comporta.telemetry.record import CallRecord
+from comporta.testing.servers import run_apart, short_folder
+from support.browsing import Tab, new_context, opened_browser, sign_in
+from support.filling import Filler, drawn, fill
+from support.serving import Served, free_port
+
+#: In the texts that users type, in tags, in names of keys: none of it may become HTML, wherever it is shown.
+HOSTILE = ' <img src=x onerror="window.planted=1">"\'`${window.planted=2}{{window.planted=3}}</script>'
+CONFIG = """
+providers:
+  scripted: {}
+  offline: {}
+routes:
+  support: {model: scripted/echo}
+logging: {format: json}
+"""
+
+
+class Opened:
+    """A running console: where it is, its first password, and what it was filled with."""
+
+    def __init__(self, served: Served, port: int) -> None:
+        self.served = served
+        self.url = f"http://127.0.0.1:{port}"
+        self.password = (served.data / "console.password").read_text().strip()
+        self.dsn: str = json.loads((served.data / "run.json").read_text())["dsn"]
+        self.calls: list[CallRecord] = []
+
+    def wait(self, within_s: float = 30.0) -> None:
+        until_s = time.monotonic() + within_s
+        while time.monotonic() < until_s:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=2):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise AssertionError(f"the console was not there within {within_s} s:\n{self.served.output}")
+
+    def fill(self) -> None:
+        filler = Filler(hostile=HOSTILE)
+        self.calls = drawn(filler, 600, 6)
+
+        async def put() -> None:
+            async with Database(self.dsn) as database:
+                await fill(database, self.calls, filler)
+
+        run_apart(put())
+
+
+@pytest.fixture(scope="session")
+def console() -> Iterator[Opened]:
+    """One for all: tests keep apart by the names of what they make."""
+    port = free_port()
+    with short_folder() as folder:
+        served = Served(folder, CONFIG, {"COMPORTA_CONSOLE": "1", "COMPORTA_CONSOLE_PORT": str(port)})
+        served.start()
+        opened = Opened(served, port)
+        opened.fill()
+        opened.wait()
+        yield opened
+        code = served.stop()
+        left = served.processes()
+        assert code == 0, served.output
+        assert not left, f"still running: {left}"
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with opened_browser() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def signed_in(console: Opened, browser: Browser) -> AsyncIterator[str]:
+    """The state of a browser in which the admin is signed in."""
+    context = await new_context(browser)
+    await sign_in(Tab(await context.new_page(), console.url), "admin", console.password)
+    yield json.dumps(await context.storage_state())
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(console: Opened, browser: Browser, signed_in: str) -> AsyncIterator[Tab]:
+    """A tab in which the admin is signed in; at its end the browser must have complained of nothing."""
+    context = await new_context(browser, storage_state=json.loads(signed_in))
+    made = Tab(await context.new_page(), console.url)
+    yield made
+    planted = await made.page.evaluate("window.planted")
+    await context.close()
+    assert planted is None, "a text that somebody typed was run"
+    assert not made.complaints, made.complaints
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(console: Opened, browser: Browser) -> AsyncIterator[Tab]:
+    """A tab in which nobody is signed in."""
+    context = await new_context(browser)
+    yield Tab(await context.new_page(), console.url)
+    await context.close()
+
