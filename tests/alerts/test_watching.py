@@ -21,6 +21,7 @@ from comporta.notify.notice import Notice
 from comporta.notify.notifier import Notifier
 from comporta.notify.settings import ChannelSection, NotifySection
 from comporta.store.database import Connection, Database
+from comporta.telemetry.observability import facets
 from comporta.telemetry.observability.bounds import Bound
 
 NOW = datetime.datetime(2026, 11, 20, 12, 30, 20, tzinfo=datetime.UTC)
@@ -70,6 +71,8 @@ class World:
             for outcome, count in (("ok", good), ("upstream", bad)):
                 if count:
                     await connection.execute(query, [at, "support", outcome, count, count * 1_000_000])
+        # Nobody has summed it up by property.
+        await facets.mark_all(self.database)
 
     async def look(self, minutes: float = 0.0) -> None:
         self.now += datetime.timedelta(minutes=minutes)
