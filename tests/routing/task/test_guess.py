@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comporta.routing.task.guess import Examples, complexity_of, guess
-from comporta.routing.task.names import TASKS, hardness_of, usual_of
+from comporta.routing.task.names import SURE_AT, TASKS, hardness_of, usual_of
 from comporta.types import Input, Message, Text
 
 FOLDER = Path(__file__).parents[3] / "tools" / "training" / "tasks"
@@ -34,10 +34,10 @@ def held(name: str) -> list[tuple[str, str]]:
 def test_most_sentences_it_was_not_trained_on_are_told_and_sure_guesses_more_so(lang: str) -> None:
     found = [(task, guess(asked(text))) for task, text in held(f"held-{lang}")]
     right = sum(task == one.task for task, one in found) / len(found)
-    sure = [(task, one) for task, one in found if one.sure >= 0.6]
+    sure = [(task, one) for task, one in found if one.sure >= SURE_AT]
     assert right >= 0.75
-    assert len(sure) >= len(found) * 0.6
-    assert sum(task == one.task for task, one in sure) / len(sure) >= 0.88
+    assert len(sure) >= len(found) * 0.55
+    assert sum(task == one.task for task, one in sure) / len(sure) >= 0.95
 
 
 def test_complexity_is_seldom_off_and_never_by_two() -> None:
@@ -70,7 +70,8 @@ def test_a_task_of_ones_own_is_known_by_its_examples() -> None:
 @pytest.mark.parametrize(
     ("name", "usual"),
     [("simple_classification", "classification"), ("Summarization", "summarisation"),
-     ("complex-reasoning", "reasoning"), ("real_time_chat", "chat"), ("QA", "question_answering"), ("underwater_basketry", None)],
+     ("complex-reasoning", "reasoning"), ("real_time_chat", "chat"), ("QA", "question_answering"),
+     ("underwater_basketry", None)],
 )  # fmt: skip
 def test_names_that_people_have_for_usual_tasks_are_understood(name: str, usual: str | None) -> None:
     assert usual_of(name) == usual

@@ -26,7 +26,7 @@ BITS: Final = 15
 _MASK: Final = (1 << BITS) - 1
 _HEAD, _TAIL = 500, 300
 #: What is said once for all calls counts less than what this one asks.
-_SYSTEM_SHARE: Final = 0.5
+_SYSTEM_SHARE: Final = 0.8
 _CODE = re.compile(r"```|\bdef \w+\(|\bfunction\b|[{};]\s*\n|\bselect\b.+\bfrom\b", re.IGNORECASE)
 _HARD = re.compile(
     r"step[ -]by[ -]step|trade-?offs?|\bprove\b|\bproof\b|\bderive\b|\bdesign\b|\barchitect|\boptimi[sz]e|in depth"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from comporta.providers.catalogue import ModelFacts
 from comporta.routing.choose import Variant
-from comporta.routing.task.names import Complexity, hardness_of, is_default, plain, usual_of
+from comporta.routing.task.names import SURE_AT, Complexity, hardness_of, is_default, plain, usual_of
 from comporta.routing.task.settings import Action, Aim, Balance
 from comporta.types import Target
 
@@ -156,7 +156,7 @@ class Tables(Struct, frozen=True):
     like: Mapping[str, str | None] = {}
     examples: Mapping[str, tuple[str, ...]] = {}
     guesses: bool = True
-    sure_at: float = 0.6
+    sure_at: float = SURE_AT
     like_at: float = 0.5
     figures_for_s: float = 60.0
     warnings: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, fi
 
 from comporta.config.section import Section
 from comporta.config.values import KIND, Duration, Money, Share, parse_money, show_money
-from comporta.routing.task.names import TASKS, Complexity, plain
+from comporta.routing.task.names import SURE_AT, TASKS, Complexity, plain
 
 Action = Literal["retry_with_backup_model", "escalate_to_superior_model", "return_cached_or_default"]
 Balance = Literal["weighted", "least_latency", "least_busy", "cheapest"]
@@ -151,7 +151,9 @@ class GuessSection(Section):
     """How a call's task is guessed from its prompt, where nobody says it."""
 
     enabled: bool = Field(True, description="Guess at all; else such calls are of the row `default`.")
-    sure_at: Share = Field(0.6, gt=0, validate_default=True, description="A guess that is less sure counts as none.")
+    sure_at: Share = Field(
+        SURE_AT, gt=0, validate_default=True, description="A guess that is less sure counts as none."
+    )
     like_at: Share = Field(
         0.5, gt=0, validate_default=True, description="How alike a prompt must be to an example of a task of your own."
     )
