@@ -49,6 +49,10 @@ bench-guards: $(VENV)/.installed
 bench-tokens: $(VENV)/.installed
 	@$(BIN)/python bench/tokens.py $(if $(TABLES),--tables $(TABLES)) $(if $(JSON),--json)
 
+# How right the semantic cache is and how fast: minutes. QUICK=1: without the shared pairs. JSON=1. FILE=own pairs.
+bench-cache: $(VENV)/.installed
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/cache.py $(if $(QUICK),--quick) $(if $(JSON),--json) $(FILE)
+
 clean:
 	rm -rf $(VENV) build dist
 

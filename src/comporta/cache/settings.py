@@ -25,8 +25,10 @@ class SemanticSection(Section):
         False, description="The embedder knows other languages than English; else only English questions are compared."
     )
     threshold: float = Field(
-        0.92, ge=0.5, le=1, description="How alike two questions must be (cosine); it rises by itself, see the budget."
-    )
+        0.92, ge=0.5, le=1,
+        description="How sure the cache must be; it rises by itself, see the budget. Of embedders other than `local`: "
+        "how alike two questions must be (cosine).",
+    )  # fmt: skip
     ttl: Duration | None = Field(None, gt=0, description="How long an answer is given again; default: `cache.ttl`.")
     min_cost: Money | None = Field(
         None, ge=0, description="Keep only answers that cost at least so much; default: `cache.min_cost`."
@@ -56,7 +58,7 @@ class RouteSemanticSection(Section):
     """The semantic cache of one route; what is left out is as under `cache.semantic`."""
 
     enabled: bool | None = Field(None, description="Whether questions are compared by meaning.")
-    threshold: float | None = Field(None, ge=0.5, le=1, description="How alike two questions must be (cosine).")
+    threshold: float | None = Field(None, ge=0.5, le=1, description="How sure the cache must be.")
     ttl: Duration | None = Field(None, gt=0, description="How long an answer is given again.")
     min_cost: Money | None = Field(None, ge=0, description="Keep only answers that cost at least so much.")
     false_hit_budget: Share | None = Field(None, gt=0, lt=1, description="The share of hits that may be wrong.")

@@ -34,7 +34,7 @@ def agreement(asked: Question, kept: Question) -> Agreement:
     """Compare two questions. Pure, and without regard to how alike their vectors are."""
     if asked.form != kept.form:
         return Agreement(False, ("form: read by another version",))
-    if asked.text == kept.text and asked.exact == kept.exact:
+    if asked.text == kept.text and asked.exact == kept.exact and asked.language == kept.language:
         return Agreement(True)
     reasons = tuple(_reasons(asked, kept))
     return Agreement(not reasons, reasons)

@@ -48,6 +48,7 @@ _UNITS: dict[str, tuple[str, Decimal]] = {
     for size, names in sizes.items()
     for name in names.split()
 }  # fmt: skip
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _NUMBER = r"\d{1,3}(?:[,\u00a0 ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)*"
 _FIND = re.compile(
     r"(?P<iso>\b\d{4}-\d{1,2}-\d{1,2}\b)|(?P<clock>\b\d{1,2}(?::\d{2}(?::\d{2})?)?\s?[ap]\.?m\b\.?|\b\d{1,2}:\d{2}\b)"
@@ -57,7 +58,9 @@ _FIND = re.compile(
 
 
 #: Words that are numbers, months or units in the list above, and so are compared there.
-NUMBER_WORDS = frozenset(_SMALL) - {"one", "pair"} | frozenset(_TENS) | frozenset(_SCALES) - {"m", "k"}
+NUMBER_WORDS = (
+    frozenset(_SMALL) - {"one", "pair"} | frozenset(_TENS) | frozenset(_SCALES) - {"m", "k"} | frozenset(_MONTH)
+)
 
 
 def numbers_of(text: str) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ def _words_to_digits(text: str) -> str:
     """Numbers in words as digits; a `one` alone is a pronoun more often than a number, and stays."""
     out: list[str] = []
     value: Decimal | None = None
-    for word in re.findall(r"[a-z]+|[^a-z]+", text.replace("-", " ")):
+    for word in re.findall(r"[a-z]+|[^a-z]+", _HYPHEN.sub(" ", text)):
         known = _word_value(word)
         if word.isspace() or (word == "and" and value is not None):
             out.append(word)

@@ -20,6 +20,7 @@ _KINDS = tuple(
         ("when", r"\bwhen\b|\b(?:what|which) (?:time|date|day|year|month|hour)\b|\bby when\b"),
         ("who", r"\bwho\b|\bwhom\b|\bwhose\b"),
         ("where", r"\bwhere\b|\b(?:what|which) place\b"),
+        ("hard", r"\bhow (?:hard|difficult|easy|effective|useful|good)\b"),
         ("how", r"\bhow\b|\bways? (?:to|of)\b|\bsteps\b|\bprocess\b|\bprocedure\b"),
         ("what", r"\bwhat\b|\bwhich\b"),
         ("whether", r"^(?:and |so |hi |hello |please )*(?:can|could|may|might|is|are|am|was|were|do|does|did"
@@ -33,6 +34,10 @@ _NEAR = frozenset((frozenset(("when", "duration")), frozenset(("duration", "meas
                    frozenset(("often", "count"))))  # fmt: skip
 
 
+#: Pairs that can't either, though each may stand for others.
+_APART = frozenset(map(frozenset, (("who", "where"), ("who", "how"), ("hard", "how"), ("hard", "where"))))
+
+
 def asks_for(text: str) -> str:
     """What a plain text asks for; empty where it is a statement or a few words."""
     return next((kind for kind, pattern in _KINDS if pattern.search(text)), "")
@@ -44,4 +49,4 @@ def sharply_other(one: str, other: str) -> bool:
         return False
     if one in _SHARP and other in _SHARP:
         return frozenset((one, other)) not in _NEAR
-    return {one, other} in ({"who", "where"}, {"who", "how"})
+    return frozenset((one, other)) in _APART

@@ -15,8 +15,11 @@ NAMES = (
     "cosine", "cosine_high", "least_covered", "most_covered", "least_lost", "most_lost", "overlap", "no_overlap",
     "letters", "asks_same", "asks_other", "denial", "trouble", "longer", "few", "plain_lost", "opposed", "one_sort",
     "names", "other_actions", "more_actions", "only_more",
+    "rest_more", "meaning_asked",
 )  # fmt: skip
 _TYPO_LETTERS = 5
+#: So many words name a thing.
+_A_THING = 2
 #: Opposites are up to .78 near, words of one sort .75.
 _NEAR = 0.82
 
@@ -49,7 +52,14 @@ def _told_apart(asked: Question, kept: Question, mine: Sequence[str], theirs: Se
         float(bool(does and did)),
         float(bool(does) != bool(did)),
         float(bool(mine) != bool(theirs)),
+        0.0 if mine and theirs else float(len(mine) + len(theirs)),
+        float(_defines(asked) != _defines(kept)),
     )
+
+
+def _defines(question: Question) -> bool:
+    """Whether it asks what a thing is, and no more."""
+    return question.asks == "what" and question.tokens[:2] == ("what", "be") and len(question.words) <= _A_THING
 
 
 def _covered(mine: Sequence[str], theirs: Sequence[str], common: set[str], words: Words) -> tuple[float, float]:

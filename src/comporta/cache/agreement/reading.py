@@ -88,7 +88,7 @@ def names_of(text: str) -> tuple[str, ...]:
         if not due:
             found.append(without_accents(re.sub(r"['’]s$", "", word)).lower())
     words = sum(m.group()[0].isalpha() for m in matches)
-    return () if words > 2 and capitals > 0.7 * words else tuple(sorted(set(found)))
+    return () if words > 3 and capitals > 0.8 * words else tuple(sorted(set(found)))
 
 
 _NEVER_NAMES = frozenset(("I", "I'm", "I'd", "I've", "I'll", "I’m", "I’d", "I’ve", "I’ll", "OK", "Hi", "Hello"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from comporta.text.normal import without_accents
+from comporta.text.stopwords import PORTUGUESE, SPANISH
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -20,12 +23,20 @@ _ENGLISH = _set(
     this through time to too upon us use various very via vs want way we were what when where which while who whom
     whose why will wish with wonder wondering would yet you your yours yourself"""
 )
-#: By language; a word of none is compared.
-SMALL = {"en": _ENGLISH}
 NEGATIONS = frozenset(("not", "no", "never", "without", "none", "nobody", "neither", "nor", "nothing", "nowhere", "nao",
                        "nunca", "sem", "nenhum", "nenhuma", "ninguem", "jamais", "nem", "sin", "ningun", "ninguno",
                        "ninguna", "nadie", "jamas", "ni", "tampoco"))  # fmt: skip
 TROUBLES = frozenset(("fail", "problem", "error", "trouble", "stuck", "decline", "lose", "forget", "damage", "wrong"))
+#: Small words that tell questions apart.
+_TELLING = _set(
+    "mas mais sin sem con com antes depois despues nunca todo todos tudo no nao ninguno nada desde hasta ate"
+)
+#: By language; a word of none is compared.
+SMALL = {
+    "en": _ENGLISH,
+    "pt": frozenset(without_accents(word) for word in PORTUGUESE) - _TELLING,
+    "es": frozenset(without_accents(word) for word in SPANISH) - _TELLING,
+}
 #: What is to be done with a thing: who wants one of it does not want another.
 ACTIONS = _set(
     """add apply archive attach avoid block boil book borrow cancel cause change charge choose claim clean close

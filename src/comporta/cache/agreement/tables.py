@@ -11,7 +11,7 @@ from msgspec import Struct
 from comporta.cache.agreement.lemmas import lemma
 
 #: Languages that have tables; others are compared by numbers, names, code and quotes alone.
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "pt", "es")
 #: The longest expression of several words that stands for one meaning.
 LONGEST = 6
 
@@ -47,7 +47,7 @@ class Tables(Struct, frozen=True):
 
     def common(self, word: str) -> bool:
         """Whether a word is in the table of meanings, and so is no name whatever its letters."""
-        return (word,) in self.meanings
+        return (word,) in self.meanings or (lemma(word),) in self.meanings
 
     def sorts_of(self, word: str) -> frozenset[str]:
         return self.sorts.get(word, frozenset())

@@ -1,0 +1,118 @@
+"""How often the semantic cache answers, and how often rightly: on our own pairs, and on anybody's beside them.
+
+`python bench/cache_quality.py [--json] [--data FOLDER] [--quick] [FILE ...]`: every set is a line. A FILE is one for
+`comporta cache evaluate`; `../shared/data/cache` is measured too where it is there, unless `--quick`. Nothing that is
+measured was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cache_pairs
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from comporta.cache.measuring import Measured, measured, read_rows, tried
+from comporta.embedding.minilm import MiniLM
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "cache" / "question_pairs.jsonl.gz"
+#: What is asked of each set: precision and hits of those that should hit, or the most false hits.
+PRECISION, RECALL, FALSE = 0.97, 0.85, 0.01
+
+
+def sets(folder: Path, given: Sequence[Path], shared: bool) -> Iterator[tuple[str, Path, str]]:
+    """Name, file and what is asked of it: `paraphrase`, `adversarial` or nothing."""
+    for kind, wanted in (("rewordings", "paraphrase"), ("questions", "")):
+        for way, rows in (("looked up", cache_pairs.looks(kind)), ("pairs", cache_pairs.pairs(kind))):
+            name = f"{'reworded' if kind == 'rewordings' else 'said otherwise'}, {way}"
+            asked = wanted if way == "looked up" else ""
+            yield name, cache_pairs.written(rows, folder / f"{kind}-{way[:5]}.jsonl"), asked
+    for kind in cache_pairs.kinds():
+        rows = cache_pairs.adversarial(kind)
+        yield f"changed {kind}", cache_pairs.written(rows, folder / f"{kind}.jsonl"), "adversarial"
+    if shared and SHARED.is_file():
+        yield "shared question pairs", SHARED, ""
+    for path in given:
+        yield path.name, path, ""
+
+
+async def measured_all(chosen: Sequence[tuple[str, Path, str]], cache: Path) -> dict[str, Measured]:
+    """Every set, decided as live at the default threshold."""
+    embedder, found = MiniLM(cache), {}
+    try:
+        for name, path, _ in chosen:
+            rows = read_rows(path)
+            vectors = {text: (await embedder.embed([text]))[0] for text in rows.texts()}
+            found[name] = measured(rows, tried(rows, vectors))
+    finally:
+        embedder.close()
+    return found
+
+
+def verdict(found: Measured, asked: str) -> bool | None:
+    """Whether a set gives what is asked of it; None where nothing is."""
+    if asked == "adversarial":
+        return found.false_hit_rate <= FALSE
+    if asked == "paraphrase":
+        return (found.precision or 0.0) >= PRECISION and (found.recall or 0.0) >= RECALL
+    return None
+
+
+def report(given: Sequence[Path] = (), *, shared: bool = True, cache: Path | None = None) -> dict[str, Any]:
+    """All figures by the name of the set, each with `asked` and `kept`."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = list(sets(Path(folder), given, shared))
+        found = asyncio.run(measured_all(chosen, cache or Path(folder)))
+    return {
+        name: msgspec.to_builtins(found[name]) | {"asked": asked or None, "kept": verdict(found[name], asked)}
+        for name, _, asked in chosen
+    }
+
+
+def told(figures: dict[str, Any]) -> None:
+    """The table."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("set", "pairs", "should hit", "hits", "right", "of those", "false", "at 97 % right", "cosine", ""):
+        table.add_column(name, justify="left" if name in ("set", "") else "right")
+    for name, one in figures.items():
+        best, alone = one["at_precision"], one["cosine_alone"]
+        table.add_row(
+            name, str(one["pairs"]), str(one["positives"]), str(one["hits"]), _percent(one["precision"]),
+            _percent(one["recall"]), _percent(one["false_hit_rate"]), _percent(best and best["recall"]),
+            f"{_percent(alone['recall'])} / {_percent(alone['precision'])}",
+            {True: "kept", False: "MISSED", None: ""}[one["kept"]],
+        )  # fmt: skip
+    Console(width=150, highlight=False).print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def main() -> int:
+    """Measures and prints; 1 where something that is asked was missed."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("files", nargs="*", type=Path)
+    asked.add_argument("--json", action="store_true")
+    asked.add_argument("--quick", action="store_true", help="without ../shared/data/cache")
+    asked.add_argument("--data", type=Path, help="where the built embedding model lies, or will")
+    given = asked.parse_args()
+    figures = report(given.files, shared=not given.quick, cache=given.data and given.data / "cache")
+    if given.json:
+        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    else:
+        told(figures)
+    return int(any(one["kept"] is False for one in figures.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
