@@ -39,10 +39,10 @@ from comporta.cache.semantic.store import Row, SemanticStore
 from comporta.cache.semantic.thresholds import Thresholds
 from comporta.cache.semantic.writing import Writing
 from comporta.embedding.minilm import DIMENSIONS, NAME, MiniLM
-from comporta.pipeline import Call, Reply
+from comporta.pipeline import Call
 from comporta.store.database import Database
 from comporta.testing.servers import postgres_server
-from comporta.types import Caller, Delta, Event, Input, Message, Target, Text, Usage
+from comporta.types import Caller, Delta, Event, Input, Message, Reply, Target, Text, Usage
 
 #: What is asked for, in milliseconds.
 LOOK_UP_MS, WITH_EMBEDDING_MS = 1.0, 3.5
@@ -85,8 +85,8 @@ class Rig:
         thresholds = Thresholds(database, lambda route: None)
         checks = Checks(no_answer, thresholds.note, self._alike, self._judge)
         self.semantic = Semantic(
-            self.store, self.vectors, self.searching, self.writing, thresholds, Clearings(database), checks, self._judge,
-            limit_s=5.0,
+            self.store, self.vectors, self.searching, self.writing, thresholds, Clearings(database), checks,
+            self._judge, limit_s=5.0,
         )  # fmt: skip
 
     async def _alike(self, one: str, other: str) -> float | None:
@@ -217,7 +217,8 @@ def shown(figures: dict[str, Any]) -> str:
         one = figures[name]
         wanted = "" if bound is None else f"   (p50 at most {bound} ms)"
         lines.append(
-            f"  {name:<16} p50 {one['p50_ms']:7.3f} ms   p99 {one['p99_ms']:7.3f} ms   of processors {one['cpu_p50_ms']:6.3f} ms{wanted}"
+            f"  {name:<16} p50 {one['p50_ms']:7.3f} ms   p99 {one['p99_ms']:7.3f} ms   "
+            f"of processors {one['cpu_p50_ms']:6.3f} ms{wanted}"
         )
     told = figures["tenants_apart"]
     lines.append(
