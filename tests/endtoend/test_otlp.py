@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from openai import OpenAI
 from openinference.instrumentation.openai import OpenAIInstrumentor as OpenInference
@@ -155,7 +155,7 @@ def test_a_call_that_an_instrumentation_saw_and_the_gate_made_counts_once(
 ) -> None:
     propagator = TraceContextTextMapPropagator()
 
-    def lead_on(request: httpx.Request) -> None:
+    def lead_on(request: httpx2.Request) -> None:
         head: dict[str, str] = {}
         propagator.inject(head)
         request.headers.update(head)
@@ -163,7 +163,7 @@ def test_a_call_that_an_instrumentation_saw_and_the_gate_made_counts_once(
     watched = instrumentor()
     watched.instrument(tracer_provider=provider)
     try:
-        with httpx.Client(event_hooks={"request": [lead_on]}) as http:
+        with httpx2.Client(event_hooks={"request": [lead_on]}) as http:
             client = OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key=served.key, http_client=http)
             with provider.get_tracer("app").start_as_current_span("answer") as root:
                 client.chat.completions.create(model="echo", messages=[{"role": "user", "content": "Once?"}])

@@ -110,7 +110,21 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
     assert hit == "miss", "no worker gives her old answer again"
     again = typed(served, "user", "erase", ANA, "--yes", "--json")
     assert json.loads(again.stdout)["removed"] == dict.fromkeys(
-        ("responses", "cache", "semantic_cache", "calls", "waiting", "limits", "tops", "spending", "scores", "reviews"),
+        (
+            "responses",
+            "cache",
+            "semantic_cache",
+            "calls",
+            "waiting",
+            "limits",
+            "tops",
+            "spending",
+            "scores",
+            "reviews",
+            "trace_spans",
+            "file_lines",
+            "batch_rows",
+        ),
         0,
     )
     listed = typed(served, "user", "erasures", "--json").stdout

@@ -13,6 +13,7 @@ from comporta.budget.people import SpendingOf
 from comporta.cache.people import Answers
 from comporta.cache.semantic.people import Recalled
 from comporta.config.loading import Loaded
+from comporta.gateway.batches.people import lines_of_people, rows_of_people
 from comporta.gateway.followups.people import Responses
 from comporta.store.database import Database
 from comporta.store.people import Page, People, Person, Removed, erased_since
@@ -45,6 +46,8 @@ def people_of(
             ScoresOf(database),
             ReviewsOf(database),
             TraceSpans(database),
+            lines_of_people(database),
+            rows_of_people(database),
             Limited(loaded),
             SpendingOf(database, lambda: _budgets(loaded())),
         ],

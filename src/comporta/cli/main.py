@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("comporta.cli.serve", "Start everything: database, gate and job worker."),
     "call": Entry("comporta.cli.call", "Ask a model from the terminal."),
+    "batch": Entry("comporta.cli.batch", "Ask a file of requests, under a ceiling, going on where it was stopped."),
     "init": Entry("comporta.cli.init", "Write what a project starts from: prompts, tests, a chain, a workflow for CI."),
     "doctor": Entry("comporta.cli.doctor", "Check everything the gate needs, and say how to mend it."),
     "config": Entry("comporta.cli.configuration", "Check and show the configuration."),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from comporta.errors import BadRequest
 from comporta.gateway.reading import secret_of
@@ -35,8 +39,26 @@ class TracesPage:
         encoding = asked.headers.get("content-encoding", "identity").strip().lower() or "identity"
         if encoding not in _ENCODINGS:
             raise _unsupported("Content-Encoding", encoding, " or ".join(_ENCODINGS))
+        if content_type == "application/json" and encoding == "identity":
+            _check(asked.body)
         await self._keep(Envelope(caller, content_type, encoding, asked.body))
         return Page(_TYPES[content_type], content_type)
+
+
+class _Batch(Struct):
+    """As much of a batch as is looked at here."""
+
+    resourceSpans: list[dict[str, Any]] = []  # noqa: N815 (OTLP's name)
+
+
+_decoder = msgspec.json.Decoder(_Batch)
+
+
+def _check(body: bytes) -> None:
+    try:
+        _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("The body is not OTLP's JSON: an object with `resourceSpans`.", code="invalid_json") from None
 
 
 def _unsupported(header: str, found: str, wanted: str) -> BadRequest:

@@ -73,8 +73,8 @@ def _operation(row: Operation, schema: dict[int, JSON]) -> JSON:
         "security": _SECURITY[row.key],
     }
     if row.body is not None:
-        content = {"schema": schema[id(row.body)], "example": row.example}
-        made["requestBody"] = {"required": True, "content": {"application/json": content}}
+        content = {"schema": schema[id(row.body)]} | ({"example": row.example} if row.example is not None else {})
+        made["requestBody"] = {"required": True, "content": {row.sends: content}}
     return made
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from comporta.gateway.doors.base import Door
-from comporta.gateway.openapi import anthropic, chat, embeddings, feedback, guards, pages, responses, said
+from comporta.gateway.openapi import anthropic, batches, chat, embeddings, feedback, guards, pages, responses, said
 from comporta.gateway.openapi.examples import BODIES
 from comporta.telemetry.observability.report import Report
 from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW
@@ -27,6 +27,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     summary: str
     about: str = ""
     body: Any = None
+    #: How the body comes.
+    sends: str = "application/json"
     example: JSON | None = None
     answers: tuple[Any, ...] = ()
     content_type: str = "application/json"
@@ -131,6 +133,13 @@ _RENDERED = (
 _OF_PROMPTS = ("400", "401", "403", "404", *said.OF_PAGES)
 _OF_POSTED = ("400", "401", "403", "404", "413", "415", *said.OF_PAGES)
 _RESPONSE = _at("id", "The response's id.")
+_BATCHES = "Files and batches"
+_FILE = _at("id", "The file's id.")
+_BATCH = _at("id", "The batch's id.")
+_PAGED = (
+    _asked("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+    _asked("after", "The last id of the page before.", _WORD),
+)
 _FIGURES = (
     _asked("window", "How far back: `1h`, `24h`, `7d` …, at most 400 days.", {
         "type": "string", "pattern": "^[0-9]{1,5}(m|h|d)$", "default": DEFAULT_WINDOW,
@@ -204,6 +213,49 @@ _PAGES = (
         "`approved` says whether it may pass. It is recorded as a call, and counts as a request of its key.",
         body=guards.GuardRequest, example=guards.EXAMPLE, answers=(guards.GuardResult,),
         refusals=("400", "401", "408", "413", "415", "429", *said.OF_PAGES), told=(*said.ID, "x-comporta-call"),
+    ),
+    Operation(
+        method="post", path="/v1/files", id="upload_file", tag=_BATCHES, summary="Upload a file of requests",
+        about="JSON lines, each a request with `custom_id`, `url` and `body`.", body=batches.Upload,
+        sends="multipart/form-data", answers=(batches.UploadedFile,),
+        refusals=("400", "401", "408", "413", "415", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/v1/files", id="list_files", tag=_BATCHES, summary="List files",
+        answers=(batches.UploadedFiles,), parameters=(*_PAGED, _asked("purpose", "Only files of it.", _WORD)),
+        refusals=("400", "401", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/v1/files/{id}", id="show_file", tag=_BATCHES, summary="Show a file",
+        answers=(batches.UploadedFile,), parameters=(_FILE,), refusals=("400", "401", "404", *said.OF_PAGES),
+    ),
+    Operation(
+        method="delete", path="/v1/files/{id}", id="delete_file", tag=_BATCHES, summary="Delete a file",
+        answers=(batches.DeletedFile,), parameters=(_FILE,), refusals=("400", "401", "404", "409", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/v1/files/{id}/content", id="read_file", tag=_BATCHES, summary="Read a file",
+        about="JSON lines, as they were uploaded, or as OpenAI's output and error files are.", parameters=(_FILE,),
+        content_type="application/jsonl", refusals=("400", "401", "404", *said.OF_PAGES),
+    ),
+    Operation(
+        method="post", path="/v1/batches", id="create_batch", tag=_BATCHES, summary="Begin a batch",
+        about="The job worker asks its requests in the name of the key.", body=batches.BatchRequest,
+        example=batches.EXAMPLE, answers=(batches.Batch,),
+        refusals=("400", "401", "404", "408", "413", "415", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/v1/batches", id="list_batches", tag=_BATCHES, summary="List batches",
+        answers=(batches.BatchList,), parameters=_PAGED, refusals=("400", "401", *said.OF_PAGES),
+    ),
+    Operation(
+        method="get", path="/v1/batches/{id}", id="show_batch", tag=_BATCHES, summary="Show a batch",
+        answers=(batches.Batch,), parameters=(_BATCH,), refusals=("400", "401", "404", *said.OF_PAGES),
+    ),
+    Operation(
+        method="post", path="/v1/batches/{id}/cancel", id="cancel_batch", tag=_BATCHES, summary="Cancel a batch",
+        about="What runs comes to its end.", answers=(batches.Batch,), parameters=(_BATCH,),
+        refusals=("400", "401", "404", "409", *said.OF_PAGES),
     ),
     Operation(
         method="post", path="/v1/traces", id="take_traces", tag="Traces", summary="Send spans",

@@ -101,7 +101,7 @@ class Ready(Shape):
 class Spans(Shape):
     """OTLP's `ExportTraceServiceRequest`."""
 
-    resourceSpans: Annotated[list[dict[str, Any]], Meta(description="Spans by who made them.")] = []  # noqa: N815
+    resourceSpans: Annotated[list[dict[str, Any]], Meta(description="Spans by who made them.")] = []  # noqa: N815, RUF012
 
 
 class SpansTaken(Shape):
