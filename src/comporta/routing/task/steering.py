@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from comporta.cache.facts import SIMILARITY
+from comporta.cache.semantic.asked import THRESHOLD_FACT
 from comporta.errors import BadRequest
 from comporta.pipeline import Call
 from comporta.routing.choose import Plan
@@ -105,7 +105,7 @@ class Steering:
         row = task.row
         decided = self.decided(call, task)
         if row.similarity is not None:
-            call.facts[SIMILARITY] = row.similarity
+            call.facts[THRESHOLD_FACT] = row.similarity
         order = targets(decided.order)
         policies = row.policies
         if policies.default_reply is None and plan.last_resort is not None:
