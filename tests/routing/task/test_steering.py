@@ -9,7 +9,7 @@ import pytest
 
 from comporta.app.folder import Folder
 from comporta.app.loaded import Places, known, load_settings
-from comporta.cache.semantic.recall import THRESHOLD_FACT
+from comporta.cache.semantic.asked import THRESHOLD_FACT
 from comporta.pipeline import Call
 from comporta.routing.choose import Known, plan_of
 from comporta.routing.task.live import Live
