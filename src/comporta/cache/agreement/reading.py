@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from comporta.cache.agreement.lemmas import lemma
-from comporta.cache.agreement.tables import LONGEST, Tables
+from comporta.cache.agreement.tables import Tables
 from comporta.text.normal import without_accents
 
 CODE = re.compile(
@@ -56,7 +56,8 @@ def meant(found: Sequence[str], tables: Tables, language: str) -> Iterator[str]:
     basic = [lemma(word, language) for word in found]
     at = 0
     while at < len(found):
-        for length in range(min(LONGEST, len(found) - at), 0, -1):
+        longest = max(tables.lengths.get(found[at], 1), tables.lengths.get(basic[at], 1))
+        for length in range(min(longest, len(found) - at), 0, -1):
             here = slice(at, at + length)
             known = tables.meanings.get(tuple(found[here])) or tables.meanings.get(tuple(basic[here]))
             if known is not None:

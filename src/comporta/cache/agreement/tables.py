@@ -12,8 +12,6 @@ from comporta.cache.agreement.lemmas import lemma
 
 #: Languages that have tables; others are compared by numbers, names, code and quotes alone.
 LANGUAGES = ("en", "pt", "es")
-#: The longest expression of several words that stands for one meaning.
-LONGEST = 6
 
 
 class Tables(Struct, frozen=True):
@@ -21,6 +19,8 @@ class Tables(Struct, frozen=True):
 
     #: An expression as its words -> the one word that stands for it.
     meanings: Mapping[tuple[str, ...], str] = {}
+    #: The first word of expressions -> how many words the longest of them has.
+    lengths: Mapping[str, int] = {}
     antonyms: frozenset[tuple[str, str]] = frozenset()
     #: All words of the antonyms.
     opposites: frozenset[str] = frozenset()
@@ -83,7 +83,10 @@ def tables_of(language: str) -> Tables:
         for member in members.split(","):
             sorts.setdefault(one(member.strip()), set()).add(name)
     both = antonyms | {(b, a) for a, b in antonyms}
-    return Tables(meanings, both, frozenset(a for a, _ in both), {k: frozenset(v) for k, v in sorts.items()})
+    lengths: dict[str, int] = {}
+    for words in meanings:
+        lengths[words[0]] = max(len(words), lengths.get(words[0], 1))
+    return Tables(meanings, lengths, both, frozenset(a for a, _ in both), {k: frozenset(v) for k, v in sorts.items()})
 
 
 def _meanings(language: str) -> Iterator[tuple[tuple[str, ...], str]]:

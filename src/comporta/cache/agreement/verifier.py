@@ -22,19 +22,36 @@ class Verifier(Struct, frozen=True, forbid_unknown_fields=True):
     scales: dict[str, float]
     bias: float
 
+
+class Weighing:
+    """A verifier made ready: its sum as terms over places in the list of measures."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        at = {name: i for i, name in enumerate(NAMES)}
+        self._bias = verifier.bias
+        self._single: list[tuple[int, float]] = []
+        self._crossed: list[tuple[int, int, float]] = []
+        for name, weight in verifier.weights.items():
+            one, _, other = name.partition("*")
+            factor = weight / verifier.scales[name]
+            self._bias -= factor * verifier.means[name]
+            if other:
+                self._crossed.append((at[one], at[other], factor))
+            else:
+                self._single.append((at[one], factor))
+
     def sure(self, figures: tuple[float, ...]) -> float:
         """How sure it is that both are the same question, from 0 to 1; `figures` as `measures.measured` gives them."""
-        found = dict(zip(NAMES, figures, strict=True))
-        odds = self.bias
-        for name, weight in self.weights.items():
-            one, _, other = name.partition("*")
-            value = found[one] * found[other] if other else found[one]
-            odds += weight * (value - self.means[name]) / self.scales[name]
+        odds = self._bias
+        for i, factor in self._single:
+            odds += factor * figures[i]
+        for i, j, factor in self._crossed:
+            odds += factor * figures[i] * figures[j]
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
 
 
 @cache
-def shipped() -> Verifier:
+def shipped() -> Weighing:
     """The weights that come with Comporta, as `tools/train_agreement.py` made them."""
     data = (resources.files("comporta.cache.agreement") / "tables" / "verifier.json").read_bytes()
-    return msgspec.json.decode(data, type=Verifier)
+    return Weighing(msgspec.json.decode(data, type=Verifier))
