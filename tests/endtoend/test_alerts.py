@@ -137,7 +137,7 @@ def grow_old(gate: Served) -> None:
 
     async def age() -> None:
         async with Database(job_worker(gate)["COMPORTA_DATABASE_DSN"]) as database, database.connection() as connection:
-            await connection.execute("update rollup_minute set period = period - interval '1 hour'")
+            await connection.execute("update rollup_minute set period = period - interval '2 hours'")
 
     asyncio.run(age())
 

@@ -17,6 +17,7 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 
+from comporta.alerts.alerts import Alerts
 from comporta.budget.budgets import Budgets
 from comporta.cache.semantic.overview import Overview
 from comporta.cache.semantic.seeding import Seed, Seeded
@@ -146,12 +147,21 @@ async def admin(database: Database, tmp_path: Path) -> AsyncIterator[Admin]:
         showback=Showback, notifier=Notifier(database, NotifySection, lambda section: Slack(section, unheard)),
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
         caches=NoCaches(), reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))),
-        policy=only_strict,
+        policy=only_strict, alerts=Alerts(database, tuple, nothing_now, no_notifier), present=nothing_now,
+        targets=lambda: ((), 86_400.0),
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)
     async with made.http:
         yield made
+
+
+async def nothing_now() -> dict[str, float | None]:
+    return {}
+
+
+def no_notifier() -> Notifier:
+    raise AssertionError("no alert is told here")
 
 
 def only_strict(name: str) -> None:
