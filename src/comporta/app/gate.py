@@ -25,10 +25,11 @@ from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
-from comporta.app.notifying import notifier_of
+from comporta.app.notifying import notifier_of, transport_of
 from comporta.app.observing import Observing
 from comporta.app.ollama import ollamas
 from comporta.app.people import Heard, people_of
+from comporta.app.pricing import Pricing
 from comporta.app.recalling import AFRESH, Recalling
 from comporta.app.rewording import Rewording
 from comporta.app.rollouts import RollingOut
@@ -48,13 +49,12 @@ from comporta.gateway.fetching import fetch
 from comporta.gateway.images import ImagesPolicy, images_stage
 from comporta.gateway.prompting import Prompting
 from comporta.gateway.reach import reach
-from comporta.gateway.transport import HttpTransport
 from comporta.guardrails.base import Side, Tools
 from comporta.guardrails.running import Report
 from comporta.keys.keys import Keys
 from comporta.pipeline import STAGES, Call, Only, Stage, compose
 from comporta.prompts.registry import Registry
-from comporta.providers.catalogue import Catalogue, cost_microusd
+from comporta.providers.catalogue import Catalogue
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
 from comporta.routing.choose import plan_of
@@ -63,7 +63,7 @@ from comporta.routing.retry import Retry
 from comporta.store.changes import Changes
 from comporta.store.database import Database
 from comporta.store.people import TOPIC as ERASURE
-from comporta.types import Price, Target, Usage
+from comporta.types import Target
 
 log = structlog.get_logger("comporta.gate")
 
@@ -88,8 +88,9 @@ class Gate(Asks):
         self.prompts = self._registry()
         self.catalogue = Catalogue.shipped()
         self._speakers = Speakers(folder.cache)
-        self.transport = _transport(settings)
+        self.transport = transport_of(settings.outgoing)
         self.loaded = loaded
+        self.pricing = Pricing(lambda: self.known, lambda: self.registered.models)
         #: What this process started on.
         self._begun = loaded
         # Taken now: what changes while the gate opens must not pass for what was read.
@@ -102,7 +103,7 @@ class Gate(Asks):
         self.ensembling = Ensembling(self, self._speakers.embedder)
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
-        self.telemetry = Telemetry(folder, settings, self.database, self._price)
+        self.telemetry = Telemetry(folder, settings, self.database, self.pricing.cost)
         self.telemetry.recorder.kept = self.guarding.kept
         #: Guards asked by themselves.
         self.checking = Checking(self.guarding, self._around_checks, self._verdicts)
@@ -116,12 +117,12 @@ class Gate(Asks):
         self.rollouts = self.rolling.releases
         #: Fewer tokens: counts, shortened prompts, providers' own caches.
         self.sparing = Sparing(
-            lambda: self.loaded, lambda: self.known, self._price_of, self._speakers.embedder, lambda: self.pipeline,
+            lambda: self.loaded, lambda: self.known, self.pricing.price, self._speakers.embedder, lambda: self.pipeline,
             self.telemetry.scores.add, lambda: self.notifier,
         )  # fmt: skip
         #: Which model answers which task.
         self.tasking = Tasking(
-            self.database, lambda: self.health, lambda: self.known, lambda: self.pipeline, self._price_of,
+            self.database, lambda: self.health, lambda: self.known, lambda: self.pipeline, self.pricing.price,
             self.catalogue,
         )  # fmt: skip
         self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
@@ -129,7 +130,7 @@ class Gate(Asks):
             lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
         )
         self.metering = Metering(
-            loaded, self.database, self.keys, self.budgets, lambda: self.known, self._price_of, self._drain,
+            loaded, self.database, self.keys, self.budgets, lambda: self.known, self.pricing.price, self._drain,
             lambda: self.notifier,
         )  # fmt: skip
         #: Tells people of what happens by itself; the process of the jobs delivers.
@@ -377,21 +378,6 @@ class Gate(Asks):
         self._secrets |= new
         self.telemetry.know(new)
 
-    def _price(self, call: Call) -> int | None:
-        target, usage = call.target, call.usage
-        if target is None or usage is None:
-            return None
-        price = self._price_of(target, call.model, usage)
-        return None if price is None else cost_microusd(usage, price)
-
-    def _price_of(self, target: Target, asked: str, usage: Usage) -> Price | None:
-        """What a model costs: as registered, else as configured, else as the catalogue says; None is unknown."""
-        registered = self.registered.models.get(asked)
-        if registered is not None and registered.price is not None:
-            return registered.price
-        provider = self.known.providers.get(target.provider)
-        return None if provider is None else provider.facts(target.model).price_for(usage)
-
     def _images_policy(self, call: Call) -> ImagesPolicy:
         return self.known.images(call.target.route if call.target else "")
 
@@ -399,13 +385,3 @@ class Gate(Asks):
         """Whether the chosen provider takes no image by URL."""
         provider = self.known.providers.get(call.target.provider) if call.target else None
         return provider is not None and not provider.row.image_urls
-
-
-def _transport(settings: Settings) -> HttpTransport:
-    outgoing = settings.outgoing
-    return HttpTransport(
-        proxy=outgoing.proxy,
-        no_proxy=outgoing.no_proxy,
-        ca_file=str(outgoing.ca_file) if outgoing.ca_file else None,
-        keep_alive_s=outgoing.keep_alive,
-    )
