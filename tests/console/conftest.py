@@ -112,4 +112,3 @@ async def stranger(console: Opened, browser: Browser) -> AsyncIterator[Tab]:
     context = await new_context(browser)
     yield Tab(await context.new_page(), console.url)
     await context.close()
-

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 
 import pytest
-from console.conftest import HOSTILE, Opened
 from playwright.async_api import expect
 
+from console.conftest import HOSTILE, Opened
 from support.browsing import Tab
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PLACES = ("/", "/calls", "/calls?outcome=failed", "/calls?live=1", "/sessions", "/costs", "/costs?by=user", "/system", "/system/users")
+PLACES = (
+    "/",
+    "/calls",
+    "/calls?outcome=failed",
+    "/calls?live=1",
+    "/sessions",
+    "/costs",
+    "/costs?by=user",
+    "/system",
+    "/system/users",
+)
 
 
 def trace_of(console: Opened) -> str:
@@ -21,7 +31,9 @@ def trace_of(console: Opened) -> str:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_page_stands_in_light_and_dark_at_every_width_and_can_be_used_by_everybody(tab: Tab, place: str) -> None:
+async def test_a_page_stands_in_light_and_dark_at_every_width_and_can_be_used_by_everybody(
+    tab: Tab, place: str
+) -> None:
     page = await tab.open(place)
     assert await tab.wrong() == []
     await page.emulate_media(color_scheme="dark")

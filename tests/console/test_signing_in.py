@@ -7,9 +7,9 @@ import re
 import urllib.parse
 
 import pytest
-from console.conftest import Opened
 from playwright.async_api import Browser, expect
 
+from console.conftest import Opened
 from support.browsing import Tab, new_context, sign_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,10 +22,13 @@ def ask(console: Opened, method: str, path: str, body: str | None = None, **head
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None:
         sent.setdefault("content-type", "application/x-www-form-urlencoded")
-    connection.request(method, path, body, sent)
-    response = connection.getresponse()
-    response.read()
-    return response
+    try:
+        connection.request(method, path, body, sent)
+        response = connection.getresponse()
+        response.read()
+        return response
+    finally:
+        connection.close()
 
 
 def enter(console: Opened, name: str, password: str, **headers: str) -> http.client.HTTPResponse:
@@ -37,17 +40,21 @@ def cookie_of(response: http.client.HTTPResponse) -> str:
     return (response.getheader("set-cookie") or "").split(";")[0]
 
 
-async def test_nobody_sees_anything_before_signing_in_and_then_gets_where_they_were_going(stranger: Tab, console: Opened) -> None:
+async def test_nobody_sees_anything_before_signing_in_and_then_gets_where_they_were_going(
+    stranger: Tab, console: Opened
+) -> None:
     await stranger.page.goto(f"{console.url}/calls?outcome=failed")
     assert urllib.parse.urlsplit(stranger.page.url).path == "/sign-in"
-    assert await stranger.wrong() == ["there are 0 h1"] or await stranger.wrong() == []
+    assert await stranger.wrong() == []
     await stranger.page.fill("[name=name]", "admin")
     await stranger.page.fill("[name=password]", console.password)
     await stranger.page.click("button[type=submit]")
     await stranger.page.wait_for_url(re.compile(r"/calls\?outcome=failed"))
 
 
-async def test_a_wrong_password_is_told_without_telling_whether_the_name_was_right(stranger: Tab, console: Opened) -> None:
+async def test_a_wrong_password_is_told_without_telling_whether_the_name_was_right(
+    stranger: Tab, console: Opened
+) -> None:
     texts = set()
     for name in ("admin", "nobody-of-that-name"):
         await stranger.page.goto(f"{console.url}/sign-in")
@@ -102,11 +109,12 @@ async def test_another_sites_page_can_sign_nobody_in_or_out(console: Opened, ori
 
 
 @pytest.mark.parametrize(
-    ("case", "status"), [("own page", 101), ("no session", 403), ("other origin", 403), ("no origin", 403), ("page of another", 403)]
+    ("case", "status"),
+    [("own page", 101), ("no session", 403), ("other origin", 403), ("no origin", 403), ("page of another", 403)],
 )
 async def test_a_socket_is_opened_for_the_session_of_its_page_alone(console: Opened, case: str, status: int) -> None:
     cookie, other = (cookie_of(enter(console, "admin", console.password)) for _ in range(2))
-    client = re.search(r'"client_id": ?"([0-9a-f-]{36})"', page_text(console, cookie))
+    client = re.search(r"'client_id': '([0-9a-f-]{36})'", page_text(console, cookie))
     assert client is not None
     headers = {
         "cookie": {"no session": "", "page of another": other}.get(case, cookie),
@@ -115,22 +123,27 @@ async def test_a_socket_is_opened_for_the_session_of_its_page_alone(console: Ope
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     sent = {name: value for name, value in headers.items() if value}
-    path = f"/_nicegui_ws/socket.io/?EIO=4&transport=websocket&client_id={client[1]}&next_message_id=0&tab_id=t&document_id=d"
+    query = f"client_id={client[1]}&next_message_id=0&tab_id=t&document_id=d"
+    path = f"/_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query}"
     assert upgrade(console, path, sent) == status
 
 
 def page_text(console: Opened, cookie: str) -> str:
     parts = urllib.parse.urlsplit(console.url)
     connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=10)
-    connection.request("GET", "/system/users", headers={"cookie": cookie})
-    return connection.getresponse().read().decode()
+    try:
+        connection.request("GET", "/system/users", headers={"cookie": cookie})
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 def upgrade(console: Opened, path: str, headers: dict[str, str]) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(console.url).port or 0, timeout=10)
     try:
         connection.request("GET", path, headers=headers)
-        return connection.getresponse().status
+        with connection.getresponse() as response:
+            return response.status
     finally:
         connection.close()
 
@@ -169,7 +182,9 @@ async def test_a_viewer_sees_but_does_not_act(tab: Tab, console: Opened, browser
     await context.close()
 
 
-async def test_who_is_made_a_viewer_meanwhile_can_act_no_more_on_a_page_left_open(tab: Tab, console: Opened, browser: Browser) -> None:
+async def test_who_is_made_a_viewer_meanwhile_can_act_no_more_on_a_page_left_open(
+    tab: Tab, console: Opened, browser: Browser
+) -> None:
     page = await tab.open("/system/users")
     await page.fill("label:has-text('Name') input", "otto")
     await page.select_option("label:has-text('Role') select", "admin")

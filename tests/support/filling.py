@@ -68,15 +68,18 @@ class Filler:
             first_us=None if failed else duration_us // 3, door="openai.chat", kind="chat", stream=draw.random() < 0.6,
             asked=route, route=route, variant=f"{provider}/{model}", provider=provider, model=model,
             credential="default", reply_id=f"chatcmpl-{draw.getrandbits(64):x}", reply_model=model,
-            key_id=f"key-{team}", key_name=f"{team}-backend{self._hostile}", team=team, environment="production", feature=feature,
+            key_id=f"key-{team}", key_name=f"{team}-backend{self._hostile}", team=team, environment="production",
+            feature=feature,
             tags={"team": team, "note": f"x{self._hostile}"}, user=f"user-{draw.randint(1, 60)}", session=session,
             usage=usage, cost_microusd=cost, cache=draw.choice(("exact", "semantic")) if hit else "miss",
             retries=int(draw.random() < 0.05), dropped=(), outcome=outcome, outcome_class=kind, status=status,
             error_type=None if not failed else "api_error", malformed_frames=0, capture="full",
             error_message=f"The provider answered {status}." if failed else None,
-            spans=_spans(duration_us, hit, failed, provider), prompt=_prompt(asked), reply=None if failed else _reply(self._hostile),
-            prompt_id="support-answer" if prompted else None, prompt_version=draw.choice(("1.2.0", "1.3.0")) if prompted else None,
-            prompt_label="production" if prompted else None, variables=json.dumps({"name": "Ana"}) if prompted else None,
+            spans=_spans(duration_us, hit, failed, provider), prompt=_prompt(asked),
+            reply=None if failed else _reply(self._hostile), prompt_id="support-answer" if prompted else None,
+            prompt_version=draw.choice(("1.2.0", "1.3.0")) if prompted else None,
+            prompt_label="production" if prompted else None,
+            variables=json.dumps({"name": "Ana"}) if prompted else None,
             notes={"cache": {"kind": "semantic", "similarity": 0.947, "saved_microusd": 900}} if hit else None,
         )  # fmt: skip
 
@@ -84,8 +87,9 @@ class Filler:
         draw = self._draw
         at_s = call.started_us / 1e6 + 20
         if call.outcome == "guardrail_blocked":
-            return ScoreRecord(f"g-{call.id}", "guard.injection", at_s, "text", label="block", source="guard",
-                               who="prompt_injection", reason="input: asks to forget its instructions", call_id=call.id)  # fmt: skip
+            reason = "input: asks to forget its instructions"
+            return ScoreRecord(f"g-{call.id}", "guard.injection", at_s, "text", "guard", label="block",
+                               who="prompt_injection", reason=reason, call_id=call.id)  # fmt: skip
         if draw.random() > 0.15:
             return None
         return ScoreRecord(f"s-{call.id}", "thumbs", at_s, "boolean", number=float(draw.random() < 0.82), source="user",
@@ -107,11 +111,14 @@ def _spans(duration_us: int, hit: bool, failed: bool, provider: str) -> tuple[Sp
 
 
 def _prompt(asked: str) -> str:
+    system = "You answer customers of a delivery app. Be brief."
+    tool = {"type": "tool_call", "id": "t1", "name": "find_order", "arguments": '{"order": 4711}'}
+    result = {"type": "tool_result", "id": "t1", "parts": [{"type": "text", "text": "on its way, 8 minutes"}]}
     return json.dumps({"wire": "openai.chat", "messages": [
-        {"role": "system", "parts": [{"type": "text", "text": "You answer customers of a delivery app. Be brief."}]},
+        {"role": "system", "parts": [{"type": "text", "text": system}]},
         {"role": "user", "parts": [{"type": "text", "text": asked}]},
-        {"role": "assistant", "parts": [{"type": "tool_call", "id": "t1", "name": "find_order", "arguments": "{\"order\": 4711}"}]},
-        {"role": "tool", "parts": [{"type": "tool_result", "id": "t1", "parts": [{"type": "text", "text": "on its way, 8 minutes"}]}]},
+        {"role": "assistant", "parts": [tool]},
+        {"role": "tool", "parts": [result]},
     ]})  # fmt: skip
 
 
@@ -123,7 +130,7 @@ def _reply(hostile: str) -> str:
 
 def drawn(filler: Filler, calls: int, days: float, seed: int = 7) -> list[CallRecord]:
     """Calls over the last days, more by day than by night, some of them in sessions of a few."""
-    draw, now_s, made = random.Random(seed), time.time(), []
+    draw, now_s, made = random.Random(seed), time.time(), list[CallRecord]()
     while len(made) < calls:
         at_s = now_s - draw.random() * days * 86_400
         if draw.random() > 0.35 + 0.65 * (abs(time.gmtime(at_s).tm_hour - 12) < 7):

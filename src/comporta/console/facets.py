@@ -20,8 +20,13 @@ union all select 'team', team from recent where team <> '' group by 2
 order by 1, 2 limit 2000
 """
 KEYS = "select id::text, name from virtual_key where id::text = any(%s)"
-#: Codes of failures as they were seen lately.
-OUTCOMES = "select distinct outcome from (select outcome from call where outcome_class <> 'ok' and started_at > now() - interval '2 days' order by started_at desc limit 2000) as recent order by 1"  # noqa: E501
+#: Codes of failures as they were seen lately; failed calls have an index of their own.
+OUTCOMES = """
+select distinct outcome from (
+    select outcome from call where outcome_class <> 'ok' and started_at >= now() - interval '14 days'
+    order by started_at desc, id desc limit 2000
+) as recent order by 1
+"""
 
 
 class Facets(Struct, frozen=True):
@@ -44,7 +49,7 @@ async def facets(database: Database) -> Facets:
             known.setdefault(kind, []).append(name)
         ids = known.get("key", [])
         named = dict(await (await connection.execute(KEYS, [ids])).fetchall())
-        outcomes = await (await connection.execute(OUTCOMES.encode())).fetchall()
+        outcomes = await (await connection.execute(OUTCOMES)).fetchall()
     return Facets(
         known.get("route", []), known.get("model", []), known.get("prompt", []), known.get("team", []),
         [(id, named.get(id, id)) for id in ids], [row[0] for row in outcomes],

@@ -29,13 +29,17 @@ class Frame:
         ui.add_head_html(
             f'<link rel="stylesheet" href="{self._assets["console.css"]}">'
             f'<script src="{self._assets["theme.js"]}"></script>'
-            f"<script>window.comportaFrame = {places};</script>"
+            f"<script>document.documentElement.lang = '{view.t.locale}'; window.comportaFrame = {places};</script>"
             f'<script defer src="{self._assets["console.js"]}"></script>'
         )
 
     @contextmanager
     def around(self, view: View, page: Page) -> Iterator[None]:
         """The page's own elements are made inside."""
+        # The interface's own page is a `main` around everything; ours is around the page alone.
+        for outer in ui.context.client.content.ancestors():
+            if outer.tag == "q-page":
+                outer.tag = "div"
         with tag("div.frame"):
             tag("a.skip", view.t("skip"), href="#page")
             self._navigation(view, page)

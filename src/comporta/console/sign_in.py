@@ -51,7 +51,7 @@ _PAGE = """<!doctype html>
 </head>
 <body class="entrance">
 <main class="entrance__card">
-<div class="brand brand--tall"><span class="brand__mark" aria-hidden="true"></span><span>Comporta</span></div>
+<h1 class="brand brand--tall"><span class="brand__mark" aria-hidden="true"></span><span>Comporta</span></h1>
 <p class="muted">{about}</p>
 {failure}
 <form method="post" action="/sign-in">

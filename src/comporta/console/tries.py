@@ -35,7 +35,11 @@ class Tries:
             self._failures.popitem(last=False)
 
     def passed(self, name: str, address: str) -> None:
-        """The right one: earlier slips are forgotten."""
+        """The right one, after all: it counts as no failure, and this person's earlier slips are forgotten."""
+        for key in _keys(name, address):
+            counted = self._failures.get(key)
+            if counted:
+                counted.pop()
         self._failures.pop(("both", f"{address} {name}"), None)
 
     def _left_s(self, key: tuple[str, str], now_s: float) -> float:

@@ -195,7 +195,7 @@ def _budgets(view: View, found: list[dict[str, Any]] | ComportaError) -> None:
             return
         if not found:
             tag("p.muted", view.t("no_budgets"))
-            command_line(view, "comporta budget create care 100 --team care")
+            command_line(view, "comporta budget create care --limit 100 --team care")
         for one in found:
             _budget(view, one)
 
