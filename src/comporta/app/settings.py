@@ -16,6 +16,7 @@ from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
 from comporta.console.settings import ConsoleSection
 from comporta.counters.settings import CountersSection
+from comporta.feedback.settings import FeedbackSection, FeedbackSystemSection, LiveQualitySection
 from comporta.gateway.batches.settings import BatchesSection
 from comporta.gateway.followups.settings import ResponsesSection
 from comporta.gateway.images import ImagesSection
@@ -97,6 +98,15 @@ class Settings(Section):
         default_factory=list,
         description="When people are told of a figure. Without any there are `error_rate` (over 10 %), "
         "`average_response_time` (over 5 s) and `cost_per_hour` (over $100).",
+    )
+    feedback: FeedbackSection = Field(
+        default_factory=lambda: FeedbackSection(), description="Feedback from browsers, and what is found by itself."
+    )
+    feedback_system: FeedbackSystemSection = Field(
+        default_factory=lambda: FeedbackSystemSection(), description="What is made of feedback."
+    )
+    live_quality: LiveQualitySection = Field(
+        default_factory=lambda: LiveQualitySection(), description="Scorers on live answers."
     )
     logging: LoggingSection = Field(default_factory=lambda: LoggingSection(), description="Logs.")
 

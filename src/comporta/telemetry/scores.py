@@ -55,6 +55,11 @@ class ScoreRecord(Struct, frozen=True, omit_defaults=True):
     reply_call: str | None = None
 
 
+def is_name(text: str) -> bool:
+    """Whether a score may be called so."""
+    return len(text) <= MAX_NAME_CHARS and _NAME.match(text) is not None
+
+
 def owner_of(key_id: str, team: str | None, admin: bool) -> str:
     """Whose ids a caller's scores have: a team's keys share theirs, and so may score each other's calls."""
     if admin:
@@ -95,7 +100,7 @@ def record_of(score: Score, *, owner: str = OURS, reply_id: str | None = None, n
 
 
 def _checked(score: Score) -> Score:
-    if not _NAME.match(score.name) or len(score.name) > MAX_NAME_CHARS:
+    if not is_name(score.name):
         raise BadRequest(
             f"A score's name has 1 to {MAX_NAME_CHARS} letters, digits and `_ . : / -`, and begins with a letter or a "
             "digit.",
