@@ -332,3 +332,24 @@ def test_a_model_goes_to_the_gpu_where_it_fits() -> None:
     assert "the GPU has" in ollama.fits("m", 40 * GIB, 64 * GIB, cards).text
     assert "runs slowly" in ollama.fits("m", 130 * GIB, 512 * GIB, cards).text
     assert ollama.fits("m", 130 * GIB, None, cards).state == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("more", "states"),
+    [
+        ("", []),
+        ("cache: {enabled: true, semantic: {enabled: true}}\n", ["warning"]),
+        ("providers: {openai: {}}\nroutes: {a: {model: openai/x, cache: {semantic: {enabled: true}}}}\n", ["warning"]),
+        (
+            "providers: {openai: {}}\ncache: {enabled: true, semantic: {enabled: true, "
+            "embedder: openai/text-embedding-3-small, multilingual: true}}\n",
+            ["ok"],
+        ),
+    ],
+)
+async def test_a_semantic_cache_of_english_alone_is_told_with_the_lines_that_change_it(
+    tmp_path: Path, http: aiohttp.ClientSession, more: str, states: list[str]
+) -> None:
+    found = [one for one in await here.embedding(site_of(tmp_path, http, more)) if one.name == "semantic cache"]
+    assert [one.state for one in found] == states
+    assert all("multilingual: true" in one.text for one in found if one.state == "warning")

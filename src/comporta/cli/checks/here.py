@@ -152,7 +152,28 @@ async def embedding(site: Site) -> list[Finding]:
     if folder is None:
         what, _, command = missing_model().message.partition(" Install it")
         return warning("embedding", f"{what} The offline model and local embeddings need it.", command.split(": ")[-1])
-    return ok("embedding", f"all-MiniLM-L6-v2 lies in {folder}")
+    return [*ok("embedding", f"all-MiniLM-L6-v2 lies in {folder}"), *_languages(site)]
+
+
+def _languages(site: Site) -> list[Finding]:
+    """What the semantic cache does with other languages than English, and the lines that change it."""
+    if site.loaded is None:
+        return []
+    cache, routes = site.loaded.value.cache, site.loaded.value.routes.values()
+    wanted = cache.semantic.enabled or any(
+        route.cache is not None and route.cache.semantic is not None and route.cache.semantic.enabled
+        for route in routes
+    )
+    if not wanted:
+        return []
+    if cache.semantic.multilingual:
+        return ok("semantic cache", f"all languages, by {cache.semantic.embedder}")
+    return warning(
+        "semantic cache",
+        "English questions alone: for others it is off. Under `cache: semantic:` write "
+        "`embedder: openai/text-embedding-3-small` (or another that knows your languages) and `multilingual: true`",
+        "comporta config check",
+    )
 
 
 def read_memory() -> tuple[int | None, int | None]:
