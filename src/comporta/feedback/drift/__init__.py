@@ -1,0 +1,1 @@
+"""Drift: whether inputs, answers, costs and scores of now differ from those of a reference window. Pure tests."""
