@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Entry] = {
     "rollout": Entry("comporta.cli.rollout", "Roll out a prompt, a model or parameters in steps; back by itself."),
     "experiment": Entry("comporta.cli.experiment", "Compare two sides on a route, with a verdict."),
     "user": Entry("comporta.cli.users", "Export and erase all that is held of one user."),
+    "console": Entry("comporta.cli.console", "List, add and remove who may sign in to the console."),
     "backup": Entry("comporta.cli.backup", "Write the database into one file, also while the gate runs."),
     "restore": Entry("comporta.cli.backup", "Put a backup in the database's place, wholly or not at all."),
     "upgrade": Entry("comporta.cli.backup", "Bring the database to this version: PostgreSQL's files, then our tables."),

@@ -24,6 +24,11 @@ ONE = "select password from console_user where name = %s"
 ADD = "insert into console_user (name, role, password, subject, created_by) values (%s, %s, %s, %s, %s)"
 ROLE = "update console_user set role = %s where name = %s returning name"
 PASSWORD = "update console_user set password = %s where name = %s returning name"  # noqa: S105 (a statement)
+#: Of somebody whom an identity provider vouches for: their role is the provider's, at every sign-in.
+VOUCHED = """
+insert into console_user (name, role, subject, created_by) values (%(name)s, %(role)s, %(subject)s, %(by)s)
+on conflict (subject) do update set role = excluded.role returning name
+"""
 END_SESSIONS = "delete from console_session where user_name = %s"
 REMOVE = "delete from console_user where name = %s returning name"
 #: The lock makes two removals wait for each other: neither may find the other's admin to be left.
@@ -93,6 +98,20 @@ class Accounts:
         async with self._database.reading() as connection:
             found = await _accounts(connection, " where name = %s", [name])
         return found[0] if found else None
+
+    async def vouched(self, name: str, role: Role, *, subject: str, by: str) -> str:
+        """The account of somebody whom an identity provider vouches for, made where there is none; its name.
+
+        Raises Conflict where somebody else has the name: an address at the provider opens no account of ours.
+        """
+        try:
+            async with self._database.connection() as connection:
+                values = {"name": name[:100], "role": role, "subject": subject, "by": by}
+                row = await (await connection.execute(VOUCHED, values)).fetchone()
+        except psycopg.errors.UniqueViolation:
+            raise Conflict(f"There is another console user '{name[:100]}' already.", param="name") from None
+        assert row is not None, "it was put in or was there"
+        return str(row[0])
 
     async def set_password(self, name: str, password: str, *, by: str) -> None:
         """Also ends all of that person's sessions. Raises NotFound, BadRequest."""

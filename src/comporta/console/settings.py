@@ -4,12 +4,43 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from comporta.config.section import Section
 from comporta.config.values import Duration
 
 _HOUR_S = 3_600.0
+
+
+class OidcSection(Section):
+    """Signing in by an identity provider that speaks OpenID Connect."""
+
+    issuer: str = Field(description="The provider's address, as it calls itself: https://login.example.com.")
+    client_id: str = Field(min_length=1, description="What this console is called there.")
+    client_secret: SecretStr | None = Field(None, description="Its secret there; clients without one have none.")
+    name: str = Field("SSO", min_length=1, max_length=50, description="What stands on the button.")
+    admins: list[str] = Field(
+        [], description="Addresses of people who may change things; `*@example.com` is all of a domain."
+    )
+    viewers: list[str] = Field([], description="Addresses of people who may look.")
+    admin_groups: list[str] = Field([], description="Groups whose members may change things.")
+    viewer_groups: list[str] = Field([], description="Groups whose members may look.")
+    groups_claim: str = Field("groups", description="Where the provider says somebody's groups.")
+
+    @field_validator("issuer")
+    @classmethod
+    def _https(cls, issuer: str) -> str:
+        parts = urlsplit(issuer)
+        here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+            raise ValueError("is not the address of an identity provider; it looks like https://login.example.com")
+        return issuer
+
+    @model_validator(mode="after")
+    def _somebody(self) -> OidcSection:
+        if not (self.admins or self.viewers or self.admin_groups or self.viewer_groups):
+            raise ValueError("lets nobody in: list people under admins or viewers, or groups")
+        return self
 
 
 class ConsoleSection(Section):
@@ -29,6 +60,8 @@ class ConsoleSection(Section):
     longest: Duration = Field(
         7 * 24 * _HOUR_S, ge=60, validate_default=True, description="After so long a sign-in ends in any case."
     )
+
+    oidc: OidcSection | None = Field(None, description="Signing in by an identity provider, beside passwords.")
 
     @field_validator("url")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import nicegui
 import structlog
@@ -13,10 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from comporta.console.accounts import Accounts
+from comporta.console.oidc import Oidc
 from comporta.console.sessions import Sessions
 from comporta.console.tries import Tries
 from comporta.console.words import Words, language_of
-from comporta.errors import Unavailable
+from comporta.errors import ComportaError, Unavailable
 
 log = structlog.get_logger("comporta.console")
 
@@ -36,10 +37,16 @@ TEXTS = {
         "Primeira vez aqui? O nome é admin; a senha está em console.password na pasta de dados.",
     ),
     "other": ("Sign in with {provider}", "Entrar com {provider}"),
+    "provider": ("{reason}", "{reason}"),
     "away": ("The database does not answer just now.", "O banco de dados não responde agora."),
 }
 #: The interface ships a typeface for machines that have no good one.
 FONTS = f"/_nicegui/{nicegui.__version__}/static/fonts.css"
+#: The way to the identity provider, and back from it.
+OIDC = "/sign-in/oidc"
+OIDC_BACK = f"{OIDC}/back"
+#: A cookie of its own says which browser went there.
+_WAY = "_way"
 _LONGEST = 2_000
 _PAGE = """<!doctype html>
 <html lang="{language}">
@@ -76,7 +83,7 @@ class SignIn:
 
     def __init__(
         self, accounts: Accounts, sessions: Sessions, *, cookie: str, secure: bool, assets: Mapping[str, str],
-        tries: Tries | None = None,
+        tries: Tries | None = None, oidc: Oidc | None = None, other: str = "",
     ) -> None:  # fmt: skip
         self._accounts = accounts
         self._sessions = sessions
@@ -84,15 +91,19 @@ class SignIn:
         self._secure = secure
         self._assets = assets
         self._tries = tries or Tries()
-        #: Another way in, shown below the form: its name and its address.
-        self.other: tuple[str, str] | None = None
+        self._oidc = oidc
+        #: What the identity provider is called on its button.
+        self._other = other
 
     def routes(self) -> list[Route]:
         return [
             Route("/sign-in", self.form, methods=["GET"]),
             Route("/sign-in", self.enter, methods=["POST"]),
             Route("/sign-out", self.leave, methods=["POST"]),
-        ]
+            *([] if self._oidc is None else [
+                Route(OIDC, self.away, methods=["GET"]), Route(OIDC_BACK, self.back, methods=["GET"]),
+            ]),
+        ]  # fmt: skip
 
     async def form(self, request: Request) -> Response:
         return self._shown(request, request.query_params.get("next", "/"))
@@ -128,6 +139,30 @@ class SignIn:
         response.set_cookie(self._cookie, secret, httponly=True, samesite="lax", secure=self._secure, path="/")
         return response
 
+    async def away(self, request: Request) -> Response:
+        """To the identity provider; a cookie makes sure that the same browser comes back."""
+        assert self._oidc is not None
+        try:
+            begun = await self._oidc.begin(inside(request.query_params.get("next", "/")))
+        except Unavailable as error:
+            return self._shown(request, "/", "provider", reason=error.message, status=503)
+        response = RedirectResponse(begun.address, 303)
+        response.set_cookie(self._cookie + _WAY, begun.state, httponly=True, samesite="lax", secure=self._secure,
+                            path=OIDC, max_age=600)  # fmt: skip
+        return response
+
+    async def back(self, request: Request) -> Response:
+        """From the identity provider: a session for whom it vouches and the configuration lists."""
+        assert self._oidc is not None
+        try:
+            person, way = await self._oidc.end(request.query_params, request.cookies.get(self._cookie + _WAY))
+            name = await self._accounts.vouched(person.name, person.role, subject=person.subject, by=OIDC)
+            response = await self.entered(request, name, way)
+        except ComportaError as error:
+            return self._shown(request, "/", "provider", reason=error.message, status=error.status)
+        response.delete_cookie(self._cookie + _WAY, path=OIDC)
+        return response
+
     async def leave(self, request: Request) -> Response:
         """The session ends on the server too."""
         secret = request.cookies.get(self._cookie)
@@ -142,21 +177,24 @@ class SignIn:
         **values: object,
     ) -> Response:  # fmt: skip
         words = Words(language_of(request.cookies, request.headers.get("accept-language", "")), TEXTS)
-        told = f'<p class="notice notice--bad" role="alert">{words(failure, **values)}</p>' if failure else ""
+        failed = html.escape(words(failure, **values)) if failure else ""
+        told = f'<p class="notice notice--bad" role="alert">{failed}</p>' if failure else ""
         focus = (" autofocus", "") if not given else ("", " autofocus")
         page = _PAGE.format(
             language=words.language, fonts=FONTS, style=self._assets["console.css"], script=self._assets["theme.js"],
-            next=html.escape(inside(way)), given=html.escape(given), failure=told, other=self._another(words),
+            next=html.escape(inside(way)), given=html.escape(given), failure=told, other=self._another(words, way),
             focus_name=focus[0], focus_password=focus[1],
             **{key: words(key) for key in ("title", "about", "name", "password", "enter", "hint")},
         )  # fmt: skip
         return HTMLResponse(page, status, headers={"cache-control": "no-store"})
 
-    def _another(self, words: Words) -> str:
-        if self.other is None:
+    def _another(self, words: Words, way: str) -> str:
+        if self._oidc is None:
             return ""
-        name, address = (html.escape(text) for text in self.other)
-        return f'<a class="button button--wide" href="{address}">{words("other", provider=name)}</a>'
+        address = html.escape(f"{OIDC}?{urlencode({'next': inside(way)})}")
+        return (
+            f'<a class="button button--wide" href="{address}">{words("other", provider=html.escape(self._other))}</a>'
+        )
 
 
 def inside(way: str) -> str:

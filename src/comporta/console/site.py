@@ -19,13 +19,14 @@ from comporta.console.common import COMMON
 from comporta.console.csv import csv_of
 from comporta.console.door import SESSION, Door
 from comporta.console.frame import Frame
+from comporta.console.oidc import Oidc
 from comporta.console.page import File, Page
 from comporta.console.parts.pieces import notice
 from comporta.console.parts.tags import tag
 from comporta.console.passwords import Passwords
 from comporta.console.sessions import Sessions
-from comporta.console.settings import ConsoleSection
-from comporta.console.sign_in import SignIn
+from comporta.console.settings import ConsoleSection, address_of
+from comporta.console.sign_in import OIDC_BACK, SignIn
 from comporta.console.sockets import owner, watch_sockets
 from comporta.console.view import Around, View
 from comporta.console.words import Words, language_of
@@ -55,7 +56,12 @@ class Site:
     def app(self) -> ASGIApp:
         """To be served once."""
         secure = bool(self._settings.url and self._settings.url.startswith("https"))
-        entrance = SignIn(self.accounts, self._sessions, cookie=self._cookie, secure=secure, assets=self._assets.places)
+        oidc = self._settings.oidc
+        way = None if oidc is None else Oidc(oidc, address_of(self._settings) + OIDC_BACK)
+        entrance = SignIn(
+            self.accounts, self._sessions, cookie=self._cookie, secure=secure, assets=self._assets.places, oidc=way,
+            other=oidc.name if oidc is not None else "",
+        )  # fmt: skip
         inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
         inner.router.routes.extend([*self._assets.routes(), *entrance.routes(), Route("/health", _well)])
         for page in self._pages:

@@ -1,0 +1,202 @@
+"""Signing in by an identity provider, against one that speaks OpenID Connect and can be made to lie."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import ValidationError
+from starlette.applications import Starlette
+
+from comporta.console.accounts import Accounts
+from comporta.console.oidc import Oidc
+from comporta.console.passwords import Passwords
+from comporta.console.sessions import Sessions
+from comporta.console.settings import ConsoleSection, OidcSection
+from comporta.console.sign_in import OIDC_BACK, SignIn
+from comporta.errors import Conflict, Forbidden, InvalidKey, Unavailable
+from comporta.store.database import Database
+
+BACK = "https://console.example.com" + OIDC_BACK
+
+
+class Issuer:
+    """An identity provider. `lies` replace what it would say; `asked` is what its token endpoint was sent."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, Any] = {"sub": "u-1", "email": "ana@example.com", "email_verified": True}
+        self.lies: dict[str, Any] = {}
+        self.status = 200
+        self.asked: dict[str, str] = {}
+        self.challenge = ""
+        self.nonce = ""
+        app = web.Application()
+        app.router.add_get("/.well-known/openid-configuration", self._places)
+        app.router.add_post("/token", self._token)
+        self.server = TestServer(app)
+
+    @property
+    def url(self) -> str:
+        return str(self.server.make_url("")).rstrip("/")
+
+    def visit(self, address: str) -> str:
+        """Somebody's browser is there and agrees; gives the state that goes back with it."""
+        query = parse_qs(urlsplit(address).query)
+        self.challenge, self.nonce = query["code_challenge"][0], query["nonce"][0]
+        assert query["redirect_uri"] == [BACK] and query["code_challenge_method"] == ["S256"]
+        return query["state"][0]
+
+    async def _places(self, _: web.Request) -> web.Response:
+        url = self.lies.get("issuer", self.url)
+        return web.json_response(
+            {"issuer": url, "authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token"}
+        )
+
+    async def _token(self, request: web.Request) -> web.Response:
+        self.asked = {name: str(value) for name, value in (await request.post()).items()}
+        verifier = hashlib.sha256(self.asked["code_verifier"].encode()).digest()
+        assert base64.urlsafe_b64encode(verifier).rstrip(b"=").decode() == self.challenge
+        claims = {
+            "iss": self.url,
+            "aud": "console",
+            "exp": time.time() + 60,
+            "nonce": self.nonce,
+            **self.claims,
+            **self.lies,
+        }
+        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+        return web.json_response({"id_token": f"e30.{body}.sig", "access_token": "t"}, status=self.status)
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    made = Issuer()
+    await made.server.start_server()
+    yield made
+    await made.server.close()
+
+
+def section(issuer: str, **more: Any) -> OidcSection:
+    lists = more or {"admins": ["ana@example.com"], "viewers": ["*@example.com"]}
+    return OidcSection(issuer=issuer, client_id="console", client_secret="s3cret", **lists)
+
+
+async def person(issuer: Issuer, **more: Any) -> tuple[str, str]:
+    """The name and role of who comes back."""
+    oidc = Oidc(section(issuer.url, **more), BACK)
+    state = issuer.visit((await oidc.begin("/calls")).address)
+    found, way = await oidc.end({"state": state, "code": "c"}, state)
+    assert way == "/calls"
+    return found.name, found.role
+
+
+async def test_who_is_listed_comes_in_with_their_role(issuer: Issuer) -> None:
+    assert await person(issuer) == ("ana@example.com", "admin")
+    assert issuer.asked["client_secret"] == "s3cret" and issuer.asked["grant_type"] == "authorization_code"
+    issuer.claims["email"] = "Rui@Example.com"
+    assert await person(issuer) == ("Rui@Example.com", "viewer")
+
+
+async def test_a_group_gives_a_role_and_admins_come_first(issuer: Issuer) -> None:
+    issuer.claims |= {"email": "x@other.com", "groups": ["ops", "staff"]}
+    assert (await person(issuer, viewer_groups=["staff"]))[1] == "viewer"
+    assert (await person(issuer, viewer_groups=["staff"], admin_groups=["ops"]))[1] == "admin"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"email": "eve@evil.com"}, {"email": "ana@example.com", "email_verified": False}, {"email": "", "groups": "ops"}],
+)
+async def test_who_is_not_listed_or_not_vouched_for_stays_out(issuer: Issuer, claims: dict[str, Any]) -> None:
+    issuer.claims |= claims
+    with pytest.raises(Forbidden):
+        await person(issuer)
+
+
+@pytest.mark.parametrize(
+    "lie", [{"iss": "https://other"}, {"aud": "other"}, {"aud": ["other"]}, {"exp": 1}, {"nonce": "of another"}]
+)
+async def test_an_answer_that_is_not_for_this_sign_in_is_refused(issuer: Issuer, lie: dict[str, Any]) -> None:
+    issuer.lies = lie
+    with pytest.raises(InvalidKey):
+        await person(issuer)
+
+
+async def test_a_way_that_began_in_another_browser_or_was_gone_before_leads_nowhere(issuer: Issuer) -> None:
+    oidc = Oidc(section(issuer.url), BACK)
+    state = issuer.visit((await oidc.begin("/")).address)
+    for query, cookie in (({"state": "made up", "code": "c"}, "made up"), ({"state": state, "code": "c"}, None),
+                          ({"state": state, "code": "c"}, state)):  # fmt: skip
+        with pytest.raises(InvalidKey):
+            await oidc.end(query, cookie)
+
+
+async def test_a_provider_that_fails_or_calls_itself_otherwise_is_told(issuer: Issuer) -> None:
+    issuer.lies = {"issuer": "https://somebody.else"}
+    with pytest.raises(Unavailable, match="calls itself"):
+        await Oidc(section(issuer.url), BACK).begin("/")
+    with pytest.raises(Unavailable, match="gave no answer"):
+        await Oidc(section("http://127.0.0.1:9"), BACK).begin("/")
+    issuer.lies = {}
+    oidc = Oidc(section(issuer.url), BACK)
+    state = issuer.visit((await oidc.begin("/")).address)
+    issuer.status = 500
+    with pytest.raises(Unavailable, match="answered 500"):
+        await oidc.end({"state": state, "code": "c"}, state)
+
+
+async def test_an_address_at_the_provider_opens_no_account_of_ours(database: Database) -> None:
+    accounts = Accounts(database, Passwords())
+    await accounts.add("ana@example.com", "admin", password="correct horse", by="test")
+    with pytest.raises(Conflict):
+        await accounts.vouched("ana@example.com", "viewer", subject="https://issuer#1", by="oidc")
+    assert (
+        await accounts.vouched("rui@example.com", "viewer", subject="https://issuer#2", by="oidc") == "rui@example.com"
+    )
+    await accounts.vouched("rui@new.example.com", "admin", subject="https://issuer#2", by="oidc")
+    assert (await accounts.get("rui@example.com")).role == "admin", "the provider's word of today holds"
+
+
+async def test_the_whole_way_ends_with_a_session(issuer: Issuer, database: Database) -> None:
+    sessions = Sessions(database, idle_s=60, longest_s=600)
+    entrance = SignIn(
+        Accounts(database, Passwords()), sessions, cookie="c", secure=False,
+        assets={"console.css": "/c", "theme.js": "/t"}, oidc=Oidc(section(issuer.url), BACK), other="Example <b>",
+    )  # fmt: skip
+    seen: list[str] = []
+
+    async def walk() -> None:
+        import httpx
+
+        transport = httpx.ASGITransport(Starlette(routes=entrance.routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://console") as browser:
+            page = await browser.get("/sign-in?next=/calls")
+            assert "Sign in with Example &lt;b&gt;" in page.text
+            away = await browser.get("/sign-in/oidc?next=/calls")
+            state = issuer.visit(away.headers["location"])
+            wrong = await browser.get(f"{OIDC_BACK}?state=x&code=c")
+            assert wrong.status_code == 401
+            home = await browser.get(f"{OIDC_BACK}?state={state}&code=c")
+            assert (home.status_code, home.headers["location"]) == (303, "/calls")
+            seen.append(browser.cookies["c"])
+
+    await walk()
+    session = await sessions.live(seen[0])
+    assert session is not None and session.user == "ana@example.com" and session.admin
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"issuer": "http://login.example.com", "admins": ["a"]}, {"issuer": "x", "admins": ["a"]},
+              {"issuer": "https://login.example.com"}]
+)  # fmt: skip
+def test_a_provider_without_encryption_or_that_lets_nobody_in_is_a_mistake(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ConsoleSection(oidc={"client_id": "console", **wrong})
