@@ -17,6 +17,8 @@ from comporta.telemetry.record import PROMPTED, Prompted
 TOPIC = "cache_cleared"
 #: Every answer bears it.
 EVERYTHING = "*"
+#: One entry of the semantic cache, by its number.
+ENTRY = "entry:"
 #: In the call's facts: tags that other stages give its answer, as `document:<id>`.
 TAGS_FACT = "cache_tags"
 #: The client's own tags, with commas between them.

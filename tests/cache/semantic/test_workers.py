@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -11,6 +11,7 @@ from comporta.cache.semantic.overview import drop_entry, overview
 from comporta.cache.semantic.people import Recalled
 from comporta.cache.semantic.policy import SemanticPolicy
 from comporta.cache.semantic.seeding import Seed
+from comporta.cache.semantic.store import Kept
 from comporta.cache.semantic.sweeping import hear, sweep
 from comporta.cache.semantic.thresholds import Check
 from comporta.errors import BudgetExceeded, Unavailable
@@ -50,6 +51,24 @@ async def test_what_one_worker_keeps_another_finds_after_a_refresh(worker: Worke
     late.close()
 
 
+async def test_an_answer_that_was_given_lately_is_not_read_again_and_a_newer_one_takes_its_place(
+    worker: Worker, other: Worker
+) -> None:
+    await worker.seeding.seed([Seed(RESET, "Old.", "r")])
+    await other.searching.refresh()
+    assert await other.ask(question(RESET_TOO), Upstream()) == "Old."
+    get, other.semantic._recent._read = other.semantic._recent._read, nothing_read
+    assert await other.ask(question(RESET_TOO, user="rui"), Upstream()) == "Old."
+    other.semantic._recent._read = get
+    await worker.seeding.seed([Seed(RESET, "New.", "r")])
+    await other.searching.refresh()
+    assert await other.ask(question(RESET_TOO), Upstream()) == "New."
+
+
+async def nothing_read(ids: Sequence[int]) -> list[Kept]:
+    raise AssertionError(f"{ids} were read again")
+
+
 class TestClearing:
     async def test_a_tag_is_cleared_in_every_worker_and_in_both_caches(self, worker: Worker, other: Worker) -> None:
         tagged = {"x-comporta-cache-tags": "document:42, news"}
@@ -78,6 +97,7 @@ class TestClearing:
         await worker.ask(hit := question(RESET_TOO), Upstream(answer()))
         entry = (hit.notes or {})["cache"]["entry"]
         assert await drop_entry(worker.database, entry) and not await drop_entry(worker.database, entry)
+        await worker.clearings.load()
         assert await asks(worker, "How would I reset my password?") == "miss"
 
     async def test_what_was_under_way_when_it_was_cleared_is_not_kept(self, worker: Worker) -> None:
@@ -256,6 +276,7 @@ class TestSweeping:
             assert await hear(database, lambda route: POLICY) == heard
         (route,) = (await overview(database, [], lambda name: POLICY)).routes
         assert route.reported == 0 and route.threshold == pytest.approx(0.94), "moved, and counted from anew"
+        await worker.clearings.load()
         assert await asks(worker, "How would I reset my password?") == "miss"
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from comporta.cache.clearing import CLEAR, ENTRY, TOPIC
 from comporta.cache.semantic.policy import SemanticPolicy
 from comporta.cache.semantic.standing import Promise, standing
 from comporta.cache.semantic.thresholds import SELECT, RouteRow, evidence_at
+from comporta.store.changes import notify
 from comporta.store.database import Database
 
 ENTRIES = """
@@ -81,12 +83,19 @@ async def overview(
 
 
 async def drop_entry(database: Database, id: int) -> bool:
-    """Delete one entry; whether it was there."""
-    async with database.connection() as connection:
-        return (await connection.execute(DROP_ENTRY, {"id": id})).rowcount > 0
+    """Delete one entry, and tell the workers that may still hold it; whether it was there."""
+    return await _dropped(database, DROP_ENTRY, id)
 
 
 async def drop_answer(database: Database, id: int) -> None:
     """Delete an entry that gave a wrong hit; a seed is somebody's own word, and stays."""
+    await _dropped(database, DROP_ANSWER, id)
+
+
+async def _dropped(database: Database, statement: str, id: int) -> bool:
     async with database.connection() as connection:
-        await connection.execute(DROP_ANSWER, {"id": id})
+        if (await connection.execute(statement.encode(), {"id": id})).rowcount == 0:
+            return False
+        await connection.execute(CLEAR, {"tags": [f"{ENTRY}{id}"]})
+        await notify(connection, TOPIC)
+    return True

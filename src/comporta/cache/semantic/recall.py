@@ -19,8 +19,8 @@ from operator import mul
 import structlog
 from msgspec import Struct
 
-from comporta.cache.agreement import Question, decide, question_of
-from comporta.cache.clearing import Clearings
+from comporta.cache.agreement import decide, question_of
+from comporta.cache.clearing import ENTRY, Clearings
 from comporta.cache.entry import Entry, decoded, encoded
 from comporta.cache.policy import Wish
 from comporta.cache.semantic.asked import THRESHOLD_FACT, Asked, asked_of, tenant_of
@@ -28,6 +28,7 @@ from comporta.cache.semantic.checks import Checks, Given
 from comporta.cache.semantic.comparing import Judge, one_answer_does
 from comporta.cache.semantic.embedding import Vectors
 from comporta.cache.semantic.policy import SemanticPolicy
+from comporta.cache.semantic.recent import Recent
 from comporta.cache.semantic.searching import Searching
 from comporta.cache.semantic.store import Kept, Row, SemanticStore
 from comporta.cache.semantic.thresholds import Thresholds
@@ -68,6 +69,17 @@ class Looked(Struct, frozen=True):
     vector: bytes | None = None
 
 
+class _Rules(Struct, frozen=True):
+    """What holds for one look-up."""
+
+    call: Call
+    semantic: SemanticPolicy
+    wish: Wish
+    asked: Asked
+    vector: bytes
+    threshold: float
+
+
 class Semantic:
     """Looks up, and keeps. `forgotten` says which users were erased a short while ago, and when."""
 
@@ -76,7 +88,8 @@ class Semantic:
         clearings: Clearings, checks: Checks, judge: Callable[[Call], Judge], *,
         clock: Callable[[], float] = time.time, limit_s: float = _LIMIT_S,
     ) -> None:  # fmt: skip
-        self._store = store
+        self._recent = Recent(store.get)
+        searching.changed = self._recent.forget
         self.vectors = vectors
         self.searching = searching
         self.writing = writing
@@ -122,68 +135,73 @@ class Semantic:
         return asked_of(call, embedded, english) if english else "language"
 
     async def _look(self, call: Call, semantic: SemanticPolicy, wish: Wish, asked: Asked, vector: bytes) -> Looked:
+        rules = _Rules(call, semantic, wish, asked, vector, self._threshold(call, semantic))
         async with asyncio.timeout(self._limit_s):
             near = await self.searching.nearest(asked.scopes, vector)
-            kept = await self._store.get([id for id, _ in near]) if near else []
+        held = self._recent.held(near[0][0]) if near else None
+        if held is not None and (looked := self._weighed(rules, [held])[0]).hit is not None:
+            return looked
+        async with asyncio.timeout(self._limit_s):
+            kept = await self._recent.get([id for id, _ in near]) if near else []
         self._forget_missing(asked.scopes, near, kept)
-        candidates = self._allowed(kept, asked, vector, semantic, wish)
+        looked, doubt = self._weighed(rules, kept)
+        if doubt is not None and semantic.judge is not None:
+            looked = await self._judged(rules, semantic.judge, looked, *doubt)
+        self.refused += looked.hit is None and bool(looked.told)
+        return looked
+
+    def _threshold(self, call: Call, semantic: SemanticPolicy) -> float:
         least = call.facts.get(THRESHOLD_FACT, semantic.threshold)
-        threshold = self.thresholds.of(call.target.route if call.target else "", least)
+        return self.thresholds.of(call.target.route if call.target else "", least)
+
+    def _weighed(self, rules: _Rules, kept: Sequence[Kept]) -> tuple[Looked, tuple[float, Kept] | None]:
+        """The first candidate that the verifier takes, or why there is none; and the first that it doubts."""
+        asked, doubt, told = rules.asked, None, ""
         question = self._read(asked.text, asked.language)
-        told, doubt = "", None
-        for similarity, one in candidates:
+        for similarity, one in self._allowed(rules, kept):
             verdict = decide(
-                similarity, question, self._read(one.question, one.language), threshold,
+                similarity, question, self._read(one.question, one.language), rules.threshold,
                 verifier=self.vectors.embedded.name == VERIFIED,
             )  # fmt: skip
-            if verdict.hit:
-                hit = _hit(one, similarity, verdict.confidence)
-                if hit is not None:
-                    return self._given(call, semantic, asked, vector, hit, threshold)
-            elif verdict.doubtful and doubt is None:
+            if verdict.hit and (hit := _hit(one, similarity, verdict.confidence)) is not None:
+                self._recent.used(one)
+                return self._given(rules, hit), None
+            if verdict.doubtful and doubt is None:
                 doubt = (similarity, one)
             told = told or f"semantic=refused; similarity={similarity:.3f}; reason={_word(verdict.reason)}"
-        if doubt is not None and semantic.judge is not None:
-            hit = await self._judged(call, semantic.judge, question, threshold, *doubt)
-            if hit is not None:
-                return self._given(call, semantic, asked, vector, hit, threshold)
-        self.refused += bool(told)
-        return Looked(told, asked=asked, vector=vector)
+        return Looked(told, asked=asked, vector=rules.vector), doubt
 
-    async def _judged(
-        self, call: Call, model: str, question: Question, threshold: float, similarity: float, one: Kept
-    ) -> Hit | None:  # fmt: skip
-        """The doubtful candidate, where the judge takes both questions for the same."""
-        same = await one_answer_does(question.text, one.question, self._judge(call), model)
-        call.note("cache", judged=same)
-        return _hit(one, similarity, threshold) if same else None
+    async def _judged(self, rules: _Rules, model: str, looked: Looked, similarity: float, one: Kept) -> Looked:
+        """A hit where the judge takes the doubtful candidate's question for the same."""
+        same = await one_answer_does(rules.asked.text, one.question, self._judge(rules.call), model)
+        rules.call.note("cache", judged=same)
+        hit = _hit(one, similarity, rules.threshold) if same else None
+        return looked if hit is None else self._given(rules, hit)
 
-    def _given(
-        self, call: Call, semantic: SemanticPolicy, asked: Asked, vector: bytes, hit: Hit, threshold: float
-    ) -> Looked:
+    def _given(self, rules: _Rules, hit: Hit) -> Looked:
         self.hits += 1
+        call, asked = rules.call, rules.asked
         route = call.target.route if call.target else ""
         self.thresholds.hit(route)
         if not hit.seeded:
-            given = Given(hit.id, route, hit.confidence, threshold, asked.text, text_of(hit.entry.events))
-            self.checks.after(call, given, semantic)
-        return Looked(f"semantic; similarity={hit.similarity:.3f}", hit, asked, vector)
+            text = text_of(hit.entry.events)
+            given = Given(hit.id, route, hit.confidence, rules.threshold, asked.text, text)
+            self.checks.after(call, given, rules.semantic)
+        return Looked(f"semantic; similarity={hit.similarity:.3f}", hit, asked, rules.vector)
 
-    def _allowed(
-        self, kept: Sequence[Kept], asked: Asked, vector: bytes, semantic: SemanticPolicy, wish: Wish
-    ) -> list[tuple[float, Kept]]:
+    def _allowed(self, rules: _Rules, kept: Sequence[Kept]) -> list[tuple[float, Kept]]:
         """Entries that may be given, with their exact similarity, the most alike first."""
-        now_s = self._clock()
+        now_s, vector, asked = self._clock(), rules.vector, rules.asked
         numbers = array.array("f", vector)
         found = []
         for one in kept:
             # A seed lives as long as it says; what was answered, as long as the route says today.
-            ttl_s = math.inf if one.seeded else semantic.ttl_s
+            ttl_s = math.inf if one.seeded else rules.semantic.ttl_s
             if one.scope not in asked.scopes or one.expires_s <= now_s or len(one.vector) != len(vector):
                 continue
-            if one.stored_s <= now_s - min(ttl_s, wish.max_age_s) or self.forgotten(one.owner, one.stored_s):
+            if one.stored_s <= now_s - min(ttl_s, rules.wish.max_age_s) or self.forgotten(one.owner, one.stored_s):
                 continue
-            if not self._clearings.since(one.tags, one.stored_s):
+            if not self._clearings.since((*one.tags, f"{ENTRY}{one.id}"), one.stored_s):
                 found.append((math.fsum(map(mul, numbers, array.array("f", one.vector))), one))
         return sorted(found, key=lambda pair: -pair[0])
 
@@ -208,7 +226,7 @@ class Semantic:
     def keep(self, call: Call, semantic: SemanticPolicy, looked: Looked, entry: Entry) -> None:
         """Keep a complete answer for questions that mean the same, where it is fit for that. No I/O."""
         asked, target = looked.asked, call.target
-        if asked is None or target is None or not _is_fit(call, semantic, entry):
+        if asked is None or target is None or not is_fit(call, semantic, entry):
             return
         scope = asked.scopes[0]
         self.writing.offer(
@@ -236,7 +254,7 @@ def key_of_question(scope: bytes, text: str) -> bytes:
     return blake2b(scope + " ".join(text.split()).encode("utf-8", "replace"), digest_size=32).digest()
 
 
-def _is_fit(call: Call, semantic: SemanticPolicy, entry: Entry) -> bool:
+def is_fit(call: Call, semantic: SemanticPolicy, entry: Entry) -> bool:
     """Not what guards blocked, changed or warned of, nor a fixed reply, nor tool calls unless they are wanted."""
     facts = call.facts
     if facts.get(REFUSED) or facts.get(VERDICTS) or facts.get(MASKS) or facts.get(LAST_RESORT):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ class Searching:
         self._since_s = 0.0
         self._refreshes = 0
         self._seen: dict[int, float] = {}
+        #: Hears the numbers of entries that were stored, perhaps anew.
+        self.changed: Callable[[Iterable[int]], None] = lambda ids: None
 
     def __len__(self) -> int:
         return 0 if self._index is None else len(self._index)
@@ -73,6 +75,7 @@ class Searching:
 
     def add(self, rows: Sequence[Indexed]) -> None:
         """Entries that were stored, by this worker or another."""
+        self.changed([row.id for row in rows])
         for index in (self._index, self._reading):
             if index is not None and rows:
                 _put(index, rows)
