@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,13 @@ class Answer(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Streamed(Struct, frozen=True):
+    """An answer that comes in events: its headers (names in lower case) and what each event holds, as it comes."""
+
+    headers: Mapping[str, str]
+    events: AsyncIterator[bytes]
 
 
 class Loopback:
@@ -56,6 +64,23 @@ class Loopback:
             reason = type(error).__name__
             raise Unavailable(f"The gate at {url} does not answer ({reason}).", code="gate_away") from None
 
+    @asynccontextmanager
+    async def streamed(
+        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Streamed]:
+        """An answer as it comes, by server-sent events. Raises what `ask` does; leaving early ends the call."""
+        url, key = self._place()
+        own = {"authorization": f"Bearer {key}", "content-type": "application/json", **(headers or {})}
+        try:
+            async with self._open().post(url + path, data=msgspec.json.encode(body), headers=own) as response:
+                if response.status >= 400:
+                    raise _refusal(response.status, await response.read())
+                head = {name.lower(): value for name, value in response.headers.items()}
+                yield Streamed(head, _data(response.content))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = type(error).__name__
+            raise Unavailable(f"The gate at {url} does not answer ({reason}).", code="gate_away") from None
+
     async def close(self) -> None:
         """Let go of the connections."""
         if self._session is not None:
@@ -73,6 +98,16 @@ class Loopback:
             limits = aiohttp.ClientTimeout(total=_TIMEOUT_S, connect=_CONNECT_S)
             self._session = aiohttp.ClientSession(timeout=limits)
         return self._session
+
+
+async def _data(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """What stands behind each `data:`; an event of ours has one such line, however long it is."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()
 
 
 def _refusal(status: int, text: bytes) -> ComportaError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -19,12 +20,26 @@ from comporta.types import JSON
 BY = "x-comporta-by"
 
 
+class Streamed(Protocol):
+    """An answer that comes in events: its headers, names in lower case, and what each event holds."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def events(self) -> AsyncIterator[bytes]: ...
+
+
 class Gate(Protocol):
     """The gate, asked over HTTP with the data folder's admin key."""
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> Any: ...
+
+    def streamed(
+        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Streamed]: ...
 
 
 class Finding(Struct, frozen=True):
@@ -95,6 +110,14 @@ class View:
     async def ask(self, method: str, path: str, body: JSON | None = None) -> Any:
         """Ask the gate, and let it write down who asked. For reading: an act goes by `act`."""
         return await self._around.gate.ask(method, path, body, headers={BY: quote(self.session.user)})
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: JSON, headers: Mapping[str, str] | None = None) -> AsyncIterator[Streamed]:
+        """Ask a model through the gate, and hear its answer as it comes. It costs money: admins only, as with `act`."""
+        await self.demand_admin()
+        told = {BY: quote(self.session.user), **(headers or {})}
+        async with self._around.gate.streamed(path, body, headers=told) as answer:
+            yield answer
 
     async def demand_admin(self) -> Session:
         """The session as it stands now. Raises InvalidKey, Forbidden."""

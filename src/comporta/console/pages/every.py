@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from comporta.console.page import Page
-from comporta.console.pages import calls, costs, overview, session, sessions, system, trace, users
+from comporta.console.pages import (
+    alerts,
+    cache,
+    calls,
+    costs,
+    guardrails,
+    keys,
+    overview,
+    playground,
+    prompt,
+    prompts,
+    review,
+    rollouts,
+    session,
+    sessions,
+    system,
+    trace,
+    users,
+)
 
 PAGES: tuple[Page, ...] = (
     overview.PAGE,
@@ -12,6 +30,19 @@ PAGES: tuple[Page, ...] = (
     sessions.PAGE,
     session.PAGE,
     costs.PAGE,
+    playground.PAGE,
+    prompts.PAGE,
+    prompt.PAGE,
+    rollouts.PAGE,
+    rollouts.ONE,
+    rollouts.EXPERIMENT,
+    guardrails.PAGE,
+    cache.PAGE,
+    review.PAGE,
+    review.ONE,
+    alerts.PAGE,
+    keys.PAGE,
+    keys.ONE,
     system.PAGE,
     users.PAGE,
 )

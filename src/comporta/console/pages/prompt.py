@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from comporta.console.page import File, Page
-from comporta.console.pages.cases import cases_file
+from comporta.console.cases import as_suite, cases_of
+from comporta.console.page import Page
 from comporta.console.parts.acting import ask, button, choice, go, say, text
 from comporta.console.parts.choosing import links
 from comporta.console.parts.components import Cell, Column, Row, Table, When
@@ -18,6 +18,7 @@ from comporta.console.parts.pieces import badge, card, code, empty, head, notice
 from comporta.console.parts.tags import tag
 from comporta.console.view import View
 from comporta.console.words import Texts
+from comporta.types import JSON
 
 TEXTS: Texts = {
     "title": ("Prompt", "Prompt"),
@@ -38,7 +39,7 @@ TEXTS: Texts = {
     "no_diff": ("Both say the same.", "As duas dizem o mesmo."),
     "tests": ("Tests", "Testes"),
     "no_tests": ("No test run of this version is kept.", "Nenhum teste desta versão guardado."),
-    "cases": ("Test cases as a file", "Casos de teste em arquivo"),
+    "cases": ("{n} saved cases, for prompts/tests/", "{n} casos guardados, para prompts/tests/"),
     "approvals": ("Approvals", "Aprovações"),
     "no_approvals": ("Nobody has approved this version.", "Ninguém aprovou esta versão."),
     "approve": ("Approve", "Aprovar"),
@@ -67,16 +68,17 @@ _USUAL = ("staging", "production")
 
 
 async def build(view: View) -> None:
-    """`?at=` is the version shown, else the highest; `?before=` what it is compared with; `?deploy=` where it may go."""
+    """`?at=` is shown, else the highest; `?before=` is what it is compared with; `?deploy=` where it may go."""
     id = view.path["id"]
     place = f"/admin/prompts/{quote(id, safe='')}"
     prompt, history = await asyncio.gather(view.ask("GET", place), view.ask("GET", f"{place}/history?limit=40"))
     versions = [one["version"] for one in prompt["versions"]]
     at = view.query.get("at") or versions[0]
     before = view.query.get("before") or _before(versions, at)
-    shown, diff = await asyncio.gather(
+    shown, diff, cases = await asyncio.gather(
         view.ask("GET", f"{place}/versions/{quote(at, safe='')}"),
         view.ask("GET", view.link(f"{place}/diff", after=at, before=before)),
+        cases_of(view.database, id),
     )
     with head(id, f"{view.t('version')} {shown['version']} · {shown['model'] or '–'}"):
         tag("a.button", view.t("see_calls"), href=view.link("/calls", prompt=id))
@@ -89,7 +91,7 @@ async def build(view: View) -> None:
         with tag("div.rail"):
             _environments(view, place, prompt["labels"], shown)
             _approvals(view, place, shown, _known(prompt))
-            _tests(view, id, shown)
+            _tests(view, id, shown, cases)
             _history(view, history["data"])
     _versions(view, prompt)
 
@@ -111,7 +113,8 @@ def _shown(view: View, shown: Mapping[str, Any], diff: Mapping[str, Any], versio
     with card(t("diff"), sub=sub):
         others = [one for one in versions if one != shown["version"]][:8]
         if len(others) > 1:
-            links(t("diff"), [(one, view.link(before=one, at=shown["version"]), one == diff["before"]) for one in others])
+            at = shown["version"]
+            links(t("diff"), [(one, view.link(before=one, at=at), one == diff["before"]) for one in others])
         if not diff["before"]:
             tag("p.muted", t("nothing_before"))
         elif diff["diff"]:
@@ -250,7 +253,7 @@ def _approvals(view: View, place: str, shown: Mapping[str, Any], environments: S
         button(view, t("approve"), approve, tone="small")
 
 
-def _tests(view: View, id: str, shown: Mapping[str, Any]) -> None:
+def _tests(view: View, id: str, shown: Mapping[str, Any], cases: Sequence[JSON]) -> None:
     t = view.t
     with card(t("tests")):
         if not shown["tests"]:
@@ -262,7 +265,17 @@ def _tests(view: View, id: str, shown: Mapping[str, Any]) -> None:
                     figures = [f"{k}: {v}" for k, v in one["summary"].items() if isinstance(v, str | int | float)]
                     tag("span.events__text", " · ".join([one["by"], *figures[:6]]))
                     When(_seconds(one["at"]))
-        tag("a.button.button--small", t("cases"), href=view.link(f"/prompts/{id}/cases.yaml"), download=True)
+        if cases:
+            _cases(view, id, cases)
+
+
+def _cases(view: View, id: str, cases: Sequence[JSON]) -> None:
+    """What was saved from calls, as a file to copy into the folder of tests."""
+    text = as_suite(id, cases)
+    with tag("details.fold"):
+        tag("summary", view.t("cases", n=len(cases)))
+        code(text, label=view.t("cases", n=len(cases)))
+        tag("button.button.button--small", view.t("copy"), type="button", data_copy=text, data_done=view.t("copied"))
 
 
 def _history(view: View, moves: Sequence[Mapping[str, Any]]) -> None:
@@ -309,7 +322,4 @@ def _seconds(at: str) -> float:
     return datetime.datetime.fromisoformat(at).timestamp()
 
 
-PAGE = Page(
-    "/prompts/{id}", "title", build, TEXTS, icon="prompts", parent="/prompts",
-    files=(File("/prompts/{id}/cases.yaml", "cases.yaml", cases_file),),
-)  # fmt: skip
+PAGE = Page("/prompts/{id}", "title", build, TEXTS, icon="prompts", parent="/prompts")
