@@ -86,6 +86,13 @@ class NoCaches:
         return len(tags)
 
 
+class Undecided:
+    """A gate that is not asked where calls go: what it says has tests of its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} is not asked here")
+
+
 class Admin:
     """The application with an administrator's key, and with whatever else was made for the test."""
 
@@ -148,7 +155,7 @@ async def admin(database: Database, tmp_path: Path) -> AsyncIterator[Admin]:
         rollouts=Releases(database, Registry(database), Budgets(database), unheard, nowhere, Overlay()),
         caches=NoCaches(), reviews=Reviews(database, ScoreSpool(tmp_path), Scores(ScoreSpool(tmp_path))),
         policy=only_strict, alerts=Alerts(database, tuple, nothing_now, no_notifier), present=nothing_now,
-        targets=lambda: ((), 86_400.0),
+        targets=lambda: ((), 86_400.0), deciding=Undecided(),
     )  # fmt: skip
     _, secret = await keys.create(name="ana", admin=True)
     made = Admin(admin_app(parts, lambda given: keys.authenticate(given, time.time())), keys, registered, secret)
@@ -173,6 +180,12 @@ def error_of(response: httpx.Response) -> Mapping[str, Any]:
     error: Mapping[str, Any] = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return error
+
+
+def test_what_the_api_is_given_is_named_without_a_web_framework() -> None:
+    code = "import sys, comporta.gateway.admin.parts; print([m for m in ('fastapi', 'starlette') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # ---- who may ask, and how failures are told -------------------------------------------------------------------------

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
 from comporta.cache.clearing import EVERYTHING
-from comporta.cache.semantic.overview import Overview
-from comporta.cache.semantic.seeding import Seed, Seeded
+from comporta.cache.semantic.seeding import Seed
 from comporta.errors import BadRequest, NotFound
+from comporta.gateway.admin.asked import Caches
 from comporta.gateway.admin.shapes import WHOLE, In, Out
 
 MOST_SEEDS = 200
 _Text = Annotated[str, Field(min_length=1, max_length=100)]
-
-
-class Caches(Protocol):
-    """What the pages ask; see `Recalling`."""
-
-    def overview(self) -> Awaitable[Overview]: ...
-    def seed(self, seeds: Sequence[Seed]) -> Awaitable[Seeded]: ...
-    def clear(self, tags: Sequence[str] = (), entry: int | None = None) -> Awaitable[int]: ...
 
 
 class RouteOut(Out):

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
 from pydantic import Field
 
 from comporta.errors import BadRequest
+from comporta.gateway.admin.asked import Deciding
 from comporta.gateway.admin.shapes import In, Listing, Out
-from comporta.routing.task.estimate import Estimate
-from comporta.routing.task.selecting import Selected
 from comporta.store.database import Database
 from comporta.telemetry.calls import one_call
 from comporta.types import JSON
 
 _Text = Annotated[str, Field(min_length=1, max_length=200_000)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Deciding(Protocol):
-    """What the gate says of routing."""
-
-    def explain_route(
-        self, messages: Any, model: str | None = None, task: str | None = None, **params: Any
-    ) -> JSON: ...
-    def estimate_cost(self, prompt: str, model: str, task: str | None = None) -> Estimate: ...
-    def select_model(
-        self, task: str | None = None, complexity: str = "medium", budget: str | float | int | None = None, *,
-        required: Sequence[str] = (), strategy: str | None = None,
-    ) -> Selected: ...  # fmt: skip
-    def routed_models(self) -> list[JSON]: ...
 
 
 class ExplainIn(In):

@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from comporta.alerts.alerts import Alerts
 from comporta.budget.budgets import Budgets
-from comporta.gateway.admin.cache import Caches
-from comporta.gateway.admin.deciding import Deciding
+from comporta.gateway.admin.asked import Caches, Deciding
 from comporta.keys.keys import Keys
 from comporta.notify.notifier import Notifier
 from comporta.prompts.registry import Registry
