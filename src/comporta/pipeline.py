@@ -25,8 +25,8 @@ Ask = Callable[["Call"], Awaitable[Reply]]
 
 #: The map of the product: the places around a call, outermost first. `app` fills them; an empty place costs nothing.
 STAGES = (
-    "record", "allocate", "model", "limit", "follow", "spend", "choose", "prompt", "remember", "retrieve", "shorten",
-    "images", "guard", "recall", "attempt",
+    "record", "allocate", "model", "limit", "follow", "spend", "score", "choose", "prompt", "remember", "retrieve",
+    "shorten", "images", "guard", "recall", "attempt",
 )  # fmt: skip
 
 MAX_DEPTH = 4

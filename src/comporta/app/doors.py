@@ -23,7 +23,6 @@ from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
 from comporta.gateway.doors.openai_responses import OpenAIResponses
-from comporta.gateway.feedback import FeedbackPage
 from comporta.gateway.guards import GuardPage
 from comporta.gateway.openapi.document import document
 from comporta.gateway.prompt_pages import PromptPages
@@ -45,7 +44,7 @@ def make_server(gate: Gate) -> Server:
     pages = Pages(gate)
     responses = gate.followups.pages(pages.authenticate)
     prompts = PromptPages(gate.prompts, pages.authenticate)
-    feedback = FeedbackPage(pages.authenticate, pages.admit, gate.judged.take)
+    feedback = gate.listening.pages(pages.authenticate, pages.admit)
     taking = gate.loaded.value.otlp.take
     inbox = Inbox(gate.folder.traces, taking.max_waiting)
     traces = TracesPage(pages.authenticate, pages.admit, inbox.put)
@@ -60,6 +59,7 @@ def make_server(gate: Gate) -> Server:
         max_body=gate.loaded.value.server.max_body,
         body_timeout_s=gate.loaded.value.server.body_timeout,
         keep_alive_s=gate.loaded.value.server.keep_alive,
+        beside=gate.listening.headers,
     )
     doors = (
         OpenAIChat(),
@@ -83,6 +83,7 @@ def make_server(gate: Gate) -> Server:
             "/v1/prompts/": prompts.show,
             **({"/v1/files": batches.files, "/v1/files/": batches.file} if batching.enabled else {}),
             **({"/v1/batches": batches.batches, "/v1/batches/": batches.batch} if batching.enabled else {}),
+            "/feedback.js": feedback.script,
             "/health/live": pages.live,
             "/health/ready": pages.ready,
             "/metrics": pages.metrics,
@@ -95,11 +96,13 @@ def make_server(gate: Gate) -> Server:
         posts={
             "/v1/prompts/": prompts.render,
             "/v1/feedback": feedback.post,
+            "/v1/feedback/token": feedback.token,
             "/v1/guard": guards.post,
             **({"/v1/traces": traces.post} if taking.enabled else {}),
             **({"/v1/files": batches.upload} if batching.enabled else {}),
             **({"/v1/batches": batches.create, "/v1/batches/": batches.cancel} if batching.enabled else {}),
         },
+        preflights={"/v1/feedback": feedback.ask_first},
         packed={"/v1/traces": taking.max_body},
         large={"/v1/files": batching.max_file + _FORM_BYTES},
         max_body=gate.loaded.value.server.max_body,

@@ -23,6 +23,7 @@ from comporta.app.health import breaker_limits, health_of
 from comporta.app.judging import Judging
 from comporta.app.keyless import tell_missing_keys
 from comporta.app.known import DEFAULT_ROUTE, Found, Known, build
+from comporta.app.listening import Listening
 from comporta.app.loaded import Places, load_settings, waiting
 from comporta.app.metering import Metering
 from comporta.app.notifying import notifier_of, transport_of
@@ -41,7 +42,6 @@ from comporta.budget.budgets import Budgets
 from comporta.config.loading import Loaded
 from comporta.config.watch import Watched, fingerprint, watch
 from comporta.errors import ComportaError, NotFound
-from comporta.feedback.taking import Feedback
 from comporta.gateway.attempt import Attempt, Reached
 from comporta.gateway.attempts import Attempts
 from comporta.gateway.fallback import Choose
@@ -108,7 +108,9 @@ class Gate(Asks):
         #: Guards asked by themselves.
         self.checking = Checking(self.guarding, self._around_checks, self._verdicts)
         self.caching = Caching(lambda: self.loaded.value, self.database, self._recalling())
-        self.telemetry.more = lambda: {**self.caching.figures(), **self.rolling.totals(), **self.sparing.totals()}
+        self.telemetry.more = lambda: {
+            **self.caching.figures(), **self.rolling.totals(), **self.sparing.totals(), **self.listening.totals()
+        }  # fmt: skip
         self.rolling = RollingOut(
             self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
             lambda: self.pipeline,
@@ -139,8 +141,12 @@ class Gate(Asks):
         self.observing = Observing(
             self.database, lambda: self.loaded.value, self.budgets, lambda: self.health, lambda: self.notifier
         )
-        #: Takes what people say of answers, from the door and from `feedback`.
-        self.judged = Feedback(self.database, self.telemetry.scores)
+        #: What people say of answers, and what is found out about live ones.
+        self.listening = Listening(
+            self.database, self.telemetry, lambda: self.loaded, lambda: self.pipeline, lambda: self.metering,
+            self._speakers.embedder,
+        )  # fmt: skip
+        self.judged = self.listening.judged
         #: What people are to look at: `await gate.reviews.list(filters={"state": "waiting"})`.
         self.reviews = self.telemetry.reviews
         #: What is held of users: exported and erased.
@@ -203,6 +209,7 @@ class Gate(Asks):
             *self.caching.topics(self.keys.topic, self.prompts.topic),
         ):
             self._changes.subscribe(topic, load)
+        self.listening.subscribe(self._changes)
         if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
             # Where providers are configured hardly anybody asks it, and every start would pay for its warmth.
             self._run(self._speakers.warm())
@@ -214,6 +221,7 @@ class Gate(Asks):
         self._run(self.caching.run())
         self._run(self.health.run())
         self._run(self.tasking.run())
+        self._run(self.listening.run())
         self._run(self.rollouts.run())
 
     def watch(self, places: Places) -> None:
@@ -234,6 +242,7 @@ class Gate(Asks):
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.rolling.close()
         await self.sparing.close()
+        await self.listening.close()
         await self.caching.close()
         await self.metering.close()
         await self.health.close()
@@ -252,6 +261,7 @@ class Gate(Asks):
         self.found = await self._find(loaded)
         self._swap(loaded)
         self.telemetry.take(loaded.value)
+        self.listening.take(loaded.value)
         self.metering.take(loaded)
         self.health.limits = breaker_limits(loaded.value)
 
@@ -322,6 +332,7 @@ class Gate(Asks):
             "limit": self.metering.admission.limit,
             "spend": self.metering.admission.spend,
             "follow": Only(self.followups.follow.applies, self.followups.follow.stage),
+            "score": Only(self.listening.live.applies, self.listening.live.stage),
             "model": Only(self.prompting.nameless, self.prompting.name),
             "prompt": Only(self.prompting.applies, self.prompting.stage),
             "choose": Choose(

@@ -13,6 +13,7 @@ from comporta.app.around import Around, Work
 from comporta.app.batches import prune_batches, run_batches
 from comporta.app.budget_watch import watch_budgets
 from comporta.app.jobs import Periodic
+from comporta.app.listening import find_follow_ups, keep_problems
 from comporta.app.otlp import export, take_in, take_in_over_grpc
 from comporta.app.recall_works import hear_feedback, sweep_semantic
 from comporta.errors import Unavailable
@@ -33,6 +34,8 @@ class ByClock(Struct, frozen=True):
 
 BY_CLOCK: tuple[ByClock, ...] = (
     ByClock("batches", "41 3 * * *", prune_batches, retry=3),
+    ByClock("follow_ups", "* * * * *", find_follow_ups),
+    ByClock("problems", "* * * * *", keep_problems),
     ByClock("semantic_cache", "*/5 * * * *", sweep_semantic, retry=3),
     ByClock("semantic_feedback", "* * * * *", hear_feedback),
     ByClock("tops", "* * * * *", make_tops),

@@ -27,6 +27,8 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
     below.command("add")(_add)
     below.command("list")(_list)
     below.command("figures")(_figures)
+    below.command("worst")(_worst)
+    below.command("token")(_token)
     app.add_typer(below, name=name, help=summary)
 
 
@@ -104,6 +106,49 @@ def _figures(
         return
     rows = ((one["group"], one["name"], one["n"], _middle(one)) for one in found)
     table((by or "all", "name", "n", "mean"), rows, "There are no scores of calls that are known.")
+
+
+def _worst(
+    route: str | None = typer.Option(None, help="Only of this route."),
+    prompt: str | None = typer.Option(None, help="Only of this prompt."),
+    team: str | None = typer.Option(None, help="Only of this team."),
+    since: str = typer.Option("7d", help="Used within: 24h, 7d …"),
+    limit: int = typer.Option(20, min=1, max=200, help="How many."),
+    data: Path = DATA,
+    as_json: bool = AS_JSON,
+) -> None:
+    """List the conversations in which most went wrong, with the reasons."""
+    query = {"route": route, "prompt": prompt, "team": team, "since": _moment(since), "limit": limit}
+    page = find(data).ask("GET", "/admin/conversations/problematic", query=query)
+    if as_json:
+        say_json(page)
+        return
+    rows = (
+        (f"{one['points']:g}", f"{one['kind']} {one['id']}", one["calls"], _reasons(one["reasons"]), one["route"],
+         one["call_id"], day(one["last_at"]))
+        for one in page["data"]
+    )  # fmt: skip
+    head = ("points", "conversation", "calls", "reasons", "route", "worst call", "last used")
+    table(head, rows, "Nothing went wrong, as far as anybody told.")
+
+
+def _reasons(reasons: Any) -> str:
+    return ", ".join(f"{one['reason'].replace('_', ' ')} ({one['count']})" for one in reasons)
+
+
+def _token(
+    trace: str | None = TRACE,
+    call: str | None = CALL,
+    completion: str | None = COMPLETION,
+    data: Path = DATA,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Make a token with which a browser may judge one answer, and do nothing else."""
+    if not (trace or call or completion):
+        raise typer.BadParameter("say what may be judged: --trace, --call or --completion")
+    given = {"trace_id": trace, "call_id": call, "completion_id": completion}
+    made = find(data).ask("POST", "/v1/feedback/token", {name: one for name, one in given.items() if one is not None})
+    say_json(made) if as_json else say(made["token"])
 
 
 def _middle(one: Any) -> str:

@@ -1,7 +1,8 @@
 // Thumbs, a comment box, and what a reader does with an answer: told to the gate that served this script.
 (() => {
   const methods = __METHODS__;
-  const me = document.currentScript;
+  const doc = document;
+  const me = doc.currentScript;
   const gate = new URL(me ? me.src : location.href).origin;
   const collects = (name) => methods.includes(name);
   const words = {
@@ -23,12 +24,12 @@ output{color:var(--soft)}`;
   const body = (token, said) => new Blob([JSON.stringify({ token, ...said })], { type: "text/plain" });
   const place = `${gate}/v1/feedback`;
   const send = async (token, said) => {
-    const answer = await fetch(place, { method: "POST", body: body(token, said), credentials: "omit" });
+    const answer = await fetch(place, { method: "POST", body: body(token, said), credentials: "omit", keepalive: true });
     if (!answer.ok) throw new Error(`feedback: ${answer.status}`);
   };
   const leave = (token, said) => navigator.sendBeacon(place, body(token, said));
   const element = (name, set = {}, ...inside) => {
-    const made = document.createElement(name);
+    const made = doc.createElement(name);
     for (const key in set) made.setAttribute(key, set[key]);
     made.append(...inside);
     return made;
@@ -37,7 +38,7 @@ output{color:var(--soft)}`;
   // What is done with an answer: how long it was in sight, whether it was copied, whether it was left at once.
   function watch(answer, token, { abandonMs = 4000 } = {}) {
     let dwell = 0, since = 0, inside = false, touched = false, told = "";
-    const seen = () => inside && document.visibilityState === "visible";
+    const seen = () => inside && doc.visibilityState === "visible";
     const count = () => {
       const now = performance.now();
       if (since) dwell += now - since;
@@ -49,7 +50,7 @@ output{color:var(--soft)}`;
     });
     const copied = () => {
       const chosen = getSelection();
-      if (!chosen.rangeCount || !chosen.toString() || !chosen.getRangeAt(0).intersectsNode(answer)) return;
+      if (!chosen.toString() || !chosen.getRangeAt(0).intersectsNode(answer)) return;
       touched = true;
       if (collects("copy_action")) send(token, { copied: true }).catch(() => {});
     };
@@ -61,18 +62,18 @@ output{color:var(--soft)}`;
       const text = JSON.stringify(said);
       if (text !== "{}" && text !== told && leave(token, said)) told = text;
     };
-    const turned = () => (document.visibilityState === "hidden" ? gone() : count());
+    const turned = () => (doc.visibilityState === "hidden" ? gone() : count());
     eye.observe(answer);
-    document.addEventListener("copy", copied);
-    document.addEventListener("visibilitychange", turned);
+    doc.addEventListener("copy", copied);
+    doc.addEventListener("visibilitychange", turned);
     addEventListener("pagehide", gone);
     return {
       touch: () => (touched = true),
       stop() {
         gone();
         eye.disconnect();
-        document.removeEventListener("copy", copied);
-        document.removeEventListener("visibilitychange", turned);
+        doc.removeEventListener("copy", copied);
+        doc.removeEventListener("visibilitychange", turned);
         removeEventListener("pagehide", gone);
       },
     };
@@ -92,7 +93,7 @@ output{color:var(--soft)}`;
     const text = element("textarea", { rows: 2, maxlength: 4000 });
     const form = element("form", { hidden: "" }, element("label", {}, asked, text), element("button", { type: "submit" }, sends));
     const tell = async (what) => {
-      watched && watched.touch();
+      watched?.touch();
       status.textContent = "";
       try {
         await send(token, what);
@@ -134,17 +135,17 @@ output{color:var(--soft)}`;
     };
     group.append(...thumbs, status);
     root.replaceChildren(group, form);
-    return { stop: () => watched && watched.stop() };
+    return { stop: () => watched?.stop() };
   }
 
   // <div data-comporta-feedback="TOKEN" data-answer="#answer"></div>
   const found = () => {
-    for (const host of document.querySelectorAll("[data-comporta-feedback]:not([data-mounted])")) {
+    for (const host of doc.querySelectorAll("[data-comporta-feedback]:not([data-mounted])")) {
       host.dataset.mounted = "";
       const { comportaFeedback: token, answer, abandonMs } = host.dataset;
-      mount(host, { token, answer: answer && document.querySelector(answer), abandonMs: abandonMs && +abandonMs });
+      mount(host, { token, answer: answer && doc.querySelector(answer), abandonMs: abandonMs && +abandonMs });
     }
   };
   window.comportaFeedback = { mount, watch, send, scan: found };
-  document.readyState === "loading" ? addEventListener("DOMContentLoaded", found) : found();
+  doc.readyState === "loading" ? addEventListener("DOMContentLoaded", found) : found();
 })();

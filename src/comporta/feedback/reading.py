@@ -45,7 +45,7 @@ def read(body: Any, who: str, now_s: float, key: str | None = None) -> Said:
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.", param=None)
     _known(body, FIELDS, "")
-    trace_id, call_id, reply_id = _judged(body)
+    trace_id, call_id, reply_id = judged(body)
     who = _word(body, "who") or who
     at_s = _moment(body.get("at"), now_s)
     place = hashlib.sha256("\0".join((call_id or "", reply_id or "", trace_id, who)).encode()).hexdigest()
@@ -56,8 +56,8 @@ def read(body: Any, who: str, now_s: float, key: str | None = None) -> Said:
     return Said(trace_id, call_id, reply_id, tuple(scores))
 
 
-def _judged(body: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
-    """Trace, call and reply."""
+def judged(body: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    """Trace, call and reply. Raises BadRequest where none of them is named, or one is no id."""
     replies = [name for name in _REPLY if body.get(name) is not None]
     if len(replies) > 1:
         raise BadRequest(f"{' and '.join(replies)} mean the same: give one of them.", param=replies[1])

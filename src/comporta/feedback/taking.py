@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import psycopg
@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from comporta.errors import Forbidden, Unavailable
-from comporta.feedback.reading import Said, read
+from comporta.feedback.reading import Said, judged, read
 from comporta.store.database import Database
 from comporta.telemetry.score_tables import Called, called
 from comporta.telemetry.scores import Scores, owner_of
@@ -53,10 +53,7 @@ class Feedback:
         owner = owner_of(caller.key_id, caller.team, caller.admin)
         found = await self._called(said, owner)
         if found is not None and not found.mine:
-            raise Forbidden(
-                "That call was made with another team's key: a key may judge what its own team called.",
-                code="not_your_call",
-            )
+            raise _not_yours()
         ids = self._scores.add_all(said.scores, owner=owner, reply_id=said.reply_id)
         if ids is None:
             raise Unavailable(
@@ -67,6 +64,18 @@ class Feedback:
         if found is None:
             return Taken("waiting", said.trace_id or None, said.call_id, ids, names)
         return Taken("joined", found.trace_id, found.call_id, ids, names)
+
+    async def call_of(self, body: Mapping[str, Any], caller: Caller) -> Called | None:
+        """The call that a body names, where the caller may judge it; None where it is not recorded (yet).
+
+        Raises BadRequest, Forbidden.
+        """
+        trace_id, call_id, reply_id = judged(body)
+        said = Said(trace_id, call_id, reply_id, ())
+        found = await self._called(said, owner_of(caller.key_id, caller.team, caller.admin))
+        if found is not None and not found.mine:
+            raise _not_yours()
+        return found
 
     async def _called(self, said: Said, owner: str) -> Called | None:
         """The call that is meant; None where it is not recorded, or the database does not say so in time.
@@ -89,3 +98,9 @@ class Feedback:
         except (Unavailable, psycopg.OperationalError) as error:
             log.info("feedback_waits", reason=type(error).__name__)
             return None
+
+
+def _not_yours() -> Forbidden:
+    return Forbidden(
+        "That call was made with another team's key: a key may judge what its own team called.", code="not_your_call"
+    )

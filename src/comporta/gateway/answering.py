@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -41,12 +41,16 @@ def _nobody_else(caller: Caller, key_id: str) -> Caller:
     return caller
 
 
+def _nothing(call: Call) -> Headers:
+    return []
+
+
 class Answering:
     """Answers calls that come in through any door.
 
     `pipeline` is the composed onion, `authenticate` turns a secret into a Caller (raises InvalidKey), `admit` may
     refuse before anything is read (draining, spool full). `keep_alive_s` is the silence after which a comment is sent
-    in a stream that has begun (WIRE 6).
+    in a stream that has begun (WIRE 6). `beside` gives further headers of an answer.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Answering:
         acting: Callable[[Caller, str], Caller] = _nobody_else,
         body_timeout_s: float = 60.0,
         keep_alive_s: float = 15.0,
+        beside: Callable[[Call], Sequence[tuple[str, str]]] = _nothing,
     ) -> None:
         self._pipeline = pipeline
         self._authenticate = authenticate
@@ -67,6 +72,7 @@ class Answering:
         self._max_body = max_body
         self._body_timeout_s = body_timeout_s
         self._keep_alive_s = keep_alive_s
+        self._beside = beside
         #: Calls that are being answered now.
         self.in_flight = 0
         self._running: set[asyncio.Task[Any] | None] = set()
@@ -151,13 +157,13 @@ class Answering:
         body = door.reply(call, reply)
         if EXTENSION in call.facts:
             body = encode(shallow(body) | {"comporta": call.facts[EXTENSION]})
-        proto.response_bytes(200, [_JSON, *_head(call), *_cost(call)], body)
+        proto.response_bytes(200, [_JSON, *_head(call), *_cost(call), *self._beside(call)], body)
 
     async def _stream(
         self, door: Door, call: Call, proto: Any, first: list[Event], events: AsyncIterator[Event]
     ) -> None:
         """The status goes out now: the answer has begun. What fails from here on is said inside the stream (WIRE 1)."""
-        out = Outgoing(proto.response_stream(200, [*_SSE, *_head(call)]), self._keep_alive_s)
+        out = Outgoing(proto.response_stream(200, [*_SSE, *_head(call), *self._beside(call)]), self._keep_alive_s)
         writer = door.stream(call)
         try:
             await _forward(first, events, writer, out)

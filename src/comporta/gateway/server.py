@@ -58,7 +58,7 @@ class Server:
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
     answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
     `packed` are those of the posts that take a packed body, as it is, and of how many bytes; `large` those that take a
-    larger one than others.
+    larger one than others. `preflights` answer OPTIONS, with which browsers ask for leave of another origin's pages.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Server:
         posts: Mapping[str, PageOf] | None = None,
         packed: Mapping[str, int] | None = None,
         large: Mapping[str, int] | None = None,
+        preflights: Mapping[str, PageOf] | None = None,
         max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
@@ -82,6 +83,7 @@ class Server:
         self._posts = posts or {}
         self._packed = packed or {}
         self._large = {**(large or {}), **self._packed}
+        self._preflights = preflights or {}
         self._max_body = max_body
         self._mounts = mounts
 
@@ -105,6 +107,9 @@ class Server:
         remove, below = _below(self._deletions, path)
         if remove is not None and scope.method == "DELETE":
             await _show(remove, below, scope, proto)
+            return
+        if scope.method == "OPTIONS" and path in self._preflights:
+            await _show(self._preflights[path], "", scope, proto)
             return
         take, posted = _below(self._posts, path)
         if take is not None and scope.method == "POST":
