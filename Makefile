@@ -4,15 +4,29 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference bench bench-table bench-rollout bench-prompts bench-tokens bench-cache clean
+.PHONY: serve test install check reference chromium screenshots bench bench-table bench-rollout bench-prompts bench-tokens bench-cache clean
 
 serve: install
 	@exec $(BIN)/comporta serve
 
 install: $(VENV)/.installed
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test chromium
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST)
+
+# The console's tests need a browser. Where it can't be installed they fail and say so; all others run.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || [ -n "$$CHROMIUM" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Chromium for the console's tests …"; \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || true; \
+	  fi; }
+	@command -v chromium chromium-browser google-chrome >/dev/null || [ -n "$$CHROMIUM" ] || \
+	  echo "Chromium is missing: the console's tests will fail (apt-get install chromium, or set CHROMIUM to its path)."
+
+# Every page of the console as the documents show it; looks at each of them with a real browser.
+screenshots: $(VENV)/.installed-test chromium
+	@PYTHONPATH=tests $(BIN)/python tools/screenshots.py $(ONLY)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check src tests tools

@@ -51,9 +51,9 @@ class Opened:
                 time.sleep(0.05)
         raise AssertionError(f"the console was not there within {within_s} s:\n{self.served.output}")
 
-    def fill(self) -> None:
-        filler = Filler(hostile=HOSTILE)
-        self.calls = drawn(filler, 600, 6)
+    def fill(self, calls: int = 600, days: float = 6, *, hostile: str = HOSTILE) -> None:
+        filler = Filler(hostile=hostile)
+        self.calls = drawn(filler, calls, days)
 
         async def put() -> None:
             async with Database(self.dsn) as database:

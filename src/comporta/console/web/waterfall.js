@@ -37,7 +37,9 @@ export default {
       const [name, depth, start, length, tone, detail, strong] = this.spans[at];
       const left = (start / this.length) * 100;
       const width = Math.max((length / this.length) * 100, 0.15);
-      const late = left > 70;
+      const end = left + width;
+      // Where there is no place behind a bar its time stands before it, and where there is none there either, on it.
+      const place = end < 88 ? { left: `${end}%`, paddingLeft: "6px" } : left > 14 ? { right: `${100 - left}%`, paddingRight: "6px" } : { right: `${100 - end}%`, paddingRight: "8px", color: "var(--surface)" };
       return Vue.h(
         "div",
         {
@@ -53,7 +55,7 @@ export default {
           ]),
           Vue.h("span", { class: "fall__time" }, [
             Vue.h("span", { class: "fall__bar", style: { left: `${left}%`, width: `${width}%` } }),
-            Vue.h("span", { class: "fall__took", style: late ? { right: `${100 - left}%`, paddingRight: "6px" } : { left: `${left + width}%`, paddingLeft: "6px" } }, took(length)),
+            Vue.h("span", { class: "fall__took", style: place }, took(length)),
           ]),
         ],
       );
