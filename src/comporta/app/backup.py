@@ -49,7 +49,7 @@ def backup(folder: Folder, settings: Settings, file: Path, tell: Tell, progress:
     file = file.absolute()
     if not file.parent.is_dir():
         raise ComportaError(f"There is no folder {file.parent} to write the backup into.", code="backup_failed")
-    with _reachable(folder, settings, tell) as (dsn, serving):
+    with reachable(folder, settings, tell) as (dsn, serving):
         if dumping.server_major(dsn) > dumping.own_major():
             command = dumping.command_of("pg_dump", dsn, "--format=custom", f"--file={file}")
             raise ComportaError(
@@ -130,8 +130,13 @@ def _started(folder: Folder, tell: Tell) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _reachable(folder: Folder, settings: Settings, tell: Tell) -> Iterator[tuple[str, bool]]:
-    """The database to back up, and whether somebody runs on it: theirs, the running one, else our own, started."""
+def reachable(
+    folder: Folder, settings: Settings, tell: Tell, nothing: str = "nothing to back up"
+) -> Iterator[tuple[str, bool]]:
+    """The database, and whether somebody runs on it: theirs, the running one, else our own, started meanwhile.
+
+    Raises ComportaError; `nothing` says what is missed where there is none yet.
+    """
     if settings.database.url is not None:
         yield settings.database.url.get_secret_value(), folder.running() is not None
         return
@@ -141,7 +146,7 @@ def _reachable(folder: Folder, settings: Settings, tell: Tell) -> Iterator[tuple
         return
     home, _ = places.find_home(folder.path.resolve(), tell) if folder.path.is_dir() else (folder.path, None)
     if not places.clusters(home):
-        raise ComportaError(f"There is no database under {folder.path} yet: nothing to back up.", code="no_database")
+        raise ComportaError(f"There is no database under {folder.path} yet: {nothing}.", code="no_database")
     with folder.held(), _started(folder, tell) as dsn:
         yield dsn, False
 

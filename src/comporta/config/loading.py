@@ -7,7 +7,7 @@ environment, then from `.env` beside the file. Every mistake of every file is to
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from comporta.config.tree import Fields, Mistake, Node, Place, Scalar, Step, cha
 from comporta.config.variables import Substitution, parse_env
 
 T = TypeVar("T", bound=BaseModel)
+T_co = TypeVar("T_co", bound=BaseModel, covariant=True)
 
 #: Names the overlay.
 ENVIRONMENT = "COMPORTA_ENV"
@@ -34,10 +35,10 @@ _REPAIR_ROUNDS = 4
 
 
 @dataclass(frozen=True, repr=False)
-class Loaded(Generic[T]):
+class Loaded(Generic[T_co]):
     """A configuration that holds, and where each part of it was said."""
 
-    value: T
+    value: T_co
     #: Every file that was read.
     files: tuple[Path, ...]
     #: Every file that was read or would be if it were there: what to watch.
@@ -77,16 +78,25 @@ def find(environment: Mapping[str, str], folder: Path = Path()) -> Path | None:
     return next((folder / name for name in BASE_NAMES if (folder / name).is_file()), None)
 
 
-def load(root: type[T], path: Path | None, environment: Mapping[str, str], name: str | None = None) -> Loaded[T]:
+#: Makes another tree of what was read, and adds what it finds wrong.
+Amend = Callable[[Node, list[Mistake]], Node]
+
+
+def load(
+    root: type[T], path: Path | None, environment: Mapping[str, str], name: str | None = None,
+    amend: Amend | None = None,
+) -> Loaded[T]:  # fmt: skip
     """The configuration. Without a path there are defaults, variables and `.env` of the current folder only.
 
-    Raises ConfigError with one line per mistake.
+    `amend` may put more over what the files say. Raises ConfigError with one line per mistake.
     """
     reading = _Reading(path)
     variables = reading.variables(environment)
     tree = reading.tree(_overlay_name(name or variables.get(ENVIRONMENT), reading.mistakes))
     if tree is None:
         raise refusal(map(str, reading.mistakes))
+    if amend is not None:
+        tree = amend(tree, reading.mistakes)
     filled = Substitution(variables)
     tree = filled.fill(tree)
     value, tree, findings = _validated(root, tree)

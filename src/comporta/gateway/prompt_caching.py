@@ -67,7 +67,7 @@ class PromptCaching:
         mode = self._mode_of(call)
         if mode == "off" or call.kind != "chat":
             return reached
-        prefixes = _prefixes_of(reached.query, f"{reached.endpoint.provider}/{reached.query.model}")
+        prefixes = prefixes_of(reached.query, f"{reached.endpoint.provider}/{reached.query.model}")
         marks = self._marks(prefixes, minimum_tokens(reached.query.model), mode)
         caching = Caching(marks, _key(prefixes, call))
         if NOTE not in (call.notes or {}):
@@ -116,7 +116,7 @@ def saved_microusd(usage: Usage, price: Price | None) -> int | None:
     return (usage.cached * (price.input - reading) - usage.cache_write * (writing - price.input)) // 1_000_000
 
 
-def _prefixes_of(query: Query, place: str) -> Prefixes:
+def prefixes_of(query: Query, place: str) -> Prefixes:
     """What a query begins with; of another model and provider it is another prefix."""
     given = query.input
     digest = hashlib.blake2b(place.encode(), digest_size=16)

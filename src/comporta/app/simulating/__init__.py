@@ -1,0 +1,1 @@
+"""What recorded traffic would have cost under another policy: replayed through today's code, no model asked."""
