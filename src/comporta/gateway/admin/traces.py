@@ -12,8 +12,7 @@ from comporta.errors import NotFound
 from comporta.gateway.admin.calls import CallOut
 from comporta.gateway.admin.shapes import Out
 from comporta.store.database import Database
-from comporta.telemetry.calls import MAX_LIMIT, list_calls
-from comporta.telemetry.otlp.foreign import spans_of_trace
+from comporta.telemetry.traces import read_trace
 
 _Trace = Annotated[str, Path(min_length=1, max_length=256)]
 
@@ -32,15 +31,15 @@ class TraceSpanOut(Out):
     duration_us: int
     error: str | None
     application: str | None
-    scope: str | None = Field(description="The instrumentation that made it.")
     attributes: dict[str, Any]
 
 
 class TraceOut(Out):
-    """A trace; calls are the newest first, spans the oldest."""
+    """A trace, in the order in which it began."""
 
     calls: list[CallOut]
     spans: list[TraceSpanOut]
+    cut: bool = Field(description="Whether there is more than is shown.")
 
 
 def router(database: Database) -> APIRouter:
@@ -48,13 +47,13 @@ def router(database: Database) -> APIRouter:
 
     async def show(trace_id: _Trace) -> TraceOut:
         """The calls of a trace and what else its application told: agents, tools, steps."""
-        page = await list_calls(database, filters={"trace": trace_id}, limit=MAX_LIMIT)
-        spans = await spans_of_trace(database, trace_id)
-        if not page.calls and not spans:
+        trace = await read_trace(database, trace_id)
+        if not trace.calls and not trace.others:
             raise NotFound(f"There is no trace {trace_id}: nothing of it was recorded, or it is past retention.")
         return TraceOut(
-            calls=[CallOut.model_validate(row) for row in page.calls],
-            spans=[TraceSpanOut.model_validate(span) for span in spans],
+            calls=[CallOut.model_validate(row) for row in trace.calls],
+            spans=[TraceSpanOut.model_validate(span) for span in trace.others],
+            cut=trace.cut,
         )
 
     made.add_api_route("/{trace_id}", show, methods=["GET"], summary="Show a trace")

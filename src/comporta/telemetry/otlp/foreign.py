@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from psycopg.rows import dict_row
 
 from comporta.store.database import Connection, Database
@@ -15,7 +14,7 @@ from comporta.store.people import HOLD_BACK, Page, Person, Removed
 from comporta.telemetry import partitions
 from comporta.telemetry.otlp.normal import DOOR, Foreign
 from comporta.telemetry.shipping import insert_batch
-from comporta.types import JSON, Caller
+from comporta.types import Caller
 
 _BATCH = 500
 _DAY_US = 86_400_000_000
@@ -40,11 +39,6 @@ update trace_span as s set user_id = null, session = null, attributes = '{}'
 from erasure as e
 where e.user_sha256 = sha256(convert_to(s.user_id, 'UTF8')) and e.at >= s.started_at and s.trace_id = any(%s)
 """
-OF_TRACE = """
-select started_at, span_id, parent_span_id, call_id::text as call_id, name, kind, duration_us, error, application,
-    scope, attributes
-from trace_span where trace_id = %s order by started_at limit %s
-"""
 PAGE = """
 select started_at, trace_id, span_id, name, kind, session, attributes from trace_span
 where user_id = %(user)s and (started_at, trace_id, span_id) > (%(at)s, %(trace)s, %(span)s)
@@ -57,29 +51,6 @@ with theirs as (
 update trace_span as s set user_id = null, session = null, attributes = '{}' from theirs as t
 where (s.started_at, s.trace_id, s.span_id) = (t.started_at, t.trace_id, t.span_id)
 """
-
-
-class TraceSpan(Struct, frozen=True):
-    """A span of somebody else's, as a trace shows it. `call_id` leads to its row among calls."""
-
-    started_at: datetime.datetime
-    span_id: str
-    parent_span_id: str | None
-    call_id: str | None
-    name: str
-    kind: str
-    duration_us: int
-    error: str | None
-    application: str | None
-    scope: str | None
-    attributes: JSON
-
-
-async def spans_of_trace(database: Database, trace_id: str, limit: int = 5000) -> list[TraceSpan]:
-    """All spans that others sent of a trace, by their start."""
-    async with database.reading() as connection:
-        cursor = connection.cursor(row_factory=dict_row)
-        return [TraceSpan(**row) for row in await (await cursor.execute(OF_TRACE, [trace_id, limit])).fetchall()]
 
 
 async def store(database: Database, spans: Sequence[Foreign], caller: Caller) -> int:
