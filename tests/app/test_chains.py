@@ -25,6 +25,13 @@ models:
   scripted/echo: {{price: {{input: $1000, output: $1000}}}}
 cache: {{enabled: true}}
 """
+ROUTES = """
+routes:
+  quiet: {model: "chain:filed", content: "off"}
+  masked:
+    model: chain:twice
+    guardrails: {output: [{type: regex, pattern: 'nightingale-[0-9]+', label: BIRD, action: mask}]}
+"""
 FILE = "model: scripted/echo\nsteps: [{name: a, prompt: 'Filed {input}'}]"
 PROMPT = """
 id: support
@@ -134,6 +141,24 @@ async def test_a_prompts_guards_hold_in_a_chain_too(opened: Opened) -> None:
         await gate.prompts.push([Source("birds.yaml", file)], by="ana")
         chain = Chain("birds", [Step("a", "birds@1.0.0"), Step("b", "Say {a}", model="scripted/echo")])
         assert (await gate.chain(chain).run("nightingale-7")).text == "Say I am [BIRD]"
+
+
+async def test_what_a_route_guards_and_keeps_holds_for_the_steps_of_its_chain(
+    opened: Opened, folder: Path, database_dsn: str
+) -> None:
+    file = folder / "comporta.yaml"
+    file.write_text(file.read_text() + ROUTES)
+    (folder / "chains" / "twice.yaml").write_text(
+        "model: scripted/echo\nsteps: [{name: a, prompt: 'I am {input}'}, {name: b, prompt: '{a}'}]"
+    )
+    async with opened() as gate:
+        await gate.chat("a secret", "quiet")
+        assert (await gate.chat("nightingale-7", "masked")).text == "I am [BIRD]"
+    with psycopg.connect(database_dsn) as connection:
+        kept = connection.execute("select door, capture, prompt from call where reply is null").fetchall()
+        said = connection.execute("select reply from call where door = 'chain' and reply is not null").fetchall()
+    assert sorted(kept) == [("chain", "off", None), ("python", "off", None)]
+    assert len(said) == 2 and all("nightingale" not in str(one) for one in said)
 
 
 async def test_an_answer_of_a_chain_is_never_taken_from_a_cache_but_those_of_its_steps_are(opened: Opened) -> None:

@@ -38,7 +38,7 @@ class Models:
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.ask, self.stream, self.prompt, self.guard)
+        return Tools(self.ask, self.stream, self.prompt, self.guard, lambda parent, child: None)
 
     @property
     def asked(self) -> list[str]:

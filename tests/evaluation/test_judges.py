@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from comporta.errors import BudgetExceeded, ContextTooLong, Unsupported, UpstreamFault, UpstreamRejected
 from comporta.evaluation.base import Answer, Outcome, Tools
@@ -76,6 +77,13 @@ async def test_an_assertion_may_name_a_judge_of_its_own() -> None:
     judge = ScriptedJudge([mark(8)])
     await outcome("judge", {"rubric": "Right?", "model": "other"}, "Yes.", judge.tools())
     assert judge.calls[0].model == "other"
+
+
+async def test_a_judge_of_ones_own_needs_no_other() -> None:
+    judge = ScriptedJudge([mark(8)])
+    alone = structs.replace(judge.tools(), judge=None)
+    found = await outcome("judge", {"rubric": "Right?", "model": "other"}, "Yes.", alone)
+    assert found.passed and judge.calls[0].model == "other"
 
 
 async def test_an_answer_cannot_close_the_fence_that_it_stands_in() -> None:

@@ -6,28 +6,36 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from comporta.app.guarding import UNGUARDED
 from comporta.config.values import parse_share
-from comporta.errors import ConfigError
+from comporta.errors import ConfigError, Unavailable
 from comporta.evaluation.assertions import node_of, read_assertion
 from comporta.evaluation.base import Answer, Assertion, JudgeModel, Tools
 from comporta.gateway.asking import ask
 from comporta.gateway.by_task import Checked
-from comporta.pipeline import Call, Next
+from comporta.pipeline import MAX_DEPTH, Call, Next
 from comporta.types import Reply
 
 CONFIDENCE = "confidence"
+#: The door of calls that ask a judge on behalf of a cascade.
+DOOR = "cascade"
 #: A checker asks nobody's functions, and has no suite around it.
 _REFUSED = ("better_than", "equals_reference", "cost_at_most", "latency_at_most", "guard_triggered",
             "guard_not_triggered", "python")  # fmt: skip
 
 
 class Checker(Struct, frozen=True):
-    """What an answer must fulfil: to be at least so sure, or an assertion."""
+    """What an answer must fulfil: to be at least so sure, or an assertion.
+
+    `judges` says that the assertion asks a judge: `judge`, or the configured one where that is None.
+    """
 
     confidence: float | None = None
     assertion: Assertion | None = None
+    judges: bool = False
+    judge: str | None = None
 
 
 def checker_of(written: Mapping[str, Any]) -> Checker:
@@ -42,19 +50,25 @@ def checker_of(written: Mapping[str, Any]) -> Checker:
     refused = next((word for word in written if word in _REFUSED), None)
     if refused is not None:
         raise ConfigError(f"`{refused}` can't check the answers of a cascade")
-    return Checker(assertion=read_assertion(node_of(dict(written))))
+    told = written.get("judge")
+    named = (told if isinstance(told, Mapping) else written).get("model")
+    return Checker(None, read_assertion(node_of(dict(written))), told is not None, named or None)
 
 
 class Cascading:
-    """Looks at answers. `checkers` gives today's, by the route's name; `judge` the model where a rubric names none."""
+    """Looks at answers. `checkers` gives today's, by the route's name; `judge` the model where a rubric names none.
+
+    `quiet` has no more kept of a judge's call (the second) than of the one that it judges.
+    """
 
     def __init__(
         self, checkers: Callable[[], Mapping[str, Checker]], pipeline: Callable[[], Next],
-        judge: Callable[[], str | None],
+        judge: Callable[[], str | None], quiet: Callable[[Call, Call], None],
     ) -> None:  # fmt: skip
         self._checkers = checkers
         self._pipeline = pipeline
         self._judge = judge
+        self._quiet = quiet
 
     async def __call__(self, name: str, call: Call, reply: Reply) -> Checked:
         """What the checker of that name says of a reply."""
@@ -72,7 +86,14 @@ class Cascading:
 
     def _tools(self, call: Call) -> Tools:
         async def asked(child: Call) -> Reply:
-            child.parent_id, child.depth = call.id, call.depth + 1
+            if call.depth >= MAX_DEPTH:
+                raise Unavailable("Calls on behalf of calls are too deep for a judge.", code="judge_unavailable")
+            child.parent_id, child.depth, child.door = call.id, call.depth + 1, DOOR
+            child.request_id, child.user = call.request_id, call.user
+            # The operator chose the judge, and it is told what to think of attacks.
+            child.caller = structs.replace(call.caller, allow=())
+            child.facts[UNGUARDED] = True
+            self._quiet(call, child)
             return await ask(self._pipeline(), child)
 
         model = self._judge()

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from comporta.app.on_behalf import guard_as, keep_no_more
 from comporta.app.settings import Settings
 from comporta.chains.checks import checked_in_python
 from comporta.chains.folder import Survey, chain_files, survey
@@ -33,6 +34,7 @@ from comporta.providers.credentials import Credentials
 from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.rows import Row
 from comporta.routing.choose import Route, Variant
+from comporta.telemetry.capture import Mode
 from comporta.types import Price, PromptRef, Reply, Usage
 
 #: The folder beside the configuration, where no other is named.
@@ -106,16 +108,27 @@ def _nowhere() -> Next:
     raise AssertionError("chains that are only checked ask nobody")
 
 
-class Chaining:
-    """The chains of one gate. `pipeline` is what calls go through, `registry` knows the prompts (None: none)."""
+def _all(route: str) -> Mode:
+    return "full"
 
-    def __init__(self, pipeline: Callable[[], Next], registry: Registry | None) -> None:
+
+class Chaining:
+    """The chains of one gate. `pipeline` is what calls go through, `registry` knows the prompts (None: none).
+
+    `mode_of` says how much a route's records keep: of the steps of its chain no more is kept.
+    """
+
+    def __init__(
+        self, pipeline: Callable[[], Next], registry: Registry | None, mode_of: Callable[[str], Mode] = _all
+    ) -> None:
         self._pipeline = pipeline
         self._registry = registry
+        self._mode_of = mode_of
         #: Those of this program, by name.
         self._own: dict[str, Chain] = {}
         self._now = Chained()
-        self.model = ChainModel(lambda: self._now.chains, Tools(self._ask, self._stream, self._prompt, want_guards))
+        tools = Tools(self._ask, self._stream, self._prompt, want_guards, self._made)
+        self.model = ChainModel(lambda: self._now.chains, tools)
 
     # ---- which there are ----
 
@@ -181,6 +194,11 @@ class Chaining:
     def _stream(self, call: Call, within_s: float) -> Streamed:
         call.facts[GIVEN_S] = within_s
         return Streamed(self._pipeline(), call)
+
+    def _made(self, parent: Call, child: Call) -> None:
+        """What holds for the call of a chain holds for its steps."""
+        keep_no_more(parent, child, self._mode_of)
+        guard_as(parent, child)
 
     async def _prompt(self, reference: PromptRef, environment: str | None) -> Found:
         registry = self._registry

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from msgspec import Struct, structs
 from pydantic import ValidationError
 
-from comporta.app.guarding import FOR_ROUTE, PROMPT_GUARDS, UNGUARDED
+from comporta.app.guarding import PROMPT_GUARDS, UNGUARDED
+from comporta.app.on_behalf import guard_as, keep_no_more
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.config.loading import Loaded
@@ -31,7 +32,6 @@ from comporta.routing.choose import Route, Variant
 from comporta.routing.ensemble.plan import PROVIDER, Ensemble, ensemble_of
 from comporta.routing.ensemble.settings import EnsembleSection
 from comporta.routing.settings import VariantSection
-from comporta.telemetry.capture import KEEP, least
 from comporta.types import JSON, Price
 
 _ROW = Row(name=PROVIDER, wire=PROVIDER, title="Ensembles", needs_key=False, local=True)
@@ -251,17 +251,12 @@ class Ensembling:
         """What holds for the parent holds for those that it asks: who may see it, what is kept, what is paid from."""
         # The operator chose the models: what the key may name does not matter.
         child.caller = structs.replace(parent.caller, allow=())
-        route = parent.model if parent.target is None else parent.target.route
-        mode = least(self._gate.telemetry.recorder.capture.mode(route), parent.facts.get(KEEP, "full"))
-        child.facts[KEEP] = mode
-        if mode in ("off", "hashed"):
-            # What may not be kept of the whole may not be cached in parts.
-            child.headers["cache-control"] = "no-store"
+        keep_no_more(parent, child, self._gate.telemetry.mode)
         if judge:
             # A judge is told what to think of attacks; what it writes for the caller the parent's own guards see.
             child.facts[UNGUARDED] = True
         else:
-            child.facts[FOR_ROUTE] = parent.facts.get(FOR_ROUTE, route)
+            guard_as(parent, child)
             if PROMPT_GUARDS in parent.facts:
                 child.facts[PROMPT_GUARDS] = parent.facts[PROMPT_GUARDS]
         self._cover(parent, child, judge)

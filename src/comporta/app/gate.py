@@ -97,7 +97,7 @@ class Gate(Asks):
         self._seen = fingerprint(loaded.watched)
         self._seen_request = fingerprint([folder.reload])
         self.found = Found(rows=tuple(row.name for row in detect(loaded.environment)))
-        self.chaining = Chaining(lambda: self.pipeline, self.prompts)
+        self.chaining = Chaining(lambda: self.pipeline, self.prompts, lambda route: self.telemetry.mode(route))
         #: What must not go in, and what must not come out.
         self.guarding = self._guards()
         self.ensembling = Ensembling(self, self._speakers.embedder)
@@ -125,7 +125,7 @@ class Gate(Asks):
         #: Which model answers which task.
         self.tasking = Tasking(
             self.database, lambda: self.health, lambda: self.known, lambda: self.pipeline, self.pricing.price,
-            self.catalogue,
+            self.catalogue, self.telemetry.mode,
         )  # fmt: skip
         self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
         self.followups = FollowUps(

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from comporta.app.cascades import Cascading
 from comporta.app.known import Known
+from comporta.app.on_behalf import keep_no_more
 from comporta.config.mistakes import did_you_mean
 from comporta.config.values import parse_money
 from comporta.errors import BadRequest, NotFound
@@ -27,6 +28,7 @@ from comporta.routing.task.rows import Member, Way
 from comporta.routing.task.selecting import Selected, complexity_named, select
 from comporta.routing.task.steering import Course, Steering
 from comporta.store.database import Database
+from comporta.telemetry.capture import Mode
 from comporta.types import JSON, Input, Message, Price, Target, Text, Usage
 
 log = structlog.get_logger("comporta.routing")
@@ -43,6 +45,7 @@ class Tasking:
         pipeline: Callable[[], Next],
         price_of: Callable[[Target, str, Usage], Price | None],
         catalogue: Catalogue,
+        mode_of: Callable[[str], Mode],
     ) -> None:
         self._known = known
         self._health = health
@@ -53,7 +56,10 @@ class Tasking:
             database, lambda: known().settings.model_routing.quality, lambda: self.steering.tables
         )  # fmt: skip
         self.steering = Steering(Live(), self.quality.of, self._rests)
-        judge = Cascading(lambda: known().tasks.checkers, pipeline, lambda: known().settings.guardrails.judge)
+        judge = Cascading(
+            lambda: known().tasks.checkers, pipeline, lambda: known().settings.guardrails.judge,
+            lambda parent, child: keep_no_more(parent, child, mode_of),
+        )  # fmt: skip
         #: What the stage `choose` asks.
         self.by_task = ByTask(self.steering, judge, self._cost)
 

@@ -303,6 +303,7 @@ class _Reading:
         models = [one for one in found if one is not None]
         if len(models) < len(found):
             return None
+        self._check_judge((*path, "checker"), checker)
         if checker.confidence is not None:
             models = [self._sure(path, one) for one in models[:-1]] + models[-1:]
         models = [structs.replace(one, weight=0.0 if at else 1.0) for at, one in enumerate(models)]
@@ -312,6 +313,15 @@ class _Reading:
         self._routes[name] = route
         targets = tuple(target_of(route, one) for one in models)
         return Cascade(name, targets, name, cascade.stream == "buffer", cascade.unjudged == "accept"), checker
+
+    def _check_judge(self, path: Path, checker: Checker) -> None:
+        """A judge that nobody can ask would have every call go to the dearest model."""
+        if not checker.judges:
+            return
+        if checker.judge is None and self._settings.guardrails.judge is None:
+            self._note(path, "asks a judge, and no model is named: say its `model`, or `guardrails.judge`")
+        if checker.judge is not None and checker.judge not in {*self._routes, *self._settings.routes}:
+            self._variant((*path, "model"), checker.judge)
 
     def _sure(self, path: Path, variant: Variant) -> Variant:
         """The variant asked for probabilities, which tell how sure it is."""

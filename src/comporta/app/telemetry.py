@@ -15,7 +15,7 @@ from comporta.guardrails.running import Report
 from comporta.pipeline import Call
 from comporta.store.database import Database
 from comporta.telemetry import logs
-from comporta.telemetry.capture import Capture, cleaned, least
+from comporta.telemetry.capture import Capture, Mode, cleaned, least
 from comporta.telemetry.guard_counts import GuardCounts
 from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.prompt_counts import PromptCounts
@@ -98,6 +98,10 @@ class Telemetry:
         self._guards.looked(side, report.took_us)
         for one in report.found:
             self._guards.found(one.use.name, side, "failed" if one.failed else one.outcome)
+
+    def mode(self, route: str) -> Mode:
+        """How much the records of a route keep."""
+        return self.recorder.capture.mode(route)
 
     def review(
         self, call: Call, kind: str, reason: str, payload: JSON, texts: Mapping[str, str] | None = None

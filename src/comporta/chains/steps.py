@@ -52,13 +52,14 @@ class Tools(Struct, frozen=True):
     """What chains get from elsewhere: how a call is asked within so many seconds, and where prompts are found.
 
     `prompt` gives a prompt of the registry for an environment; it raises NotFound. `guard` puts a call under the guards
-    of its prompt.
+    of its prompt; `made` has a step's call (the second) take over what holds for the chain's.
     """
 
     ask: Callable[[Call, float], Awaitable[Reply]]
     stream: Callable[[Call, float], Stream]
     prompt: Callable[[PromptRef, str | None], Awaitable[Found]]
     guard: Callable[[Call, Prompt], None]
+    made: Callable[[Call, Call], None]
 
 
 class Doing:
@@ -296,6 +297,7 @@ class Asking:
         call = child_of(parent, asked, doing.model, door=DOOR, stream=stream)
         # Who may ask a chain may ask what its author chose for it.
         call.caller = structs.replace(parent.caller, allow=())
+        self._tools.made(parent, call)
         if doing.prompted is not None:
             call.facts[PROMPTED] = doing.prompted
         if doing.kept is not None:

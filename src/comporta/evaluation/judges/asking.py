@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comporta.errors import BadRequest, ComportaError, ContextTooLong, UpstreamFiltered, UpstreamRejected
 from comporta.evaluation.base import JudgeModel, Tools, Unjudged, added
@@ -61,23 +61,26 @@ def mark_of(question: Question) -> str:
     return hashlib.sha256(whole).hexdigest()[:20]
 
 
-def judge_of(tools: Tools) -> JudgeModel:
-    """The configured judge. Raises Unjudged where there is none."""
-    if tools.judge is None or tools.ask is None:
+def judge_of(tools: Tools, model: str | None = None) -> JudgeModel:
+    """The configured judge, or one that asks the `model` named in its place. Raises Unjudged where there is none."""
+    if tools.ask is None or (tools.judge is None and model is None):
         raise Unjudged("no judge model is configured; name one with `judge: {model: …}`")
-    return tools.judge
+    if model is None:
+        assert tools.judge is not None, "one of them is there"
+        return tools.judge
+    return JudgeModel(model) if tools.judge is None else structs.replace(tools.judge, model=model)
 
 
 async def ask_judge(question: Question, tools: Tools) -> Judged:
     """The judge's answer. Raises Unjudged where it can't be read even after one repair, and where none can be asked."""
-    judge = judge_of(tools)
+    judge = judge_of(tools, question.model)
     mark = mark_of(question)
     messages = _messages(question, mark)
     check = compiled(question.schema)
     costs: list[int | None] = []
     problem = ""
     for _ in range(2):
-        reply = await _asked(_input(messages, question, judge), question.model or judge.model, tools, costs)
+        reply = await _asked(_input(messages, question, judge), judge.model, tools, costs)
         try:
             return Judged(_read(reply, check), len(costs), added(costs))
         except ValueError as error:

@@ -40,7 +40,7 @@ async def compared(comparison: Comparison, answer: Answer, other: str, tools: To
     """
     if answer.output.strip() == other.strip():
         return Verdict(comparison.passes(0.5), 0.5, "the two answers are the same", (0.5,), (comparison.passes(0.5),))
-    count = comparison.repeats or judge_of(tools).repeats
+    count = comparison.repeats or judge_of(tools, comparison.model).repeats
     pairs, failed = await repeated([_pair(comparison, answer, other, tools, n) for n in range(count)])
     enough([one[2] for one in pairs], failed)
     said = [(value, reason) for value, reason, _ in pairs]

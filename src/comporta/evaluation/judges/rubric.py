@@ -72,7 +72,7 @@ def _value(rubric: Rubric, found: JSON) -> tuple[float, str]:
 
 async def judged_by_rubric(rubric: Rubric, answer: Answer, tools: Tools) -> Verdict:
     """The mean over the repeats, with each of them beside it. Raises Unjudged where too few could be had."""
-    count = rubric.repeats or judge_of(tools).repeats
+    count = rubric.repeats or judge_of(tools, rubric.model).repeats
     found, failed = await repeated([ask_judge(_question(rubric, answer, n), tools) for n in range(count)])
     enough(found, failed)
     return verdict_of([_value(rubric, one.found) for one in found], found, failed, lambda v: v >= rubric.pass_at)
