@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,3 +132,59 @@ async def test_a_page_of_another_origin_judges_its_answer_and_tells_what_its_rea
     assert found["comment"]["value"] == "Chegou tarde <b>demais</b>"
     assert found["copied"]["value"] is True and found["copied"]["source"] == "behaviour"
     assert found["dwell_ms"]["value"] > 0 and found["abandoned"]["value"] is False
+
+
+def test_a_token_can_judge_its_own_answer_and_do_nothing_else(gate: Served, shop: Shop) -> None:
+    mine, other = chat(gate, "echo", "mine"), chat(gate, "echo", "other")
+    token = mine.headers["x-comporta-feedback-token"]
+    taken = by_token(gate, {"token": token, "thumbs": "up", "id": "one"}, origin=shop.url)
+    assert taken.status == 202 and taken.headers["access-control-allow-origin"] == shop.url
+    assert taken.json["call_id"] is None and [one["name"] for one in taken.json["scores"]] == ["thumbs"]
+    for more in (
+        {"call_id": other.call, "thumbs": False}, {"trace_id": other.call}, {"name": "own", "value": 1},
+        {"thumbs": True, "source": "human"}, {"thumbs": True, "who": "admin"}, {"scores": [{"name": "a", "value": 1}]},
+    ):  # fmt: skip
+        refused = by_token(gate, {"token": token, **more}, origin=shop.url)
+        assert refused.status == 400, (more, refused.text)
+        assert refused.headers["access-control-allow-origin"] == shop.url
+    assert by_token(gate, {"token": token + "x", "thumbs": True}).json["error"]["code"] == "invalid_feedback_token"
+    assert by_token(gate, {"token": token, "thumbs": True}, origin="https://evil.example").status == 403
+    assert ask(gate, "/v1/feedback", {"comment": "x" * 20_000}, key=token).status == 413
+    for path in ("/v1/models", f"/admin/calls/{mine.call}", f"/admin/scores?call={mine.call}"):
+        assert ask(gate, path, key=token).status == 401, path
+    assert until(lambda: scores(gate, mine.call).get("thumbs", {}).get("value") is True)
+    assert "thumbs" not in scores(gate, other.call)
+
+
+def test_browsers_may_ask_first_and_a_token_can_be_used_only_so_often(gate: Served, shop: Shop) -> None:
+    asked = by_token(gate, None, method="OPTIONS", origin=shop.url)
+    assert asked.status == 204 and "authorization" in asked.headers["access-control-allow-headers"]
+    assert by_token(gate, None, method="OPTIONS", origin="https://evil.example").status == 403
+    script = ask(gate, "/feedback.js", key=None)
+    assert script.status == 200 and len(script.body) < 6_000
+    assert ask(gate, "/feedback.js", key=None, if_none_match=script.headers["etag"]).status == 304
+    token = chat(gate, "echo", "often").headers["x-comporta-feedback-token"]
+    found = [ask(gate, "/v1/feedback", {"thumbs": True}, key=token).status for _ in range(21)]
+    assert found == [202] * 20 + [429]
+
+
+def test_a_program_gets_tokens_for_what_its_team_called(gate: Served) -> None:
+    keys = [ask(gate, "/admin/keys", {"name": name, "team": name}).json["secret"] for name in ("shop", "bank")]
+    answer = chat(gate, "echo", "whose", key=keys[0])
+    made = ask(gate, "/v1/feedback/token", {"call_id": answer.call, "lifetime_s": 60}, key=keys[0])
+    assert made.status == 200 and made.json["call_id"] == answer.call, made.text
+    assert by_token(gate, {"token": made.json["token"], "rating": 5}).status == 202
+    refused = ask(gate, "/v1/feedback/token", {"call_id": answer.call}, key=keys[1])
+    assert (refused.status, refused.json["error"]["code"]) == (403, "not_your_call")
+    for body, status in (({}, 400), ({"call_id": answer.call, "lifetime_s": 1e9}, 400), ({"call": 1}, 400)):
+        assert ask(gate, "/v1/feedback/token", body, key=keys[0]).status == status, body
+
+
+def test_live_answers_are_scored_after_they_are_given(gate: Served) -> None:
+    answer = chat(gate, "echo", "one two three four five six seven")
+    assert until(lambda: scores(gate, answer.call).get("not_contains", {}).get("route") == "echo")
+    found = scores(gate, answer.call)
+    assert (found["short"]["value"], found["not_contains"]["value"]) == (False, True)
+    assert (found["short"]["source"], found["short"]["who"]) == ("code", "live_quality")
+    listed = ask(gate, "/admin/conversations/problematic?limit=5")
+    assert listed.status == 200 and listed.json.keys() == {"data", "next"}
