@@ -102,6 +102,8 @@ class World:
             whole = Delta(text=say.text, refusal=say.refusal, tools=say.tools, finish=say.finish)
             return [Event(deltas=(whole,), usage=usage, model=call.model, whole=True, raw=b"{}", wire="openai.chat")]
         said = [Event(deltas=(Delta(text=word),), model=call.model) for word in words]
+        if say.refusal:
+            said.append(Event(deltas=(Delta(refusal=say.refusal),), model=call.model))
         if say.breaks_after is not None:
             said.insert(say.breaks_after, Event(deltas=(Delta(text="!"),)))
         return [*said, Event(deltas=(Delta(finish=say.finish),)), *([Event(usage=usage, last=True)] if usage else [])]
@@ -354,11 +356,13 @@ async def test_the_fastest_good_answer_wins_and_the_others_are_cancelled_and_bil
     assert world.note["cost_microusd"] == 60 and not world.told["requires_review"]
 
 
-async def test_a_refusal_is_no_good_answer_unless_nobody_has_a_better_one() -> None:
-    world = World(a=Say(refusal="I will not."), b=Say("Done", 0.05))
-    assert (await world.ask(panel("a", "b", strategy="first"))).text == "Done"
-    world = World(a=Say(refusal="I will not."), b=Say(error=UpstreamFault("down")))
-    reply = await world.ask(panel("a", "b", strategy="first"))
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_is_no_good_answer_unless_nobody_has_a_better_one(stream: bool) -> None:
+    world = World(a=Say(refusal="I will not."), empty=Say(), b=Say("Done", 0.05))
+    reply = await world.ask(panel("a", "empty", "b", strategy="first"), stream=stream)
+    assert reply.text.strip() == "Done" and world.running == 0
+    world = World(a=Say(refusal="I will not."), b=Say(error=UpstreamFault("down"), after_s=0.02))
+    reply = await world.ask(panel("a", "b", strategy="first"), stream=stream)
     assert reply.choices[0].refusal == "I will not."
 
 

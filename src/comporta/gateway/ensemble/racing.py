@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from comporta.errors import ClientGone, ComportaError, UpstreamTimeout
 from comporta.gateway.ensemble.asking import Asked, Stream, Tools, cancelled, is_good, whole
 from comporta.gateway.ensemble.strategies import NoVote
-from comporta.types import Event
+from comporta.types import Delta, Event
 
 
 class Race:
@@ -74,17 +74,28 @@ class Race:
             await self._open(asked)
         else:
             await whole(asked, self._tools)
-        if asked.status == "answered" and not self._stream and not is_good(asked.reply):
+            if asked.status == "answered" and not is_good(asked.reply):
+                self._is_poor(asked)
+
+    def _is_poor(self, asked: Asked) -> None:
+        if asked.events:
             self._poor = self._poor or asked
-            asked.ended("failed", NoVote("It gave no answer: nothing was said, or it was refused."))
+        asked.ended("failed", NoVote("It gave no answer: nothing was said, or it was refused."))
 
     async def _open(self, asked: Asked) -> None:
-        """A stream up to its first content: that decides."""
+        """A stream up to where it begins to answer: that decides. One that only refuses is taken to its end."""
         answer = self._tools.stream(asked.call)
         try:
-            asked.events.append(await answer.__anext__())
-        except (ComportaError, StopAsyncIteration) as error:
-            asked.ended("failed", error if isinstance(error, ComportaError) else NoVote("It said nothing."))
+            async for event in answer:
+                asked.events.append(event)
+                if any(map(_answers, event.deltas)):
+                    break
+            else:
+                self._is_poor(asked)
+                await answer.aclose()
+                return
+        except ComportaError as error:
+            asked.ended("failed", error)
             await answer.aclose()
         except BaseException:
             asked.ended("left", ClientGone("It was left."))
@@ -121,3 +132,8 @@ class Race:
             if answer is not None:
                 await answer.aclose()
                 winner.ended(winner.status, winner.error)
+
+
+def _answers(delta: Delta) -> bool:
+    """Whether a model has begun to answer with it: a refusal and an end without a word are nothing to win by."""
+    return bool(delta.text.strip() or delta.reasoning or delta.tools or delta.encrypted or delta.extra)
