@@ -63,11 +63,13 @@ class Live:
         self.scores: list[Score] = []
         self.judge = judge or Judge()
         self.purse = Purse(database)
-        self.live = LiveQuality(
-            self.judge, lambda score: not self.scores.append(score), self.purse, None, lambda call: shows, lambda: NOW_S
-        )
+        self.live = LiveQuality(self.judge, self._keep, self.purse, None, lambda call: shows, lambda: NOW_S)
         section = {"judge": "judge/model", "routes": {"support": {"sample": 1, "assert": list(asserted), **route}}}
         self.live.take(LiveQualitySection.model_validate(section))
+
+    def _keep(self, score: Score) -> bool:
+        self.scores.append(score)
+        return True
 
     async def answer(self, text: str, call: Call | None = None, error: bool = False) -> dict[str, Score]:
         """An answer through the stage, and the scores once the background is done."""
