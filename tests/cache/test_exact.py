@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
+from comporta.cache.exact import STALE_FACT, TOLD_FACT
 from comporta.cache.policy import CachePolicy
 from comporta.errors import ClientGone, UpstreamCut
 from comporta.types import Delta, Event, Usage
@@ -47,6 +48,19 @@ async def test_an_answer_lives_as_long_as_its_route_says(bench: Bench) -> None:
     bench.clock.now_s += 6.0
     await bench.ask(call_for(), upstream)
     assert upstream.asked == 3, "a shorter time holds for what is kept already"
+
+
+async def test_an_old_answer_will_do_where_that_is_said_and_is_told(bench: Bench) -> None:
+    upstream = Upstream()
+    await bench.ask(call_for(), upstream)
+    bench.clock.now_s += 4000
+    old, picky = call_for(), call_for(cache_control="max-age=100")
+    old.facts[STALE_FACT] = picky.facts[STALE_FACT] = True
+    await bench.ask(old, upstream)
+    assert (old.cache, old.facts[TOLD_FACT]) == ("hit", "hit; stale=4000")
+    assert old.notes is not None and old.notes["cache"]["stale"] is True
+    await bench.ask(picky, upstream)
+    assert picky.cache == "miss", "what the client wants holds"
 
 
 async def test_a_request_may_ask_past_the_cache(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ models:
   openai/t-limited: {{price: {{input: $0.1, output: $0.4}}}}
   anthropic/t-dear: {{price: {{input: $10, output: $40}}, context: 200000, capabilities: [vision, tools]}}
   anthropic/t-best: {{price: {{input: $20, output: $80}}, capabilities: [medical_domain]}}
-cache: {{enabled: true, store: memory}}
+cache: {{enabled: true, store: memory, ttl: 1500ms}}
 retry: {{attempts: 3, first_wait: 20ms, longest_wait: 50ms}}
 breaker: {{failures: 100000, share: 100%}}
 model_routing:
@@ -151,8 +152,7 @@ def test_a_rate_limit_leads_to_the_backup_at_once(gate: Served, fakes: Fakes) ->
 
 
 def test_a_timeout_gives_what_the_cache_keeps_of_another_model_else_the_default(gate: Served, fakes: Fakes) -> None:
-    fakes.openai.script(Step(status=500), Step(status=500), Step(status=500), Step(delay_s=5.0), Step(delay_s=5.0),
-                        model="t-slow")  # fmt: skip
+    fakes.openai.script(*[Step(status=500)] * 3, *[Step(delay_s=5.0)] * 3, model="t-slow")
     fakes.anthropic.script(Step(text="kept from before"), model="t-dear")
     before = said(gate, "desk", "What is asked twice?", "silent")
     assert before.text == "kept from before" and before.headers["x-comporta-cache"] == "miss"
@@ -160,6 +160,9 @@ def test_a_timeout_gives_what_the_cache_keeps_of_another_model_else_the_default(
     assert again.text == "kept from before" and again.headers["x-comporta-cache"] == "hit"
     told = note(gate, again)
     assert told["kept"] is True and told["missed"][0]["error"] == "total_timeout"
+    time.sleep(1.1)
+    stale = said(gate, "desk", "What is asked twice?", "silent")
+    assert stale.text == "kept from before" and stale.headers["x-comporta-cache"].startswith("hit; stale=")
     other = said(gate, "desk", "Nobody has asked this", "silent")
     assert other.text == "We will come back to you." and other.headers["x-comporta-last-resort"] == "true"
 

@@ -5,6 +5,7 @@ The very same question is looked for first; then, where a route has that, one th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -26,6 +27,8 @@ Policy = Callable[[Call], CachePolicy | None]
 HEADER = "x-comporta-cache"
 #: In the call's facts: what the header says beyond `call.cache`.
 TOLD_FACT = "cache_told"
+#: In the call's facts: an answer that is older than its route allows will do, since no model can be asked.
+STALE_FACT = "cache_stale"
 #: Kinds of calls that have an answer worth keeping.
 _KINDS = frozenset({"chat", "embed"})
 
@@ -72,14 +75,15 @@ class ExactCache:
         key = key_of(call) if wish.read or wish.store else None
         if key is None:
             return await next(call)
+        stale = bool(call.facts.get(STALE_FACT))
         if wish.read:
-            entry = await self._look_up(key, policy, wish)
+            entry = await self._look_up(key, policy, wish, stale)
             if entry is not None:
-                return _given_again(call, entry)
+                return _given_again(call, entry, self._clock() - entry.stored_s, policy.ttl_s)
             call.cache = "miss"
         looked: Looked | None = None
         semantic = self.semantic
-        if semantic is not None and policy.semantic is not None and wish.alike:
+        if semantic is not None and policy.semantic is not None and wish.alike and not stale:
             looked = await semantic.find(call, policy.semantic, wish)
             if looked.hit is not None:
                 return _given_alike(call, looked, looked.hit)
@@ -91,11 +95,12 @@ class ExactCache:
         keeping.over(await (self.sharing.join(key, call, next) if shared else next(call)))
         return keeping
 
-    async def _look_up(self, key: bytes, policy: CachePolicy, wish: Wish) -> Entry | None:
-        """The answer of that key, young enough for the route and for the client."""
+    async def _look_up(self, key: bytes, policy: CachePolicy, wish: Wish, stale: bool) -> Entry | None:
+        """The answer of that key, young enough for the client and, unless `stale` will do, for the route."""
         now_s = self._clock()
-        oldest_s = now_s - min(policy.ttl_s, wish.max_age_s)
-        body = self.memory.get(key, now_s)
+        ttl_s = math.inf if stale else policy.ttl_s
+        oldest_s = now_s - min(ttl_s, wish.max_age_s)
+        body = self.memory.get(key, now_s, stale)
         if body is not None:
             entry = decoded(body)
             if entry is not None and entry.stored_s > oldest_s and not self.cleared(entry.tags, entry.stored_s):
@@ -105,7 +110,7 @@ class ExactCache:
         if body is None:
             return None
         entry = decoded(body)
-        if entry is None or entry.stored_s <= now_s - policy.ttl_s or self._is_gone(entry):
+        if entry is None or entry.stored_s <= now_s - ttl_s or self._is_gone(entry):
             return None
         self.memory.put(key, body, entry.stored_s + policy.ttl_s)
         return entry if entry.stored_s > oldest_s else None
@@ -145,11 +150,14 @@ class ExactCache:
             )
 
 
-def _given_again(call: Call, entry: Entry) -> AsyncIterator[Event]:
+def _given_again(call: Call, entry: Entry, age_s: float, ttl_s: float) -> AsyncIterator[Event]:
     call.cache = "hit"
     call.cost_microusd = 0
     call.usage = entry.usage
     call.note("cache", kind="exact", saved_microusd=entry.cost_microusd)
+    if age_s >= ttl_s:
+        call.note("cache", stale=True)
+        call.facts[TOLD_FACT] = f"hit; stale={age_s:.0f}"
     return replay(entry.events)
 
 

@@ -21,13 +21,10 @@ class Memory:
     def __len__(self) -> int:
         return len(self._held)
 
-    def get(self, key: bytes, now_s: float) -> bytes | None:
-        """The entry, unless it has expired."""
+    def get(self, key: bytes, now_s: float, stale: bool = False) -> bytes | None:
+        """The entry, unless it has expired; where `stale` will do, also then, as long as there was room for it."""
         found = self._held.get(key)
-        if found is None:
-            return None
-        if found[1] <= now_s:
-            self.drop(key)
+        if found is None or (found[1] <= now_s and not stale):
             return None
         self._held.move_to_end(key)
         return found[0]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import product
 
 from msgspec import Struct, structs
 
+from comporta.cache.exact import STALE_FACT
 from comporta.errors import BadRequest, ComportaError, UpstreamError, UpstreamLimited, UpstreamTimeout
 from comporta.gateway.admission import HEADERS
 from comporta.gateway.attempts import NO_PAUSE, ONLY_KEPT, NothingKept
@@ -179,8 +181,10 @@ class _Asking:
         before = call.target
         call.facts[ONLY_KEPT] = True
         try:
-            for target in self._plan.targets:
+            # What any model said of late goes before what has grown old.
+            for stale, target in product((False, True), self._plan.targets):
                 call.target = target
+                call.facts[STALE_FACT] = stale
                 try:
                     events = await begun(await self._next(call))
                 except NothingKept:
@@ -190,7 +194,7 @@ class _Asking:
                 _decided(call, f"{target.variant}; an answer kept by the cache")
                 return events
         finally:
-            call.facts[ONLY_KEPT] = False
+            call.facts[ONLY_KEPT] = call.facts[STALE_FACT] = False
         call.target = before or call.target
         return None
 
