@@ -96,4 +96,28 @@ class FeedbackTaken(Shape):
     scores: list[KeptScore]
 
 
+class TokenRequest(Shape, forbid_unknown_fields=True):
+    """The answer that a page may judge: by one of the three."""
+
+    trace_id: Annotated[_Id | None, Meta(description="The trace.", extra_json_schema=_JUDGED)] = None
+    call_id: Annotated[
+        str | None,
+        Meta(description="The call, as `x-comporta-call` told it.",
+             extra_json_schema={"format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", **_JUDGED}),
+    ] = None  # fmt: skip
+    completion_id: Annotated[_Id | None, Meta(description="The answer's id.", extra_json_schema=_JUDGED)] = None
+    lifetime_s: Annotated[
+        float | None, Meta(ge=1, le=86_400, description="How long it is good; `feedback.token_lifetime` at most.")
+    ] = None
+
+
+class FeedbackToken(Shape):
+    """What a page sends along as `token`, or as `Authorization: Bearer`."""
+
+    object: Literal["feedback.token"]
+    token: str
+    call_id: str
+    expires_in_s: int
+
+
 EXAMPLE = {"completion_id": "chatcmpl-01a1fd6dbd487bcea489b64a1aea7074", "thumbs": "down", "comment": "Wrong address."}

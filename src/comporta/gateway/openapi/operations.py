@@ -208,6 +208,14 @@ _PAGES = (
         refusals=("400", "401", "403", "408", "413", "415", *said.OF_PAGES),
     ),
     Operation(
+        method="post", path="/v1/feedback/token", id="make_feedback_token", tag="Feedback",
+        summary="Make a token for a page",
+        about="With it a page in a browser may judge one answer, and do nothing else. For answers that the key's team "
+        "called.",
+        body=feedback.TokenRequest, example={"call_id": "01a1fd6d-bd48-7bce-a489-b64a1aea7074"},
+        answers=(feedback.FeedbackToken,), refusals=("400", "401", "403", "404", "408", "413", "415", *said.OF_PAGES),
+    ),
+    Operation(
         method="post", path="/v1/guard", id="guard", tag="Guards", summary="Show a text to the guards",
         about="What the guards of a policy say of a text or a conversation; no model is asked. 200 either way: "
         "`approved` says whether it may pass. It is recorded as a call, and counts as a request of its key.",
