@@ -96,7 +96,7 @@ async def build(view: View) -> None:
             _rule(view, one, shown)
     names = [(view.t("every_rule"), view.link(rule=None, after=None), not rule)]
     names += [(one["name"], view.link(rule=one["name"], after=None), one["name"] == rule) for one in rules]
-    with card(view.t("history")):
+    with card(view.t("history"), classes="tight"):
         if len(rules) > 1:
             links(view.t("rules"), names)
         _history(view, past["data"])
@@ -110,7 +110,7 @@ def _worst_first(one: dict[str, Any]) -> tuple[int, str]:
 
 def _rule(view: View, one: dict[str, Any], shown: Tag) -> None:
     t = view.t
-    with card():
+    with card(classes="tight"):
         with tag("div.row.spread"):
             tag("h2.card__title", one["name"])
             with tag("div.chips"):
@@ -199,7 +199,7 @@ def _tested(view: View, shown: Tag, found: dict[str, Any]) -> None:
 def _history(view: View, events: Sequence[dict[str, Any]]) -> None:
     t = view.t
     if not events:
-        empty(view, t("calm_title"), t("calm_text"), command="comporta alerts test high_error_rate")
+        empty(view, t("calm_title"), t("calm_text"), command="comporta alerts test error_rate")
         return
     with tag("ol.events"):
         for one in events:

@@ -84,7 +84,7 @@ TEXTS: Texts = {
 _FIGURES = ("cache_hit_rate", "cache_saving", "calls")
 _TONES = {"yes": "good", "no": "bad", "unknown": "warn"}
 _COMMAND = "comporta cache status"
-_SHOWN, _EXCERPT = 12, 220
+_SHOWN, _EXCERPT = 8, 220
 
 
 async def build(view: View) -> None:
@@ -145,7 +145,7 @@ def _charts(view: View, over_time: Series, alike: Sequence[int]) -> None:
     line, t = over_time.lines[0], view.t
     times = [at.timestamp() for at in over_time.times]
     saved = [None if value is None else value * 1e6 for value in line.points["cache_saving"]]
-    with tag("div.cards"):
+    with tag("div.cards.thirds"):
         with card(t("over_time")):
             Chart(t("hit_rate"), times, [Line(t("hit_rate"), line.points["cache_hit_rate"], "area", "sky")],
                   unit="share", locale=t.locale, height_px=190)  # fmt: skip
@@ -184,7 +184,7 @@ def _promises(view: View, overview: dict[str, Any]) -> None:
 
 def _promise(view: View, one: dict[str, Any]) -> None:
     t = view.t
-    with card(classes="promise"):
+    with card(classes="tight"):
         with tag("div.row.spread"):
             tag("h2.card__title", one["route"])
             on = one["enabled"]
@@ -222,7 +222,7 @@ def _hit(view: View, one: Hit) -> None:
         say(t("reported_now"))
 
     with tag("li.events__one"):
-        badge("–" if one.similarity is None else t.number(one.similarity, 3), "sky")
+        badge("–" if one.similarity is None else t.number(one.similarity, 3), "info")
         with tag("div.events__text"):
             place = view.link(f"/traces/{one.trace_id}", call=one.call_id)
             tag("a", asked[:_EXCERPT] or t("no_content"), href=place)

@@ -205,7 +205,7 @@ def _days(view: View, written: str) -> float | None:
 def _once(view: View, shown: Tag, made: dict[str, Any]) -> None:
     """The secret, for as long as the page stands."""
     shown.clear()
-    with shown, card():
+    with shown, card(classes="tight"):
         notice(view.t("once", name=made["name"]), "good")
         with tag("div.once", role="group", aria_label=view.t("secret_of", name=made["name"])):
             command_line(view, made["secret"])

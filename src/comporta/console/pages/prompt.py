@@ -110,7 +110,7 @@ def _known(prompt: Mapping[str, Any]) -> list[str]:
 def _shown(view: View, shown: Mapping[str, Any], diff: Mapping[str, Any], versions: Sequence[str]) -> None:
     t = view.t
     sub = t("against", version=diff["before"]) if diff["before"] else ""
-    with card(t("diff"), sub=sub):
+    with card(t("diff"), sub=sub, classes="tight"):
         others = [one for one in versions if one != shown["version"]][:8]
         if len(others) > 1:
             at = shown["version"]
@@ -127,7 +127,7 @@ def _shown(view: View, shown: Mapping[str, Any], diff: Mapping[str, Any], versio
 
 def _environments(view: View, place: str, labels: Sequence[Mapping[str, Any]], shown: Mapping[str, Any]) -> None:
     t = view.t
-    with card(t("environments")):
+    with card(t("environments"), classes="tight"):
         if not labels:
             tag("p.muted", t("no_environments"))
         with tag("ol.events"):
@@ -188,7 +188,7 @@ async def _plan(view: View, place: str, shown: Mapping[str, Any], environment: s
     """What a deploy would do, and the button that does it."""
     t = view.t
     plan = await view.ask("POST", f"{place}/plan", {"version": shown["version"], "environment": environment})
-    with card(t("deploy_to", version=shown["version"], environment=environment)):
+    with card(t("deploy_to", version=shown["version"], environment=environment), classes="tight"):
         if plan["same"]:
             notice(t("same"), "info")
             return
@@ -241,7 +241,7 @@ def _approvals(view: View, place: str, shown: Mapping[str, Any], environments: S
             await view.act("POST", f"{place}/approvals", said)
             go(view.link())
 
-    with card(t("approvals")):
+    with card(t("approvals"), classes="tight"):
         if not shown["approvals"]:
             tag("p.muted", t("no_approvals"))
         with tag("ol.events"):
@@ -255,7 +255,7 @@ def _approvals(view: View, place: str, shown: Mapping[str, Any], environments: S
 
 def _tests(view: View, id: str, shown: Mapping[str, Any], cases: Sequence[JSON]) -> None:
     t = view.t
-    with card(t("tests")):
+    with card(t("tests"), classes="tight"):
         if not shown["tests"]:
             empty(view, t("no_tests"), "", command=f"comporta prompts test {id}@{shown['version']}")
         with tag("ol.events"):

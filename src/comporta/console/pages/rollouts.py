@@ -211,7 +211,7 @@ def _stages(view: View, row: Mapping[str, Any]) -> None:
 
 def _decision(view: View, row: Mapping[str, Any]) -> None:
     t, decision = view.t, row["decision"]
-    with card(t("decision")):
+    with card(t("decision"), classes="tight"):
         if decision is None:
             tag("p.muted", t("no_decision"))
             return

@@ -129,7 +129,7 @@ class Column:
                 if told.get(name) and told[name] != self.model:
                     badge(told[name], "dim")
             if told.get("x-comporta-cache") in ("exact", "semantic"):
-                badge(told["x-comporta-cache"], "sky")
+                badge(told["x-comporta-cache"], "info")
         with self._after:
             if self.call_id is not None:
                 trace = self.call_id.replace("-", "")

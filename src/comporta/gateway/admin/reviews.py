@@ -118,10 +118,11 @@ def router(reviews: Reviews) -> APIRouter:
     made.add_api_route("", on.list, methods=["GET"], summary="List reviews")
     made.add_api_route("", on.put, methods=["POST"], status_code=202, summary="Put something up for review")
     made.add_api_route("/counts", on.counts, methods=["GET"], summary="Count reviews")
-    made.add_api_route("/{id}", on.get, methods=["GET"], summary="Show a review")
-    made.add_api_route("/{id}/claim", on.claim, methods=["POST"], summary="Claim a review")
-    made.add_api_route("/{id}/release", on.release, methods=["POST"], summary="Give a review back")
-    made.add_api_route("/{id}/decide", on.decide, methods=["POST"], summary="Decide a review")
+    # Ids that others give may hold slashes: the paths that say more come first.
+    made.add_api_route("/{id:path}/claim", on.claim, methods=["POST"], summary="Claim a review")
+    made.add_api_route("/{id:path}/release", on.release, methods=["POST"], summary="Give a review back")
+    made.add_api_route("/{id:path}/decide", on.decide, methods=["POST"], summary="Decide a review")
+    made.add_api_route("/{id:path}", on.get, methods=["GET"], summary="Show a review")
     return made
 
 
