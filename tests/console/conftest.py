@@ -68,7 +68,7 @@ def console() -> Iterator[Opened]:
     port = free_port()
     with short_folder() as folder:
         served = Served(folder, CONFIG, {"COMPORTA_CONSOLE": "1", "COMPORTA_CONSOLE_PORT": str(port)})
-        served.start()
+        served.start(within_s=120)
         opened = Opened(served, port)
         opened.fill()
         opened.wait()

@@ -28,18 +28,17 @@ export default {
     legend: Boolean, locale: String,
   },
   mounted() {
-    this.chart = echarts.init(this.$refs.plot, null, { renderer: "canvas" });
-    this.chart.group = GROUP;
-    echarts.connect(GROUP);
-    this.draw();
     this.draw = this.draw.bind(this);
-    this.watcher = new ResizeObserver(() => this.chart.resize());
-    this.watcher.observe(this.$refs.plot);
+    this.watcher = new ResizeObserver(() => this.chart?.resize());
+    // Drawn when it comes near: a page of many charts stands as soon as one of a few.
+    this.near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.begin(), { rootMargin: "300px" });
+    this.near.observe(this.$refs.plot);
     window.addEventListener("comporta-theme", this.draw);
   },
   beforeUnmount() {
     window.removeEventListener("comporta-theme", this.draw);
-    this.watcher?.disconnect();
+    this.near.disconnect();
+    this.watcher.disconnect();
     this.chart?.dispose();
   },
   watch: {
@@ -48,8 +47,20 @@ export default {
     marks: { deep: true, handler() { this.draw(); } },
   },
   methods: {
+    begin() {
+      this.near.disconnect();
+      // After the page itself has been painted.
+      requestAnimationFrame(() => {
+        if (!this.$refs.plot) return;
+        this.chart = echarts.init(this.$refs.plot, null, { renderer: "canvas" });
+        this.chart.group = GROUP;
+        echarts.connect(GROUP);
+        this.watcher.observe(this.$refs.plot);
+        this.draw();
+      });
+    },
     draw() {
-      this.chart.setOption(this.options(), { notMerge: true });
+      this.chart?.setOption(this.options(), { notMerge: true });
     },
     shade(line, i) {
       return colour(line.tone || PALETTE[i % PALETTE.length]);
