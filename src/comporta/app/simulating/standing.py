@@ -9,7 +9,7 @@ from comporta.app.chains import read_chains
 from comporta.app.ensembles import NO_ENSEMBLES, Ensembled
 from comporta.app.known import Found, Known, build
 from comporta.app.pricing import Pricing
-from comporta.app.recall_works import semantic_policy
+from comporta.app.recall_works import any_semantic, semantic_policy
 from comporta.app.simulating.policy import Policy
 from comporta.app.simulating.recall import Embedding, ThresholdOf
 from comporta.app.simulating.report import BENCH_HITS, BENCH_WRONG, Wrong
@@ -84,7 +84,7 @@ async def _tools(
 
 async def _embedding(policy: Policy, embedder: MiniLM) -> Embedding | None:
     """None where nothing is compared by meaning, and where the model is not installed."""
-    if "cache" not in policy.levers or not embedder.installed:
+    if "cache" not in policy.levers or not any_semantic(policy.settings) or not embedder.installed:
         return None
     vectors = Vectors(embedder, Embedded(embedder.name), limit_s=_VECTOR_S)
     await vectors.warm()

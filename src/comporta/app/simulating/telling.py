@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from comporta.app.recall_works import any_semantic
 from comporta.app.simulating.lanes import Lane, Tally
 from comporta.app.simulating.policy import Policy
 from comporta.app.simulating.recorded import Recorded
@@ -171,8 +172,10 @@ def notes_of(policy: Policy, read: Read, compares: bool) -> list[str]:
             f"guards had something to say of {read.guarded} calls: their answers are kept for no other question"
         )
     semantic = policy.settings.cache.semantic
-    if "cache" in policy.levers and not compares:
+    if "cache" not in policy.levers or not any_semantic(policy.settings):
+        return told
+    if not compares:
         told.append("the embedding model is not installed: only the very same questions were looked for")
-    elif "cache" in policy.levers and semantic.embedder != "local":
+    elif semantic.embedder != "local":
         told.append(f"'{semantic.embedder}' would cost money to ask: questions were compared by the local embedder")
     return told
