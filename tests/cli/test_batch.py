@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from comporta.cli.batch_run import Ceiling, done_before, items_of
+from comporta.cli.batch_run import Ceiling, Run, done_before, items_of
 from comporta.errors import BadRequest
 from comporta.testing.servers import short_folder
 from support.serving import Served
@@ -53,9 +56,27 @@ def test_a_wrong_line_is_told_by_its_number(text: str, line: int) -> None:
 
 def test_a_last_line_that_was_not_finished_is_asked_again(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    out.write_text('{"custom_id": "a"}\n{"custom_id": "b"}\n{"custom_i')
+    whole = '{"custom_id": "a", "response": {}, "error": null}\n{"custom_id": "b", "response": {}, "error": null}\n'
+    out.write_text(whole + '{"custom_i')
     assert done_before(out) == {"a", "b"}
-    assert out.read_text() == '{"custom_id": "a"}\n{"custom_id": "b"}\n'
+    assert out.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "text", ['{"custom_id": "a", "body": {}}\n{"custom_id": "b"', "hello\nworld", "no line's end", '["a"]\n', "7\n"]
+)
+def test_a_file_of_something_else_is_no_place_for_answers_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    out = tmp_path / "in.jsonl"
+    out.write_text(text)
+    with pytest.raises(BadRequest, match=r"in\.jsonl holds something else"):
+        done_before(out)
+    assert out.read_text() == text
+
+
+def test_a_line_ends_at_its_line_feed_and_nowhere_else() -> None:
+    (item,) = items_of('{"prompt": "one\u2028two\x85three"}\r\n', "m")
+    assert item.body["messages"][0]["content"] == "one\u2028two\x85three"
+    assert [one.body["messages"][0]["content"] for one in items_of("one\r\ntwo\r\n", "m")] == ["one", "two"]
 
 
 def test_a_ceiling_holds_what_runs_at_the_dearest_so_far() -> None:
@@ -67,6 +88,26 @@ def test_a_ceiling_holds_what_runs_at_the_dearest_so_far() -> None:
     assert ceiling.admits(0) and not ceiling.admits(1)
     ceiling.take(0.3)
     assert not ceiling.admits(0) and ceiling.reached(0)
+
+
+async def test_a_run_that_is_stopped_waits_for_no_limit(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def limited(request: web.Request) -> web.Response:
+        asked.set()
+        return web.json_response({}, status=429, headers={"retry-after": "60"})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", limited)
+    async with TestServer(app) as server:
+        told = Ceiling(None)
+        run = Run(str(server.make_url("/")), "k", tmp_path / "out", tmp_path / "errors", told, lambda: None)
+        running = asyncio.create_task(run.run(items_of("one\ntwo", "m"), 1))
+        await asked.wait()
+        run.stop()
+        async with asyncio.timeout(20):
+            assert await running == 1
+    assert (run.asked, run.failed) == (1, 1)
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,19 @@ def test_bad_uploads_are_refused_in_words(served: Served) -> None:
         client.batches.create(input_file_id=upload(client, [row(1)]), endpoint="/v1/x", completion_window="24h")  # type: ignore[arg-type]
     with pytest.raises(NotFoundError):
         client.batches.create(input_file_id="file-x", endpoint="/v1/chat/completions", completion_window="24h")
+    with pytest.raises(BadRequestError, match="metadata holds a NUL"):
+        client.batches.create(
+            input_file_id="file-x", endpoint="/v1/chat/completions", completion_window="24h", metadata={"a": "\0"}
+        )
+    with pytest.raises(BadRequestError, match="path holds a NUL"):
+        client.files.retrieve("\0")
+
+
+def test_a_row_that_can_not_be_stored_stops_nobody_elses_batch(served: Served) -> None:
+    bad, good = client_of(served, "poison"), client_of(served, "bystander")
+    batches = begin(bad, [row(1, custom_id="a\0b")]), begin(good, [row(2)])
+    assert ended(bad, batches[0]).status == "failed"
+    assert ended(good, batches[1]).status == "completed"
 
 
 def test_a_killed_job_worker_loses_no_row_and_answers_none_twice(served: Served) -> None:

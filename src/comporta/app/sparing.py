@@ -56,7 +56,7 @@ class Sparing:
         self._routes: Mapping[str, Policy | None] = {}
         self._on = False
         self._modes: dict[tuple[str, str], Mode] = {}
-        #: Counts tokens ahead of a call: `gate.tokens.count(text, model)`.
+        #: Counts tokens ahead of a call, for `gate.count_tokens(text, model)` too.
         self.counter = Counter(Tables(folders(loaded())))
         self.checks = OptimizeChecks(self._ask, self._alike, score, lambda notice: notifier().send(notice))
         self.optimizing = Optimizing(

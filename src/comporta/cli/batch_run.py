@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ _TOTAL_S = 620.0
 _LATER = frozenset({408, 429, 502, 503, 504, 529})
 _TRIES = 8
 _LONGEST_PAUSE_S = 60.0
+#: How a line of answers begins.
+_OPENS = b'{"custom_id": '
 
 
 class Item(Struct, frozen=True):
@@ -48,7 +51,8 @@ def items_of(text: str, model: str) -> list[Item]:
     """
     found: list[Item] = []
     seen: set[str] = set()
-    for number, line in enumerate(text.splitlines(), 1):
+    # JSON texts may hold other line separators as they are.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         item = _item(number, line, model)
@@ -89,15 +93,32 @@ def _decoded(number: int, line: str) -> str | dict[str, Any]:
 
 
 def done_before(out: Path) -> set[str]:
-    """Ids that an earlier run answered. A last line that it did not finish writing is cut off."""
+    """Ids that an earlier run answered. A last line that it did not finish writing is cut off.
+
+    Raises BadRequest, and leaves the file as it is, where it holds anything but a run's answers.
+    """
     if not out.exists():
         return set()
     data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
+    whole, rest = data[: data.rfind(b"\n") + 1], data[data.rfind(b"\n") + 1 :]
+    found = {_answered(out, line) for line in whole.splitlines() if line.strip()}
+    if rest:
+        if rest[: len(_OPENS)] != _OPENS[: len(rest)]:
+            raise _no_answers(out)
         with out.open("r+b") as file:
             file.truncate(len(whole))
-    return {str(row["custom_id"]) for row in map(json.loads, whole.splitlines()) if row}
+    return found
+
+
+def _answered(out: Path, line: bytes) -> str:
+    told = _body(line)
+    if not isinstance(told, dict) or not {"custom_id", "response"} <= told.keys():
+        raise _no_answers(out)
+    return str(told["custom_id"])
+
+
+def _no_answers(out: Path) -> BadRequest:
+    return BadRequest(f"{out} holds something else than a batch's answers; choose another file.", param="out")
 
 
 class Ceiling:
@@ -138,13 +159,13 @@ class Run:
         self._out = out
         self._errors = errors
         self._tell = tell
-        self._stopped = False
+        self._stopped = asyncio.Event()
         self.ceiling = ceiling
         self.asked = 0
         self.failed = 0
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
 
     async def run(self, items: list[Item], concurrency: int) -> int:
         """Ask all; how many were left."""
@@ -165,7 +186,7 @@ class Run:
                         task.result()
 
     def _next(self, waiting: Iterator[Item], running: set[asyncio.Task[None]], concurrency: int) -> Iterator[Item]:
-        while not self._stopped and len(running) < concurrency and self.ceiling.admits(len(running)):
+        while not self._stopped.is_set() and len(running) < concurrency and self.ceiling.admits(len(running)):
             item = next(waiting, None)
             if item is None:
                 return
@@ -186,7 +207,7 @@ class Run:
 
     async def _answer(self, session: aiohttp.ClientSession, item: Item) -> tuple[int, Mapping[str, str], Any]:
         for tried in range(_TRIES):
-            last = tried == _TRIES - 1 or self._stopped
+            last = tried == _TRIES - 1 or self._stopped.is_set()
             try:
                 async with session.post(self._url + item.path, json=item.body) as response:
                     text = await response.read()
@@ -197,8 +218,14 @@ class Run:
                 if last:
                     return 503, {}, {"error": {"message": f"The gate did not answer ({type(error).__name__})."}}
                 pause_s = _pause_s(None, tried)
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s)
         raise ComportaError("no answer")
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait; whoever stops the run cuts it short."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._stopped.wait()
 
 
 def _pause_s(told: str | None, tried: int) -> float:

@@ -159,6 +159,7 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int =
     request_id = request_id_of(scope.headers) or new_id()
     loop = asyncio.get_running_loop()
     try:
+        _check(rest, "path")
         query = _query(scope.query_string)
         body = await read_body(proto, scope.headers, max_body, _BODY_LIMIT_S, loop, packed) if max_body else b""
         async with asyncio.timeout(_PAGE_LIMIT_S):
@@ -182,10 +183,14 @@ def _query(text: str) -> dict[str, str]:
     except ValueError as error:
         raise BadRequest(f"The query can't be read: {error}.", code="bad_query") from None
     for name, value in query.items():
-        if "\0" in name + value:
-            # No name holds one, and PostgreSQL refuses it.
-            raise BadRequest("The query holds a NUL character.", code="bad_query")
+        _check(name + value, "query")
     return query
+
+
+def _check(text: str, place: str) -> None:
+    if "\0" in text:
+        # No name holds one, and PostgreSQL refuses it.
+        raise BadRequest(f"The {place} holds a NUL character.", code="bad_query")
 
 
 def _send_error(scope: Any, proto: Any, error: ComportaError, request_id: str, more: Pairs = ()) -> None:

@@ -178,4 +178,6 @@ def _metadata(body: JSON) -> JSON | None:
     good = isinstance(found, dict) and len(found) <= _METADATA
     if not good or not all(isinstance(v, str) and len(v) <= 512 and len(k) <= 64 for k, v in found.items()):
         raise BadRequest(f"metadata must be up to {_METADATA} pairs of texts.", param="metadata")
+    if any("\0" in name + value for name, value in found.items()):
+        raise BadRequest("metadata holds a NUL character.", param="metadata")
     return dict(found)

@@ -97,7 +97,7 @@ def user_of(line: str) -> str | None:
     try:
         body = _decode(line)["body"]
         found = body.get("user") or (body.get("metadata") or {}).get("user_id")
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, AttributeError):
         return None
     return stored_name(found) if isinstance(found, str) and found else None
 
@@ -114,7 +114,7 @@ def rows_of(lines: Iterable[tuple[int, str]], endpoint: str, most: int) -> tuple
         elif len(mistakes) < MOST_MISTAKES:
             mistakes.append(found)
     if not rows and not mistakes:
-        mistakes.append(Mistake("empty_file", "The file has no requests."))
+        mistakes.append(Mistake("empty_file", "The file has no requests, or was deleted before they were read."))
     if len(rows) > most:
         mistakes.append(Mistake("too_many_requests", f"The file has {len(rows)} requests; at most {most} are taken."))
     return rows, mistakes
@@ -138,6 +138,9 @@ def _wrong(told: dict[str, Any], endpoint: str, seen: set[str]) -> tuple[str, st
     custom_id, body = told.get("custom_id"), told.get("body")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= _LONGEST_ID:
         return "missing_custom_id", f"custom_id must be a text of 1 to {_LONGEST_ID} characters.", "custom_id"
+    if "\0" in custom_id:
+        # PostgreSQL would refuse it, and with it every other row.
+        return "invalid_custom_id", "custom_id holds a NUL character.", "custom_id"
     if custom_id in seen:
         return "duplicate_custom_id", f"The custom_id {custom_id!r} stands in an earlier line too.", "custom_id"
     if told.get("method", "POST") != "POST":
