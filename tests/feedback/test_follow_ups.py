@@ -55,6 +55,12 @@ class Alike:
         return [(1.0, 0.0) for _ in texts]
 
 
+async def test_english_questions_are_compared_by_meaning_too() -> None:
+    asked, earlier = "How do I get a refund for my order?", "How can I get my order refunded?"
+    assert await again(asked, earlier, Alike())
+    assert not await again(asked, "How do I get a voucher for my order?", Alike())
+
+
 async def test_a_question_that_is_asked_again_scores_the_answer_before_it_once(database: Database) -> None:
     await ensure_partitions(database)
     first = await put(database, "Where is my parcel?", 120)

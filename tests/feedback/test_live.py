@@ -199,3 +199,10 @@ def test_mistakes_in_assertions_are_told_at_the_start(wrong: list[Any]) -> None:
         LiveQualitySection.model_validate({"routes": {"support": {"assert": wrong}}})
     with pytest.raises(ConfigError):
         read_assertion(node_of({"nothing": 1}))
+
+
+def test_something_to_judge_needs_somebody_who_does() -> None:
+    for route in ({"relevance": True}, {"assert": [{"judge": "Polite?"}]}):
+        with pytest.raises(ValueError, match="nobody who does"):
+            LiveQualitySection.model_validate({"routes": {"support": route}})
+        LiveQualitySection.model_validate({"judge": "a/b", "routes": {"support": route}})

@@ -12,6 +12,7 @@ from comporta.app.budgeting import mistakes as budget_mistakes
 from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ensembles import NO_ENSEMBLES, Ensembled, variant_of
 from comporta.app.ensembles import mistakes as ensemble_mistakes
+from comporta.app.live import live_mistakes
 from comporta.app.recall_works import cache_mistakes
 from comporta.app.settings import Settings
 from comporta.app.tasks import NO_TASKS, Tasks
@@ -197,6 +198,7 @@ def build(
     wrong += ensemble_mistakes(loaded, ensembles, routes, lambda name: _leads(name, routes, providers))
     wrong += budget_mistakes(loaded, lambda name: _leads(name, routes, providers))
     wrong += cache_mistakes(loaded, lambda name: _leads(name, routes, providers))
+    wrong += live_mistakes(loaded, routes, lambda name: _leads(name, routes, providers))
     wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
     wrong += alert_mistakes(loaded)
     if wrong:

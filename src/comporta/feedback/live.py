@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -20,7 +19,7 @@ from comporta.errors import ComportaError
 from comporta.evaluation.assertions import node_of, read_assertion
 from comporta.evaluation.base import Answer, Assertion, JudgeModel, Outcome, Tools
 from comporta.feedback.live_purse import Purse
-from comporta.feedback.settings import LiveQualitySection, LiveRouteSection, score_name
+from comporta.feedback.settings import LiveQualitySection, LiveRouteSection, asks_judge, score_name
 from comporta.guardrails.grounding.checking import Grounding
 from comporta.guardrails.parts import last_question, passages_of, system_of
 from comporta.pipeline import Call, Gathered, Next
@@ -73,13 +72,9 @@ def _plan(route: str, own: LiveRouteSection, all: LiveQualitySection) -> Plan:
     judged: list[Assertion] = []
     for one in given:
         made = read_assertion(node_of({**one, "name": score_name(one)}))
-        (judged if _asks(one) else free).append(made)
+        (judged if asks_judge(one) else free).append(made)
     most = all.max_cost_per_day if own.max_cost_per_day is None else own.max_cost_per_day
     return Plan(route, own, tuple(free), tuple(judged), own.judge or all.judge, most, all.judge_cost)
-
-
-def _asks(given: Mapping[str, Any]) -> bool:
-    return "judge" in given or "better_than" in given or given.get("by") == "judge"
 
 
 class LiveQuality:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from comporta.config.section import Section
 from comporta.config.values import Duration, Money, Share
@@ -129,6 +129,19 @@ class LiveQualitySection(Section):
         10_000, gt=0,
         description="What is held for one answer's judges until their cost is known; what it was where no price is.",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _judged_by_somebody(self) -> LiveQualitySection:
+        for name, route in self.routes.items():
+            judged = route.relevance or any(asks_judge(one) for one in route.assertions)
+            if judged and (route.judge or self.judge) is None:
+                raise ValueError(f"routes.{name} has something to judge and nobody who does: name a model as `judge`")
+        return self
+
+
+def asks_judge(given: dict[str, Any]) -> bool:
+    """Whether a model judges by an assertion."""
+    return "judge" in given or "better_than" in given or given.get("by") == "judge"
 
 
 def score_name(given: dict[str, Any]) -> str:
