@@ -86,12 +86,19 @@ def test_models_that_nobody_offers_are_told_with_the_nearest_name_and_the_line(t
          "no model is named"),
         ("routes: {a: {cascade: {models: [openai/gpt-4o, openai/gpt-4.1], checker: {judge: Ok?, model: gpt-4mini}}}}",
          "no provider offers a model 'gpt-4mini'"),
+        ("routes: {a: {cascade: {models: [openai/gpt-4o, openai/gpt-4o], checker: {regex: a}}}}", "more than once"),
+        ("routes: {'task:medical_advice': {model: openai/gpt-4o}}", "choose another"),
         ("models: {openai/gpt-4o: {price: {input: .nan}}}", "must be an amount of dollars"),
         ("models: {openai/gpt-4o: {price: {input: -1}}}", "negative"),
     ],
 )  # fmt: skip
 def test_what_does_not_hold_together_is_told_at_start(tmp_path: Path, line: str, told: str) -> None:
     assert told in mistakes(tmp_path, USUAL + line + "\n")
+
+
+def test_strategies_whose_names_are_one_are_refused(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, USUAL.replace("    latency_optimized:", "    cost-optimized:"))
+    assert "several strategies are called 'cost_optimized'" in told
 
 
 def test_a_primary_known_to_lack_what_its_row_requires_is_a_mistake(tmp_path: Path) -> None:

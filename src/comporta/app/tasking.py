@@ -18,11 +18,12 @@ from comporta.gateway.by_task import ByTask
 from comporta.pipeline import Call, Next
 from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.routing.choose import Plan, plan_of
+from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE
 from comporta.routing.health import Health
 from comporta.routing.task.estimate import Estimate, estimated
 from comporta.routing.task.guess import guess
 from comporta.routing.task.live import Live
-from comporta.routing.task.names import plain, usual_of
+from comporta.routing.task.names import TASKS, plain, usual_of
 from comporta.routing.task.quality import Qualities
 from comporta.routing.task.rows import Member, Way
 from comporta.routing.task.selecting import Selected, complexity_named, select
@@ -85,9 +86,17 @@ class Tasking:
         steered, course = self.steering.plan(call, plan)
         said: JSON = {"model": call.model, "route": plan.targets[0].route, "order": _order(steered)}
         if course is None:
-            why = "asked by its own name" if len(plan.targets) == 1 else "drawn by weight, kept by session or user"
-            return {**said, "strategy": None, "chosen": plan.targets[0].variant, "why": why}
+            return {**said, "strategy": None, "chosen": plan.targets[0].variant, "why": self._why(plan)}
         return {**said, **course.said, **_policies(course)}
+
+    def _why(self, plan: Plan) -> str:
+        """What leads to a model where nothing steers."""
+        chosen = plan.targets[0]
+        ensemble = self._known().ensembles.get(chosen.model) if chosen.provider == ENSEMBLE else None
+        if ensemble is not None:
+            asked = ", ".join(member.name for member in ensemble.members)
+            return f"an ensemble ({ensemble.strategy}) of {asked}: all of them are asked"
+        return "asked by its own name" if len(plan.targets) == 1 else "drawn by weight, kept by session or user"
 
     def select(
         self, task: str | None = None, complexity: str = "medium", budget: str | float | int | None = None,
@@ -101,7 +110,8 @@ class Tasking:
         if row is not None:
             return select(row, usual, hard, budget_microusd, required, preferred=task is not None)
         if task is not None and usual is None:
-            raise BadRequest(f"There is no task '{task[:100]}'.", code="unknown_task", param="task")
+            near = did_you_mean(task, TASKS) or f"; the usual ones are {', '.join(TASKS)}"
+            raise BadRequest(f"There is no task '{task[:100]}'{near}.", code="unknown_task", param="task")
         return select(self._members(), usual, hard, budget_microusd, required)
 
     def estimate(self, given: Input, model: str, task: str | None = None) -> Estimate:
@@ -161,7 +171,7 @@ class Tasking:
         for route in known.routes.values():
             for variant in route.variants:
                 provider = known.providers.get(variant.provider)
-                if provider is None or provider.row.name in ("chain", "ensemble"):
+                if provider is None or provider.row.name in ("chain", ENSEMBLE):
                     continue
                 name = f"{variant.provider}/{variant.model}"
                 target = Target(name, name, variant.provider, variant.model)

@@ -126,6 +126,9 @@ class _Reading:
 
     def _made(self, name: str, strategy: str, task: str | None, route: RouteSection | None) -> Iterator[Way]:
         """A way and its route; nothing where a model of it is wrong."""
+        if route is None and name in self._settings.routes:
+            self._note(("routes", name), "is the name that `model_routing` has for one of its own: choose another")
+            return
         rows = [self._row(name, strategy, at, row) for at, row in enumerate(self._section.strategies[strategy])]
         complete = [row for row in rows if row.primary]
         if not complete:

@@ -66,7 +66,7 @@ class SelectIn(In):
     """What a model is wanted for."""
 
     task: _Name | None = None
-    complexity: Annotated[str, Field(pattern="^(low|medium|high|simple|moderate|complex)$")] = "medium"
+    complexity: Annotated[str, Field(max_length=20)] = Field("medium", description="`low`, `medium` or `high`.")
     budget: Annotated[float, Field(gt=0, le=10_000)] | None = Field(None, description="Dollars for one call, at most.")
     required: list[_Name] = Field(default_factory=list, max_length=20, description="Capabilities.")
     strategy: _Name | None = None

@@ -35,6 +35,13 @@ def _milliseconds(written: object) -> object:
     return text.removesuffix("ms").strip() if text.endswith("ms") else written
 
 
+def _each_once(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names '{name}' more than once")
+    return names
+
+
 Names = Annotated[list[str], BeforeValidator(_listed)]
 PerRequest = Annotated[
     int,
@@ -115,10 +122,7 @@ class TaskRowSection(Section):
     @field_validator("primary", "fallback", "superior")
     @classmethod
     def _once(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"names '{name}' more than once")
-        return names
+        return _each_once(names)
 
 
 class QualitySection(Section):
@@ -183,7 +187,10 @@ class ModelRoutingSection(Section):
     @field_validator("strategies")
     @classmethod
     def _some_rows(cls, strategies: dict[str, list[TaskRowSection]]) -> dict[str, list[TaskRowSection]]:
+        names = [plain(name) for name in strategies]
         for name, rows in strategies.items():
+            if names.count(plain(name)) > 1:
+                raise ValueError(f"several strategies are called '{plain(name)}'")
             if not rows:
                 raise ValueError(f"the strategy '{name}' has no rows")
             tasks = [plain(row.task) for row in rows]
@@ -208,6 +215,11 @@ class CascadeSection(Section):
     unjudged: Literal["escalate", "accept"] = Field(
         "escalate", description="What becomes of an answer that could not be judged (a judge that fails)."
     )
+
+    @field_validator("models")
+    @classmethod
+    def _once(cls, names: list[str]) -> list[str]:
+        return _each_once(names)
 
 
 def aim_of(strategy: str) -> Aim | None:
