@@ -13,6 +13,7 @@ from comporta.budget.people import SpendingOf
 from comporta.cache.people import Answers
 from comporta.cache.semantic.people import Recalled
 from comporta.config.loading import Loaded
+from comporta.feedback.findings.people import FindingsOf
 from comporta.feedback.problems import ProblemsOf
 from comporta.gateway.batches.people import lines_of_people, rows_of_people
 from comporta.gateway.followups.people import Responses
@@ -46,6 +47,7 @@ def people_of(
             # After the calls: what is joined with them meanwhile finds no person there any more.
             ScoresOf(database),
             ReviewsOf(database),
+            FindingsOf(database),
             ProblemsOf(database),
             TraceSpans(database),
             lines_of_people(database),

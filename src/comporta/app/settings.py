@@ -16,6 +16,7 @@ from comporta.chains.settings import ChainsSection
 from comporta.config.section import Section
 from comporta.console.settings import ConsoleSection
 from comporta.counters.settings import CountersSection
+from comporta.feedback.findings.settings import FindingsSection
 from comporta.feedback.settings import FeedbackSection, FeedbackSystemSection, LiveQualitySection
 from comporta.gateway.batches.settings import BatchesSection
 from comporta.gateway.followups.settings import ResponsesSection
@@ -104,6 +105,9 @@ class Settings(Section):
     )
     feedback_system: FeedbackSystemSection = Field(
         default_factory=lambda: FeedbackSystemSection(), description="What is made of feedback."
+    )
+    findings: FindingsSection = Field(
+        default_factory=lambda: FindingsSection(), description="Changes that are looked for by themselves."
     )
     live_quality: LiveQualitySection = Field(
         default_factory=lambda: LiveQualitySection(), description="Scorers on live answers."

@@ -12,6 +12,7 @@ from comporta.app.alerting import make_tops, sum_up, watch_alerts
 from comporta.app.around import Around, Work
 from comporta.app.batches import prune_batches, run_batches
 from comporta.app.budget_watch import watch_budgets
+from comporta.app.findings import act_on_findings, go_over_comments, look_for_drift, prune_findings
 from comporta.app.jobs import Periodic
 from comporta.app.listening import find_follow_ups, keep_problems
 from comporta.app.otlp import export, take_in, take_in_over_grpc
@@ -38,6 +39,10 @@ BY_CLOCK: tuple[ByClock, ...] = (
     ByClock("problems", "* * * * *", keep_problems),
     ByClock("semantic_cache", "*/5 * * * *", sweep_semantic, retry=3),
     ByClock("semantic_feedback", "* * * * *", hear_feedback),
+    ByClock("drift", "*/2 * * * *", look_for_drift),
+    ByClock("comments", "9-59/10 * * * *", go_over_comments),
+    ByClock("finding_acts", "* * * * *", act_on_findings),
+    ByClock("findings", "53 3 * * *", prune_findings, retry=3),
     ByClock("tops", "* * * * *", make_tops),
 )
 

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
     "cache": Entry("comporta.cli.cache", "Measure the semantic cache on your own questions."),
     "feedback": Entry("comporta.cli.feedback", "Judge answers, and look at what was judged."),
     "reviews": Entry("comporta.cli.reviews", "Look at what waits for a person, and decide it."),
+    "findings": Entry("comporta.cli.findings", "Look at what changed by itself: inputs, answers, scores, complaints."),
     "notify": Entry("comporta.cli.notify", "Show and test the channels that people are told by."),
     "metrics": Entry("comporta.cli.metrics", "Show figures over a window, by route, model, user …, and their targets."),
     "alerts": Entry("comporta.cli.alerts", "Show alert rules and what happened; test and silence them."),
