@@ -53,7 +53,10 @@ BEYOND_SCHEMAS = re.compile(
     r"|figures can be asked for|between the years|for must be|for is longer"
 )
 #: These want something to be there that nobody guesses; the tests of their rooms ask them for what they are for.
-WANTING = re.compile(r" /admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|alerts|metrics)(?:/|$)")
+WANTING = re.compile(
+    r" /(?:v1/feedback/token|admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|alerts|metrics"
+    r"|conversations))(?:/|$)"
+)
 
 
 @pytest.fixture
