@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comporta.cache.agreement import Question, agreement, question_of
@@ -44,6 +44,15 @@ def reasons(a: str, b: str, language: str | None = "en") -> str:
         ("How do I cancel my order?", "How do I cancel my appointment?", "order part"),
         ("What are the pros of rent control?", "What are the cons of rent control?", "opposite"),
         ("How do I cook turnips?", "How do I cook parsnips?", "word"),
+        ("how do I get an invoice", "how do I pay an invoice", "word"),
+        ("how do I use a promo code", "how do I get a promo code", "word"),
+        ("can my son use my card", "can my son get a card", "word"),
+        ("does the phone come with a case", "does the phone come with a charger", "word"),
+        ("transfer money to another bank", "transfer money from another bank", "order"),
+        ("can I send money to India", "can I receive money from India", "opposite"),
+        ("activate my debit card", "activate my credit card", "opposite"),
+        ("where is my cashback", "how much is my cashback", "asks"),
+        ("how long is the warranty", "how do I claim the warranty", "asks"),
     ],
 )  # fmt: skip
 def test_one_thing_that_matters_tells_questions_apart(a: str, b: str, what: str) -> None:
@@ -68,6 +77,10 @@ def test_one_thing_that_matters_tells_questions_apart(a: str, b: str, what: str)
         ("I don't know how to reset my password", "How do I reset my password?"),
         ("Where is the Billing page?", "where is the billing page"),
         ("Where is the calender?", "Where is the calendar?"),
+        ("How do I get a refund?", "How do I claim my refund?"),
+        ("I was charged twice", "Why have I been charged two times?"),
+        ("What is the EUR rate?", "What is the euro rate?"),
+        ("do you have gift cards", "do you sell gift cards"),
     ],
 )
 def test_other_words_for_the_same_do_not(a: str, b: str) -> None:
@@ -121,6 +134,13 @@ def test_any_text_is_read_and_agrees_with_itself_and_survives_storing(text: str)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(read), type=Question) == read
 
 
+def test_a_short_text_that_speaks_for_no_language_is_read_as_english() -> None:
+    """`a` is a small word of three languages, and so tells none of them."""
+    assert question_of("stop a direct debit", None).language == "en"
+
+
+# The first question of all reads the tables, which takes longer than any other.
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_agreement_has_no_direction(a: str, b: str) -> None:
     one, other = question_of(a, "en"), question_of(b, "en")

@@ -11,7 +11,7 @@ from comporta.cache.agreement.asking import sharply_other
 from comporta.cache.agreement.lemmas import lemma
 from comporta.cache.agreement.measures import near
 from comporta.cache.agreement.question import Question
-from comporta.cache.agreement.small import TROUBLES
+from comporta.cache.agreement.small import ACTIONS, TROUBLES
 from comporta.cache.agreement.tables import Tables, tables_of
 
 #: From so large a share of common words on, what is left differs on purpose.
@@ -48,7 +48,7 @@ def _reasons(asked: Question, kept: Question) -> Iterator[str]:
     if asked.exact != kept.exact:
         yield _told("code or quote", _left(asked.exact, kept.exact), _left(kept.exact, asked.exact))
     yield from _names(asked, kept)
-    if sharply_other(asked.asks, kept.asks):
+    if sharply_other(asked.asks, kept.asks) or _does(asked, kept) or _does(kept, asked):
         yield f"asks: {asked.asks} or {kept.asks}"
     tables = tables_of(asked.language)
     mine, theirs = _left(asked.words, kept.words), _left(kept.words, asked.words)
@@ -60,6 +60,12 @@ def _reasons(asked: Question, kept: Question) -> Iterator[str]:
     yield from _exchanged(asked, kept)
     if (asked.long or kept.long) and (mine or theirs):
         yield _told("words of a long text", mine, theirs)
+
+
+def _does(one: Question, other: Question) -> bool:
+    """Whether one asks for a fact (*how long is the warranty*), and the other how to do something with the thing."""
+    done = ACTIONS.intersection(other.words)
+    return one.asks in _FACTS and other.asks in _DEEDS and bool(done) and ACTIONS.isdisjoint(one.words)
 
 
 def _left(some: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -129,13 +135,25 @@ def _sorts(tables: Tables, mine: Sequence[str], theirs: Sequence[str]) -> Iterat
 
 def _exchanged(asked: Question, kept: Question) -> Iterator[str]:
     """One word in the place of another, all others the same: another question, unless the two are near in meaning."""
-    if len(asked.tokens) != len(kept.tokens):
+    mine, theirs = (tuple(word for word in one.tokens if word not in _POINTING) for one in (asked, kept))
+    other = [(a, b) for a, b in zip(mine, theirs, strict=False) if a != b]
+    if len(mine) != len(theirs) or len(other) != 1 or min(len(asked.tokens), len(kept.tokens)) < _A_FRAME:
         return
-    other = [(a, b) for a, b in zip(asked.tokens, kept.tokens, strict=True) if a != b]
-    if len(other) == 1 and len(asked.tokens) >= _A_FRAME:
-        ((a, b),) = other
-        if a in asked.words and b in kept.words and not near(a, b, vectors.shipped()):
-            yield _told("word", [a], [b])
+    ((a, b),) = other
+    if frozenset((a, b)) in _OTHER_WAY:
+        yield _told("order", [a], [b])
+    elif _weighs(a, asked) and _weighs(b, kept) and not _gets(a, b) and not near(a, b, vectors.shipped()):
+        yield _told("word", [a], [b])
+
+
+def _weighs(word: str, question: Question) -> bool:
+    """Whether a question may be about a word: one with meaning, or a small one that can say what is to be done."""
+    return word in question.words or word in _LIGHT
+
+
+def _gets(one: str, other: str) -> bool:
+    """Whether both are ways to come by a thing: who claims a refund wants to get it."""
+    return one in _GETTING and other in _GETTING
 
 
 def _order(asked: Question, kept: Question) -> Iterator[str]:
@@ -166,6 +184,15 @@ def _shuffled(mine: Sequence[str], theirs: Sequence[str]) -> bool:
     return not any(twice[i : i + n] == tuple(theirs) for i in range(1, n))
 
 
+#: What is asked for by questions after facts, and by those after something to do.
+_FACTS, _DEEDS = frozenset(("who", "when", "duration", "often", "count", "measure")), frozenset(("how", "whether"))
+#: Words that only point at the thing.
+_POINTING = frozenset(("a", "an", "the", "my", "your", "our", "their", "his", "her", "this", "that", "these", "those"))
+#: Small words that make another question in the place of others: they say what is done, or are things themselves.
+_LIGHT = frozenset(("get", "find", "see", "use", "make", "know", "need", "take", "help", "ask", "case", "person"))
+_GETTING = frozenset(("get", "have", "find", "see", "make", "know", "need", "take", "receive", "request", "claim",
+                      "collect", "download", "access", "locate", "view", "want", "check", "apply", "buy"))  # fmt: skip
+_OTHER_WAY = frozenset(frozenset(("from", way)) for way in ("to", "into", "onto"))
 #: Words behind which two things may change places.
 _ROLES = frozenset(("from", "to", "into", "than", "before", "after", "by", "over", "against"))
 #: Words whose two things may change places without a difference.

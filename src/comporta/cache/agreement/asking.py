@@ -35,7 +35,18 @@ _NEAR = frozenset((frozenset(("when", "duration")), frozenset(("duration", "meas
 
 
 #: Pairs that can't either, though each may stand for others.
-_APART = frozenset(map(frozenset, (("who", "where"), ("who", "how"), ("hard", "how"), ("hard", "where"))))
+_APART = frozenset(
+    map(
+        frozenset,
+        (
+            ("who", "where"),
+            ("who", "how"),
+            ("hard", "how"),
+            ("hard", "where"),
+            *(("where", kind) for kind in ("often", "duration", "cost", "count", "why")),
+        ),
+    )
+)
 
 
 def asks_for(text: str) -> str:

@@ -15,9 +15,9 @@ from comporta.cache.agreement.question import Question
 THRESHOLD = 0.92
 #: Candidates less alike need not be looked at: hardly any of them is the same question.
 FLOOR = 0.5
-#: Brings the verifier's chance onto the scale of a threshold: one in six is 0.92, an even one 0.969, nine in ten 0.995.
-#: (It was trained on harder questions than most: of rewordings it finds so likely, 98 in 100 are the same.)
-_SCALE = 0.045
+#: Brings the verifier's chance onto the scale of a threshold: one in three is 0.92, an even one 0.949, nine in ten
+#: 0.992. (It was trained on harder questions than most: rewordings that it finds so likely are nearly all the same.)
+_SCALE = 0.0759
 #: From this share of the threshold on, a judge may turn a miss into a hit.
 _DOUBT = 0.95
 

@@ -48,7 +48,7 @@ class Question(Struct, frozen=True, array_like=True):
 def question_of(text: str, language: str | None) -> Question:
     """A text read; a `language` of None is guessed. Never raises: what can't be read is compared as it stands."""
     shown = visible(text)[:_MOST_CHARACTERS]
-    said = (language or guess_language(text).code).partition("-")[0].lower()
+    said = (language or _guessed(text)).partition("-")[0].lower()
     # A short text without small words is told apart from no language; most such are as English as their neighbours.
     said = "en" if said == "other" and shown.isascii() else said
     tables = tables_of(said)
@@ -61,6 +61,12 @@ def question_of(text: str, language: str | None) -> Question:
         tuple(name for name in names_of(shown) if not (_counted(name) or name in small or tables.common(name))),
         exact_of(shown), sum(word in NEGATIONS for word in read), any(word in TROUBLES for word in read),
     )  # fmt: skip
+
+
+def _guessed(text: str) -> str:
+    """A language that something speaks for; `other` where nothing does, or as much for two."""
+    guess = guess_language(text)
+    return guess.code if guess.sure > 0.0 else "other"
 
 
 def _counted(word: str) -> bool:

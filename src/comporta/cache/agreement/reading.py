@@ -34,7 +34,7 @@ _CONTRACTED = (
     (re.compile(r"\b(turn|switch|log|sign|call|shut|set|send|give|take|bring|roll|get|opt)(s|ed|ing)?"
                 r"((?: (?!to\b|on\b|off\b)\w+){1,4}?)"
                 r" (on|off|out|in|up|down|back)\b(?! (?:the|my|your|a|an|our|this)\b)"), r"\1 \4\3"),
-    (re.compile(r"\bany ?more\b"), ""), (re.compile(r"\bas well\b"), ""),
+    (re.compile(r"\btwo times\b"), "twice"), (re.compile(r"\bany ?more\b"), ""), (re.compile(r"\bas well\b"), ""),
 )  # fmt: skip
 
 
