@@ -4,7 +4,7 @@
   const doc = document;
   const me = doc.currentScript;
   const gate = new URL(me ? me.src : location.href).origin;
-  const collects = (name) => methods.includes(name);
+  const has = (name) => methods.includes(name);
   const words = {
     en: ["Good answer", "Bad answer", "What was wrong?", "Tell us more", "Send", "Thank you.", "Could not be sent.", "Rate this answer"],
     pt: ["Boa resposta", "Má resposta", "O que correu mal?", "Conte-nos mais", "Enviar", "Obrigado.", "Não foi possível enviar.", "Avalie esta resposta"],
@@ -28,7 +28,7 @@ output{color:var(--soft)}`;
     if (!answer.ok) throw new Error(`feedback: ${answer.status}`);
   };
   const leave = (token, said) => navigator.sendBeacon(place, body(token, said));
-  const element = (name, set = {}, ...inside) => {
+  const el = (name, set = {}, ...inside) => {
     const made = doc.createElement(name);
     for (const key in set) made.setAttribute(key, set[key]);
     made.append(...inside);
@@ -52,13 +52,13 @@ output{color:var(--soft)}`;
       const chosen = getSelection();
       if (!chosen.toString() || !chosen.getRangeAt(0).intersectsNode(answer)) return;
       touched = true;
-      if (collects("copy_action")) send(token, { copied: true }).catch(() => {});
+      if (has("copy_action")) send(token, { copied: true }).catch(() => {});
     };
     const gone = () => {
       count();
       const said = {};
-      if (collects("dwell_time")) said.dwell_ms = Math.round(dwell);
-      if (collects("abandonment")) said.abandoned = !touched && dwell < abandonMs;
+      if (has("dwell_time")) said.dwell_ms = Math.round(dwell);
+      if (has("abandonment")) said.abandoned = !touched && dwell < abandonMs;
       const text = JSON.stringify(said);
       if (text !== "{}" && text !== told && leave(token, said)) told = text;
     };
@@ -87,11 +87,11 @@ output{color:var(--soft)}`;
     sheet.replaceSync(css);
     root.adoptedStyleSheets = [sheet];
     const watched = answer && watch(answer, token, { abandonMs });
-    const status = element("output", { role: "status" });
-    const group = element("div", { role: "group", "aria-label": title, lang: words[said] ? said : "en" });
-    const asked = element("span");
-    const text = element("textarea", { rows: 2, maxlength: 4000 });
-    const form = element("form", { hidden: "" }, element("label", {}, asked, text), element("button", { type: "submit" }, sends));
+    const status = el("output", { role: "status" });
+    const group = el("div", { role: "group", "aria-label": title, lang: words[said] ? said : "en" });
+    const asked = el("span");
+    const text = el("textarea", { rows: 2, maxlength: 4000 });
+    const form = el("form", { hidden: "" }, el("label", {}, asked, text), el("button", { type: "submit" }, sends));
     const tell = async (what) => {
       watched?.touch();
       status.textContent = "";
@@ -105,20 +105,20 @@ output{color:var(--soft)}`;
       }
     };
     const thumb = (up) => {
-      const made = element("button", { type: "button", "aria-pressed": "false", "aria-label": up ? good : bad }, up ? "👍" : "👎");
+      const made = el("button", { type: "button", "aria-pressed": "false", "aria-label": up ? good : bad }, up ? "👍" : "👎");
       made.onclick = async () => {
         if (!(await tell({ thumbs: up }))) return;
         for (const one of thumbs) one.setAttribute("aria-pressed", String(one === made));
-        if (!collects("comment_box")) return;
+        if (!has("comment_box")) return;
         asked.textContent = up ? more : wrong;
         form.hidden = false;
         text.focus();
       };
       return made;
     };
-    const thumbs = collects("thumbs_up_down") ? [thumb(true), thumb(false)] : [];
+    const thumbs = has("thumbs_up_down") ? [thumb(true), thumb(false)] : [];
     asked.textContent = more;
-    form.hidden = thumbs.length > 0 || !collects("comment_box");
+    form.hidden = thumbs.length > 0 || !has("comment_box");
     form.onsubmit = async (event) => {
       event.preventDefault();
       if (text.value.trim() && (await tell({ comment: text.value }))) {
