@@ -200,6 +200,14 @@ class Usage(Struct, frozen=True, omit_defaults=True):
         return self.prompt + self.completion
 
 
+def added(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Two usages as one."""
+    if one is None or other is None:
+        return one if other is None else other
+    sums = {name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__ if name != "estimated"}
+    return Usage(**sums, estimated=one.estimated or other.estimated)
+
+
 class ToolDelta(Struct, frozen=True, omit_defaults=True):
     """A piece of a tool call. `index` counts tool calls, not content blocks; `id` and `name` come once (WIRE 11)."""
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from comporta.chains.context import Context, asked_of
 from comporta.chains.output import WrongOutput, as_text, asks_for_route, chosen
-from comporta.chains.steps import Asking, Doing, Stream, Tools, added
+from comporta.chains.steps import Asking, Doing, Stream, Tools
 from comporta.chains.values import Chain, Parallel, Part, Router, Step, StepResult, output_keys, parts_of
 from comporta.errors import BadRequest, ClientGone, ComportaError
 from comporta.pipeline import Call, Span, new_id
 from comporta.prompts.prompt import Prompt
 from comporta.providers.base import Query
-from comporta.types import JSON, Delta, Event, Usage
+from comporta.types import JSON, Delta, Event, Usage, added
 
 #: Where a call's run is found in its facts.
 FACT = "chain"

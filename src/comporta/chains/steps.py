@@ -20,7 +20,7 @@ from comporta.pipeline import Call, Span, child_of
 from comporta.prompts.prompt import Prompt
 from comporta.prompts.values import Rendered
 from comporta.telemetry.record import PROMPTED, Prompted
-from comporta.types import Event, Message, PromptRef, Reply, Text, Usage
+from comporta.types import Event, Message, PromptRef, Reply, Text, Usage, added
 
 #: The door of calls that chains make.
 DOOR = "chain"
@@ -109,14 +109,6 @@ class Doing:
             self.step.name, status, output, self.model, self.call_id, self.prompt, self.usage, self.cost_microusd,
             (span.end_ns - span.start_ns) / 1e9, self.attempts, error,
         )  # fmt: skip
-
-
-def added(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Two usages as one."""
-    if one is None or other is None:
-        return one if other is None else other
-    sums = {name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__ if name != "estimated"}
-    return Usage(**sums, estimated=one.estimated or other.estimated)
 
 
 class Asking:

@@ -28,7 +28,7 @@ from comporta.routing.task.settings import Action
 from comporta.routing.task.steering import HEADER, NOTE, Course, Steering
 from comporta.telemetry.record import is_hit
 from comporta.text.tokens import estimate_tokens
-from comporta.types import JSON, Event, Reply, Target, Usage
+from comporta.types import JSON, Event, Reply, Target, Usage, added
 
 DECISION = "x-comporta-decision"
 _LONGEST_HEADER = 200
@@ -293,13 +293,7 @@ class _Spent:
         if call.cost_microusd is not None or call.usage is None:
             call.cost_microusd = (call.cost_microusd or 0) + self._microusd
         for usage in self._usages:
-            call.usage = usage if call.usage is None else added(call.usage, usage)
-
-
-def added(one: Usage, other: Usage) -> Usage:
-    """Two usages as one."""
-    sums = {name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__ if name != "estimated"}
-    return Usage(**sums, estimated=one.estimated or other.estimated)
+            call.usage = added(call.usage, usage)
 
 
 async def _looked(cascade: Cascade, call: Call, got: list[Event], check: Check) -> Checked:

@@ -16,7 +16,7 @@ from comporta.gateway.fallback import GIVEN_S
 from comporta.gateway.reach import with_defaults
 from comporta.pipeline import Call, Gathered, Span, child_of
 from comporta.routing.ensemble.plan import Member
-from comporta.types import JSON, Choice, Event, Input, Reply, Usage
+from comporta.types import JSON, Choice, Event, Input, Reply, Usage, added
 
 #: How calls on behalf of an ensemble are recorded to have come in.
 DOOR = "ensemble"
@@ -107,14 +107,6 @@ def total_of(calls: Iterable[Call]) -> tuple[Usage | None, int | None]:
     for call in every:
         usage = added(usage, call.usage)
     return usage, cost_added(cost_of(call) for call in every)
-
-
-def added(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Two usages as one."""
-    if one is None or other is None:
-        return one if other is None else other
-    sums = {name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__ if name != "estimated"}
-    return Usage(**sums, estimated=one.estimated or other.estimated)
 
 
 def member_call(parent: Call, given: Input, member: Member, tools: Tools, stream: bool, within_s: float) -> Call:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from comporta.errors import ComportaError, Unsupported, UpstreamError
 from comporta.gateway.admission import HEADERS
 from comporta.gateway.answering import EXTENSION
-from comporta.gateway.ensemble.asking import Asked, Tools, added, cost_of, is_good, member_call, total_of, within
+from comporta.gateway.ensemble.asking import Asked, Tools, cost_of, is_good, member_call, total_of, within
 from comporta.gateway.ensemble.judged import writing
 from comporta.gateway.ensemble.racing import Race
 from comporta.gateway.ensemble.strategies import Asking, NoVote, Outcome, best_of, consensus, vote
@@ -18,7 +18,7 @@ from comporta.pipeline import Call
 from comporta.providers.base import Query
 from comporta.routing.ensemble.plan import Ensemble
 from comporta.routing.retry import then
-from comporta.types import JSON, Delta, Event, Usage
+from comporta.types import JSON, Delta, Event, Usage, added
 
 _DECIDE = {"consensus": consensus, "vote": vote, "best_of": best_of}
 #: What is told beside an answer stands in the body under this name, and as the note of the call.
@@ -206,7 +206,7 @@ class Run:
             told["review_reason"] = outcome.review
             told["review_id"] = self._queued(outcome, answers)
             told["alternatives"] = [
-                {"member": asked.member.name, "text": asked.text, "score": asked.score}
+                {"member": asked.member.name, "text": asked.text, "score": asked.told().get("score")}
                 for asked in answers if asked is not outcome.winner
             ]  # fmt: skip
             call.note(NOTE, review=told["review_id"])
