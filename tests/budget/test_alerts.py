@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from budget.conftest import NOON
+from comporta.budget import levels as levels_module
 from comporta.budget.acts import acts_of
 from comporta.budget.alerts import Alerts, notice_of
 from comporta.budget.budgets import Budget
@@ -191,6 +192,24 @@ async def test_calls_meet_a_step_as_soon_as_it_is_passed_also_after_a_restart() 
     assert step.does == "switch_to_cheaper_model"
     again = Levels(world.counters, world._fire, lambda: world.now_s)
     assert await again.step(world.purse) == step
+
+
+async def test_purses_that_were_quiet_are_forgotten_when_there_are_many_and_known_again_when_they_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(levels_module, "_REMEMBERED", 5)
+    world = World()
+    await world.begin(400)
+    world.spend(99)
+    await world.levels.look()
+    for number in range(20):
+        other = purse_of(structs.replace(BUDGET, id=f"b{number}"), world.now_s)
+        world.levels.settled([other], 1)
+        await world.levels.look()
+    assert len(world.levels._held) <= 6 and world.purse.key not in world.levels._held
+    world.spend(1)
+    await world.levels.look()
+    assert world.fired == [("engineering", 500)]
 
 
 async def test_a_purse_without_steps_is_not_watched() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from budget.conftest import NOON, Ship, record
 from comporta.budget.budgets import Budget
-from comporta.budget.ledger import by_hour, prune, spent_from, users_from
+from comporta.budget.ledger import by_hour, prune, spent_by_users, spent_from, users_from
 from comporta.budget.outlook import outlook_of
 from comporta.budget.periods import period_of
 from comporta.store.database import Database
@@ -54,6 +54,15 @@ ASKED = [
 async def test_every_kind_of_owner_is_summed_exactly(database: Database) -> None:
     for asked, expected in ASKED:
         assert await spent_from(database)(asked, *MONTH) == expected, asked
+
+
+@pytest.mark.usefixtures("spent_by_many")
+async def test_many_users_are_summed_at_once_each_by_its_hash(database: Database) -> None:
+    ana, rui, nobody = (digest_of(user).hex() for user in ("ana", "rui", "nobody"))
+    spent = spent_by_users(database)
+    assert await spent(budget(per="user"), *MONTH, [ana, rui, nobody]) == {ana: 11, rui: 100}
+    assert await spent(budget("team", "red", per="user"), *MONTH, [ana, rui]) == {ana: 11}
+    assert await spent(budget(per="user"), *MONTH, [rui]) == {rui: 100}
 
 
 @pytest.mark.usefixtures("spent_by_many")

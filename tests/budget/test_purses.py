@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from comporta.budget import purses as module
 from comporta.budget.budgets import Budget
 from comporta.budget.purses import Purses
 from comporta.counters.memory import Memory
+from comporta.store.people import digest_of
 from comporta.types import Caller
 
 HOUR_S = 3600
@@ -28,10 +30,19 @@ class World:
     def __init__(self) -> None:
         self.now_s = float(NOON_S)
         self.budgets = FakeBudgets()
-        self.purses = Purses(self.budgets, Memory(), self._nothing, self._nothing, lambda: self.now_s)  # type: ignore[arg-type]
+        self.counters = Memory(clock=lambda: self.now_s)
+        self.purses = Purses(
+            self.budgets, self.counters, self._nothing, self._by_users, self._nothing, lambda: self.now_s  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.asked: list[int] = []
 
     async def _nothing(self, *_: object) -> int:
         return 0
+
+    async def _by_users(self, budget: Budget, begin_s: float, end_s: float, users: Sequence[str]) -> dict[str, int]:
+        assert (budget.per, end_s - begin_s) == ("user", HOUR_S)
+        self.asked.append(len(users))
+        return {digest_of("u7").hex(): 70} if digest_of("u7").hex() in users else {}
 
     def names(self, caller: Caller) -> list[str]:
         return [purse.budget.name for purse in self.purses.of(caller)]
@@ -110,6 +121,19 @@ def test_each_user_has_a_purse_of_its_own_and_calls_of_nobody_have_none() -> Non
     assert world.purses.of(caller, "ana")[0] is ana[0]
     assert world.purses.of(caller) == []
     assert world.purses.of(Caller("x", team="other"), "ana") == []
+
+
+async def test_many_users_are_levelled_by_few_questions_to_the_ledger() -> None:
+    world, caller = World(), Caller("k")
+    world.budgets.all = {"each": Budget("each", "each", "all", None, "hour", 100, 0.0, "", per="user")}
+    purses = {user: world.purses.of(caller, user)[0] for user in (f"u{number}" for number in range(2_500))}
+    await world.purses.level_all()
+    assert sorted(world.asked) == [500, 1_000, 1_000]
+    spent = {user: await world.counters.money(purses[user].key) for user in ("u7", "u8", "u2499")}
+    assert {user: money and money[0] for user, money in spent.items()} == {"u7": 70, "u8": 0, "u2499": 0}
+    world.now_s += HOUR_S
+    await world.purses.level_all()
+    assert len(world.asked) == 3, "their period is over"
 
 
 def test_the_same_key_with_other_tags_falls_under_other_budgets() -> None:

@@ -42,7 +42,7 @@ class World:
     ) -> None:  # fmt: skip
         self.counters = Memory()
         self.limits = Limits([LimitSection(**facts) for facts in limits])
-        self.purses = Purses(FakeBudgets(*budgets), self.counters, self._spent, self._drain)  # type: ignore[arg-type]
+        self.purses = Purses(FakeBudgets(*budgets), self.counters, self._spent, self._by_users, self._drain)  # type: ignore[arg-type]
         admission = Admission(self.counters, lambda: self.limits, lambda id: row, self.purses, lambda call: cost)
         self.upstream = upstream
         self.asked = 0
@@ -64,6 +64,9 @@ class World:
 
     async def _spent(self, budget: Budget, begin_s: float, end_s: float) -> int:
         return 0
+
+    async def _by_users(self, *_: object) -> dict[str, int]:
+        return {}
 
     async def _drain(self) -> None:
         return

@@ -12,7 +12,7 @@ from comporta.app.known import Known
 from comporta.app.settings import Settings
 from comporta.budget.budgets import Budgets
 from comporta.budget.estimate import output_tokens, worst_microusd, worst_rates
-from comporta.budget.ledger import spent_from
+from comporta.budget.ledger import spent_by_users, spent_from
 from comporta.budget.purses import Purses
 from comporta.config.loading import Loaded
 from comporta.counters.base import Counters
@@ -67,7 +67,9 @@ class Metering:
         #: Of the routes that the configuration has: of every variant what it costs, and its parameters.
         self._routes: dict[str, Sequence[tuple[Tariff | Together, JSON]]] = {}
         self.counters = counters_of(loaded.value)
-        self.purses = Purses(budgets, self.counters, spent_from(database), drain)
+        self.purses = Purses(
+            budgets, self.counters, spent_from(database), spent_by_users(database), drain
+        )  # fmt: skip
         self.budgeting = Budgeting(database, budgets, self.counters, notifier)
         self.admission = Admission(
             self.counters, lambda: self._limits, keys.row, self.purses, self.foresee, self._route_of,

@@ -86,6 +86,8 @@ class Budget(Struct, frozen=True):
 
 #: What was spent under a budget from one point in time to another, in micro-dollars.
 Spent = Callable[[Budget, float, float], Awaitable[int]]
+#: The same of a budget that each user has: by the hash of each user that is asked for and spent anything.
+SpentByUsers = Callable[[Budget, float, float, Sequence[str]], Awaitable[Mapping[str, int]]]
 
 
 class Budgets:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
-from comporta.budget.budgets import Budget, Spent
+from comporta.budget.budgets import Budget, Spent, SpentByUsers
 from comporta.store.database import Connection, Database
 from comporta.store.people import digest_of
 
@@ -23,6 +24,11 @@ _USERS = sql.SQL(
     "select encode(user_sha256, 'hex'), sum(cost_microusd)::bigint from spent_hour"
     " where period >= to_timestamp(%s) and period < to_timestamp(%s) and user_sha256 <> '' {whose}"
     " group by 1 having sum(cost_microusd) >= %s order by 2 desc limit %s"
+)
+_OF_USERS = sql.SQL(
+    "select encode(user_sha256, 'hex'), sum(cost_microusd)::bigint from spent_hour"
+    " where period >= to_timestamp(%s) and period < to_timestamp(%s) and user_sha256 <> '' {whose}"
+    " and user_sha256 = any(%s) group by 1"
 )
 #: The configuration may call a key by its name.
 _WHOSE_KEY = sql.SQL("and key_id in (select %s::text union select id from virtual_key where name = %s)")
@@ -47,6 +53,19 @@ def spent_from(database: Database) -> Spent:
             statement, values = _asked(_SUM, budget, begin_s, end_s)
             row = await (await connection.execute(statement, values)).fetchone()
         return int(row[0]) if row else 0
+
+    return spent
+
+
+def spent_by_users(database: Database) -> SpentByUsers:
+    """Sums of many users at once, asked for and told by the hash that stands for each."""
+
+    async def spent(budget: Budget, begin_s: float, end_s: float, users: Sequence[str]) -> Mapping[str, int]:
+        whose, values = _whose(budget)
+        asked = [begin_s, end_s, *values, [bytes.fromhex(user) for user in users]]
+        async with database.connection() as connection:
+            rows = await (await connection.execute(_OF_USERS.format(whose=whose), asked)).fetchall()
+        return {str(digest): int(cost) for digest, cost in rows}
 
     return spent
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -25,6 +26,8 @@ _LOOK_S = 1.0
 #: After a failure the database is left alone for so long.
 _REST_S = 5.0
 _NEVER = 1 << 62
+#: So many purses are kept in mind: each user may have one. What was forgotten the counters still know.
+_REMEMBERED = 16_384
 
 #: Has the thresholds told that so much spending of a purse has passed. Raises ComportaError.
 Fire = Callable[[Purse, int], Awaitable[object]]
@@ -130,4 +133,7 @@ class Levels:
     def _forget(self) -> None:
         over_s = self._clock() - KEPT_AFTER_S
         for key in [key for key, level in self._held.items() if level.purse.end_s < over_s]:
+            del self._held[key]
+        quiet = (key for key, level in self._held.items() if not level.asked)
+        for key in [*itertools.islice(quiet, max(len(self._held) - _REMEMBERED, 0))]:
             del self._held[key]

@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 
 import structlog
 from msgspec import Struct, structs
 
 from comporta.budget.acts import hard_microusd
-from comporta.budget.budgets import Budget, Budgets, Spent
+from comporta.budget.budgets import Budget, Budgets, Spent, SpentByUsers
 from comporta.budget.periods import period_of
 from comporta.counters import base
 from comporta.counters.base import Counters
@@ -27,6 +27,10 @@ _REMEMBERED = 16_384
 ALL = ("all", None)
 #: The ledger is asked so often whether it knows of more: what a worker that died had spent, for one.
 LEVEL_EVERY_S = 30.0
+#: So many sums are asked for at a time: the pool of connections is small, and calls need it too.
+_AT_ONCE = 50
+#: Users that one question to the ledger is about.
+_USERS_AT_ONCE = 1_000
 
 
 class Purse(Struct, frozen=True, gc=False):
@@ -70,6 +74,11 @@ def whose_of(budget: Budget) -> str:
     return hashlib.blake2b(f"{budget.scope}\0{budget.value}{also}".encode(), digest_size=6).hexdigest()
 
 
+def _slices(purses: Sequence[Purse], size: int) -> Iterator[Sequence[Purse]]:
+    for at in range(0, len(purses), size):
+        yield purses[at : at + size]
+
+
 def _facts(caller: Caller) -> list[tuple[str, str]]:
     """All that a budget may ask of a caller."""
     found = [
@@ -86,19 +95,22 @@ def _all_true(budget: Budget, facts: Container[tuple[str, str]]) -> bool:
 
 
 class Purses:
-    """Budgets by whom they concern. `spent` sums the ledger, `drain` brings in what lies in the spool."""
+    """Budgets by whom they concern. `spent` and `spent_by_users` sum the ledger, `drain` brings in what lies in the
+    spool."""
 
     def __init__(
         self,
         budgets: Budgets,
         counters: Counters,
         spent: Spent,
+        spent_by_users: SpentByUsers,
         drain: Callable[[], Awaitable[object]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._budgets = budgets
         self._counters = counters
         self._spent = spent
+        self._spent_by_users = spent_by_users
         self._drain = drain
         self._clock = clock
         self._since_s = clock()
@@ -187,7 +199,10 @@ class Purses:
     async def level(self, purses: list[Purse]) -> None:
         """Tell the counters what the ledger says was spent. Raises Unavailable where it can't be asked."""
         await self._drain()
-        spent = await asyncio.gather(*(self._spent_of(purse) for purse in purses))
+        for some in _slices(purses, _AT_ONCE):
+            await self._tell(some, await asyncio.gather(*(self._spent_of(purse) for purse in some)))
+
+    async def _tell(self, purses: Sequence[Purse], spent: Sequence[int]) -> None:
         await self._counters.level(
             tuple(base.Spent(p.key, microusd, p.end_s) for p, microusd in zip(purses, spent, strict=True))
         )
@@ -208,10 +223,19 @@ class Purses:
     async def level_all(self) -> None:
         """The same for every budget there is."""
         now_s = self._clock()
-        purses = [self._purse(budget, now_s) for budget in self._budgets.all.values() if budget.per is None]
-        purses += [purse for purse in self._users.values() if now_s < purse.end_s]
-        if purses:
+        budgets = self._budgets.all
+        purses = [self._purse(budget, now_s) for budget in budgets.values() if budget.per is None]
+        if purses or self._users:
             await self.level(purses)
+        of_users: dict[tuple[str, float, float], list[Purse]] = {}
+        for purse in self._users.values():
+            if now_s < purse.end_s and purse.budget.id in budgets:
+                of_users.setdefault((purse.budget.id, purse.begin_s, purse.end_s), []).append(purse)
+        for (budget_id, begin_s, end_s), theirs in of_users.items():
+            for some in _slices(theirs, _USERS_AT_ONCE):
+                users = [purse.user_sha256 for purse in some]
+                spent = await self._spent_by_users(budgets[budget_id], begin_s, end_s, users)
+                await self._tell(some, [spent.get(user, 0) for user in users])
 
     async def run(self) -> None:
         """Look now and then whether the ledger knows of more than was counted, until cancelled."""
