@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference chromium screenshots bench bench-table bench-rollout bench-prompts bench-tokens bench-cache clean
+.PHONY: serve test install check reference chromium screenshots bench bench-table bench-rollout bench-prompts bench-tokens bench-drift bench-cache clean
 
 serve: install
 	@exec $(BIN)/comporta serve
@@ -66,6 +66,10 @@ bench-tokens: $(VENV)/.installed
 # How right the semantic cache is and how fast: minutes. QUICK=1: without the shared pairs. JSON=1. FILE=own pairs.
 bench-cache: $(VENV)/.installed
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/cache.py $(if $(QUICK),--quick) $(if $(JSON),--json) $(FILE)
+
+# How soon other topics are found among messages, and how often none are told: ten minutes. PARTIAL=1: smaller changes.
+bench-drift: $(VENV)/.installed
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/drift.py $(if $(RUNS),--runs $(RUNS)) $(if $(PARTIAL),--partial) $(if $(JSON),--json)
 
 clean:
 	rm -rf $(VENV) build dist

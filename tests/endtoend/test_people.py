@@ -121,6 +121,7 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
             "spending",
             "scores",
             "reviews",
+            "findings",
             "problems",
             "trace_spans",
             "file_lines",

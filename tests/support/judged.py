@@ -20,7 +20,8 @@ values (%(at)s, %(id)s::uuid, %(id)s::text, 'r', 1000, 'openai.chat', 'chat', fa
 SCORE = """
 insert into score (owner, id, name, at, kind, number, label, source, who, reason, call_id, trace_id, called_at,
     joined_at, route, prompt_id, prompt_version, user_id)
-values ('', %(id)s, %(name)s, %(at)s, %(kind)s, %(number)s, %(label)s, 'user', %(who)s, %(reason)s, %(call)s::uuid, %(call)s::text,
+values ('', %(id)s, %(name)s, %(at)s, %(kind)s,
+    %(number)s, %(label)s, 'user', %(who)s, %(reason)s, %(call)s::uuid, %(call)s::text,
     %(called)s, %(at)s, 'support', 'help', %(version)s, %(who)s)
 """
 

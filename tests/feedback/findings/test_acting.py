@@ -82,9 +82,9 @@ async def test_the_failing_cases_are_a_file_of_tests_that_can_be_read(database: 
         await suite_of(database, id)
     await Acting(database, gate.send, gate.ask, lambda: None).round()
     suite = load_suite_bytes((await suite_of(database, id)).encode(), "help.yaml")
-    assert suite.prompt_id == "help" and len(suite.cases) == 2
-    assert {case.input for case in suite.cases} == {"Where is my order?", "Refund me."}
-    assert sorted(case.reference or "" for case in suite.cases) == ["", "On the page of orders."]
+    assert suite.prompt == "help" and len(suite.cases) == 2
+    assert {one.case.input for one in suite.cases} == {"Where is my order?", "Refund me."}
+    assert sorted(one.case.reference or "" for one in suite.cases) == ["", "On the page of orders."]
 
 
 async def test_a_gate_that_is_away_is_asked_again_later(database: Database) -> None:
