@@ -106,9 +106,10 @@ class TokenRequest(Shape, forbid_unknown_fields=True):
              extra_json_schema={"format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", **_JUDGED}),
     ] = None  # fmt: skip
     completion_id: Annotated[_Id | None, Meta(description="The answer's id.", extra_json_schema=_JUDGED)] = None
-    lifetime_s: Annotated[
-        float | None, Meta(ge=1, le=86_400, description="How long it is good; `feedback.token_lifetime` at most.")
-    ] = None
+    lifetime_s: (
+        Annotated[float, Meta(ge=1, le=86_400, description="How long it is good; `feedback.token_lifetime` at most.")]
+        | None
+    ) = None
 
 
 class FeedbackToken(Shape):

@@ -216,6 +216,11 @@ _PAGES = (
         answers=(feedback.FeedbackToken,), refusals=("400", "401", "403", "404", "408", "413", "415", *said.OF_PAGES),
     ),
     Operation(
+        method="get", path="/feedback.js", id="feedback_script", tag="Feedback", summary="Show the script for pages",
+        about="Thumbs, a comment box, and what was copied, read or left; it sends with a token for one answer.",
+        content_type="text/javascript", key="none",
+    ),
+    Operation(
         method="post", path="/v1/guard", id="guard", tag="Guards", summary="Show a text to the guards",
         about="What the guards of a policy say of a text or a conversation; no model is asked. 200 either way: "
         "`approved` says whether it may pass. It is recorded as a call, and counts as a request of its key.",
