@@ -71,6 +71,10 @@ bench-cache: $(VENV)/.installed
 bench-drift: $(VENV)/.installed
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/drift.py $(if $(RUNS),--runs $(RUNS)) $(if $(PARTIAL),--partial) $(if $(JSON),--json)
 
+# How fast the console is over ten million spans, and what it costs the gate: half an hour. SPANS=1000000: minutes.
+bench-console: $(VENV)/.installed-test
+	@PYTHONPATH=tests $(BIN)/python bench/console.py $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 clean:
 	rm -rf $(VENV) build dist
 

@@ -7,6 +7,7 @@ pictures are written to docs/images/console; what the browser complains of ends 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from support.serving import Served, free_port
 OUT = Path(__file__).parent.parent / "docs" / "images" / "console"
 _CONFIG = "providers: {offline: {}, scripted: {}}\nroutes: {support: {model: scripted/echo}}\n"
 _CALLS, _DAYS = 6000, 14
+_ASKED = "Our kitchen is open from 10:00 to 23:30. Deliveries take about 30 minutes. When does the kitchen close?"
 
 
 class Picture(NamedTuple):
@@ -31,6 +33,10 @@ class Picture(NamedTuple):
     theme: str = "light"
     width: int = 1360
     height: int = 860
+    #: Taken with the week of `comporta demo` in it, too.
+    demo: bool = False
+    #: Whether the first row of the list is opened.
+    first: bool = False
 
 
 PICTURES = (
@@ -43,6 +49,22 @@ PICTURES = (
     Picture("session", "{session}"),
     Picture("costs", "/costs?range=30d"),
     Picture("system", "/system"),
+    Picture("playground", "/playground?model=offline/extractive,scripted/echo", demo=True),
+    Picture("prompts", "/prompts", demo=True),
+    Picture("prompt", "/prompts/courier-support?at=1.4.0", demo=True),
+    Picture("prompt-dark", "/prompts/courier-support?at=1.4.0", "dark", demo=True),
+    Picture("rollouts", "/rollouts", demo=True),
+    Picture("rollout", "/rollouts", demo=True, first=True),
+    Picture("rollout-phone", "/rollouts", width=390, height=844, demo=True, first=True),
+    Picture("guardrails", "/guardrails", demo=True),
+    Picture("cache", "/cache", demo=True),
+    Picture("cache-dark", "/cache", "dark", demo=True),
+    Picture("feedback", "/feedback", demo=True),
+    Picture("review", "/review", demo=True),
+    Picture("review-one", "/review?kind=feedback", demo=True, first=True),
+    Picture("alerts", "/alerts", demo=True),
+    Picture("alerts-phone", "/alerts", width=390, height=844, demo=True),
+    Picture("keys", "/keys", demo=True),
 )
 
 
@@ -58,7 +80,10 @@ def main() -> None:
             opened = Opened(served, port)
             opened.fill(_CALLS, _DAYS, hostile="")
             opened.wait()
-            asyncio.run(_take(opened, wanted))
+            asyncio.run(_take(opened, [one for one in wanted if not one.demo]))
+            if any(one.demo for one in wanted):
+                subprocess.run([sys.executable, "-m", "comporta.cli.main", "demo"], env=served.environment, check=True)
+                asyncio.run(_take(opened, [one for one in wanted if one.demo]))
         finally:
             served.stop()
 
@@ -79,6 +104,14 @@ async def _one(browser: Browser, opened: Opened, one: Picture) -> None:
     session = next(call.session for call in opened.calls if call.session)
     place = one.place.format(trace=f"/traces/{child.trace_id}", session=f"/session?id={session}")
     page = await tab.open(place)
+    if one.first:
+        await page.locator("tbody tr").first.click()
+        await page.wait_for_url(lambda url: url != opened.url + place)
+        await page.wait_for_selector(".page__inside h1")
+    if one.name.startswith("playground"):
+        await page.locator(".play__line textarea").nth(1).fill(_ASKED)
+        await page.click(".play__asked >> text=Run")
+        await page.wait_for_selector(".play__figures .badge")
     # Charts are drawn once their place in the page is known.
     await page.wait_for_timeout(800)
     await page.screenshot(path=OUT / f"{one.name}.png")

@@ -23,7 +23,7 @@ from comporta.store.database import Database
 
 REMOVE = typer.Option(False, "--remove", help="Take the demo away again.")
 CALLS = typer.Option(6000, "--calls", min=100, max=200_000, help="About so many calls over the week.")
-LIVE = typer.Option(160, "--live", min=0, max=5000, help="So many of them through the gate, now.")
+LIVE = typer.Option(80, "--live", min=0, max=5000, help="So many of them through the gate, now.")
 SEED = typer.Option(7, "--seed", help="Another seed draws another week.")
 
 

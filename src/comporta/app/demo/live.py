@@ -22,7 +22,7 @@ _TEAMS = (
     ("demo-care-chat", "care", "chat"), ("demo-care-mail", "care", "mail"), ("demo-growth", "growth", "offers"),
     ("demo-ops", "ops", "chat"),
 )  # fmt: skip
-_AT_ONCE = 6
+_AT_ONCE = 8
 _TAGS = {"commit_sha": "4f1c9e2", "author": "Ana Lima <ana@example.com>", "model_version": "demo"}
 PROMPT = "courier-support"
 _VERSIONS = (("1.2.0", "as it was"), ("1.3.0", "say what happens next"), ("1.4.0", "name a coupon's condition"))
@@ -77,7 +77,7 @@ def release(ask: AskGate, model: str) -> None:
         ask("POST", f"/admin/prompts/{PROMPT}/deploy", body)
     rollout = {
         "prompt": PROMPT, "label": "production", "to": {"prompt": f"{PROMPT}@1.4.0"}, "name": "demo-coupons",
-        "stages": [{"share": 0.25, "min_calls": 40, "min_time_s": 30}, {"share": 0.5, "min_calls": 5000},
+        "stages": [{"share": 0.25, "min_calls": 15, "min_time_s": 10}, {"share": 0.5, "min_calls": 5000},
                    {"share": 1.0, "min_calls": 5000}],
         "guards": [{"kind": "errors"}, {"kind": "latency"}, {"kind": "score", "score": "thumbs", "margin": 0.1}],
         "tags": _TAGS, "why": "Coupons are what customers complain of most.",

@@ -28,8 +28,8 @@ TEXTS: Texts = {
     "size": ("Size", "Tamanho"),
     "over_time": ("Hits over time", "Acertos ao longo do tempo"),
     "saved_over_time": ("Saved over time", "Economia ao longo do tempo"),
-    "alike": ("How alike the questions were", "Quão parecidas eram as perguntas"),
-    "alike_sub": ("latest {n} hits by meaning", "últimos {n} acertos por significado"),
+    "alike": ("How alike questions were", "Semelhança das perguntas"),
+    "alike_sub": ("{n} hits by meaning", "{n} acertos por significado"),
     "no_alike": ("No hit by meaning in this time.", "Nenhum acerto por significado neste período."),
     "below": ("below {bound}", "abaixo de {bound}"),
     "budget": ("Wrong hits and what is promised", "Acertos errados e o que se promete"),
@@ -148,10 +148,10 @@ def _charts(view: View, over_time: Series, alike: Sequence[int]) -> None:
     with tag("div.cards.thirds"):
         with card(t("over_time")):
             Chart(t("hit_rate"), times, [Line(t("hit_rate"), line.points["cache_hit_rate"], "area", "sky")],
-                  unit="share", locale=t.locale, height_px=190)  # fmt: skip
+                  unit="share", locale=t.locale, height_px=250)  # fmt: skip
         with card(t("saved_over_time")):
             Chart(t("saving"), times, [Line(t("saving"), saved, "bar", "olive")], unit="money", locale=t.locale,
-                  height_px=190)  # fmt: skip
+                  height_px=250)  # fmt: skip
         with card(t("alike"), sub=t("alike_sub", n=t.number(sum(alike))) if any(alike) else ""):
             _alike(view, alike)
 

@@ -14,7 +14,7 @@ from comporta.console.parts.acting import ask, button, choice, go, say, text
 from comporta.console.parts.choosing import links
 from comporta.console.parts.components import Cell, Column, Row, Table, When
 from comporta.console.parts.differing import diff_view
-from comporta.console.parts.pieces import badge, card, code, empty, head, notice
+from comporta.console.parts.pieces import badge, card, code, command_line, head, notice
 from comporta.console.parts.tags import tag
 from comporta.console.view import View
 from comporta.console.words import Texts
@@ -257,7 +257,8 @@ def _tests(view: View, id: str, shown: Mapping[str, Any], cases: Sequence[JSON])
     t = view.t
     with card(t("tests"), classes="tight"):
         if not shown["tests"]:
-            empty(view, t("no_tests"), "", command=f"comporta prompts test {id}@{shown['version']}")
+            tag("p.muted", t("no_tests"))
+            command_line(view, f"comporta prompts test {id}@{shown['version']}")
         with tag("ol.events"):
             for one in shown["tests"]:
                 with tag("li.events__one"):

@@ -53,7 +53,7 @@ TEXTS: Texts = {
     "conversation": ("Conversation", "Conversa"),
     "no_content": ("No content is kept of its call.", "Nenhum conteúdo da chamada foi guardado."),
     "trace": ("Trace", "Rastro"),
-    "left": ("{n} waiting", "{n} esperando"),
+    "left": ("Review the next of {n}", "Revisar a próxima de {n}"),
     "hint": ("Keys: a accepts, x rejects, c corrects, n skips.", "Teclas: a aceita, x rejeita, c corrige, n pula."),
     "none_title": ("Nothing waits for you", "Nada espera por você"),
     "none_text": (

@@ -1,0 +1,339 @@
+"""How fast the console is over millions of spans, what it costs the gate, and what it takes when nobody looks.
+
+    PYTHONPATH=tests python bench/console.py [--spans 10000000] [--rounds 10] [--json]
+
+A gate with its console is started in a folder of its own. The week of `comporta demo` is multiplied by COPY until there
+are so many spans; then every page is asked again and again, a trace of 5,000 spans too; records come in at 2,000 calls
+a second while the live page is asked for; and the gate answers in pairs of rounds, with and without somebody who reads
+pages all the time. The figures stand beside the machine's load: they mean little on one that others use.
+"""
+
+# ruff: noqa: T201 (a bench prints, and asks the servers that it started)
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import http.client
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from comporta.store.database import Database
+from comporta.telemetry import partitions, tables
+from comporta.telemetry.observability import facets
+from comporta.telemetry.record import CallRecord
+from comporta.testing.servers import short_folder
+from support.filling import Filler
+from support.serving import Served, free_port
+
+CONFIG = (
+    "providers: {scripted: {}, offline: {}}\nroutes: {support: {model: scripted/echo}}\nlogging: {level: warning}\n"
+)
+PAGES = (
+    "/", "/?range=30d", "/calls", "/calls?outcome=failed", "/calls?route=offers&range=7d", "/sessions", "/costs",
+    "/costs?by=user", "/playground", "/prompts", "/prompts/courier-support", "/rollouts", "/guardrails", "/cache",
+    "/feedback", "/review", "/alerts", "/keys", "/system",
+)  # fmt: skip
+TRACE = "5" * 32
+#: A table's moments, as they stand in the page.
+_AT = re.compile(r"\bat(?:&quot;|\\?\")\s*:\s*([0-9.]{12,})")
+_TAIL_PER_S, _TAIL_S, _BATCH = 2000, 12.0, 500
+_ROUND_S, _CLIENTS = 3.0, 6
+
+
+class Reader:
+    """Somebody signed in, who reads pages over one connection."""
+
+    def __init__(self, port: int, password: str) -> None:
+        self._port = port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        form = urllib.parse.urlencode({"name": "admin", "password": password, "next": "/"})
+        head = {"content-type": "application/x-www-form-urlencoded", "origin": f"http://127.0.0.1:{port}"}
+        self._connection.request("POST", "/sign-in", form, head)
+        response = self._connection.getresponse()
+        response.read()
+        self._cookie = (response.getheader("set-cookie") or "").split(";")[0]
+
+    def get(self, place: str) -> tuple[float, str]:
+        """Seconds until the page is there with its first data, and the page."""
+        # A connection that rested is closed by the server: each look opens its own, as a first look does.
+        self._connection.close()
+        begun_s = time.perf_counter()
+        self._connection.request("GET", place, headers={"cookie": self._cookie})
+        response = self._connection.getresponse()
+        text = response.read().decode()
+        if response.status != 200:
+            raise SystemExit(f"{place}: {response.status}")
+        return time.perf_counter() - begun_s, text
+
+
+def multiplied(dsn: str, spans: int) -> tuple[int, int]:
+    """The week as often as it takes, each time some minutes off and with ids of its own: calls and spans there are."""
+    with psycopg.connect(dsn, autocommit=True) as base:
+        n = base.execute("select count(*) from span").fetchone()
+        times = max(spans // (n[0] if n and n[0] else 1), 1)
+        columns = [row[0] for row in base.execute(_COLUMNS, ["call"]).fetchall()]
+        kept = [row[0] for row in base.execute(_COLUMNS, ["rollup_minute"]).fetchall()]
+        # The copies are made from a copy: else each would be copied again.
+        base.execute("create temp table a_week as select * from call where tags ? 'demo'")
+        base.execute("create temp table its_spans as select * from span where call_id in (select id from a_week)")
+        base.execute("create temp table its_minutes as select * from rollup_minute")
+        for name, key in (("call", "id"), ("span", "call_id")):
+            _copied(base, name, key, times, columns)
+        for n_th in range(1, min(times, 60)):
+            shown = ", ".join(f"period - interval '{n_th} minutes'" if c == "period" else c for c in kept)
+            base.execute(f"insert into rollup_minute select {shown} from its_minutes on conflict do nothing")
+        base.execute(_LONG_CALL, [TRACE])
+        base.execute(_LONG_SPANS, [TRACE])
+        base.execute("analyze")
+        told = base.execute("select (select count(*) from call), (select count(*) from span)").fetchone()
+        assert told is not None
+        return told[0], told[1]
+
+
+_COLUMNS = "select column_name from information_schema.columns where table_name = %s and table_schema = current_schema() order by ordinal_position"  # noqa: E501
+_LONG_CALL = """
+insert into call select (jsonb_populate_record(
+    null::call, to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'trace_id', %s::text))).*
+from (select * from a_week where outcome = 'ok' order by started_at desc limit 1) as c
+"""
+_LONG_SPANS = """
+insert into span select (jsonb_populate_record(null::span, to_jsonb(s) || jsonb_build_object(
+    'call_id', c.id, 'started_at', c.started_at,
+    'number', 100 + n, 'start_us', n * 200, 'duration_us', 180, 'name', 'step ' || n %% 50, 'depth', 1 + n %% 8))).*
+from (select id, started_at from call where trace_id = %s) as c, generate_series(1, 5000) as n,
+    lateral (select * from its_spans limit 1) as s
+"""
+
+
+def _copied(base: psycopg.Connection[Any], name: str, key: str, times: int, columns: list[str]) -> None:
+    """By COPY out and in again, ids and times changed on the way."""
+    source = "a_week" if name == "call" else "its_spans"
+    names = columns if name == "call" else [r[0] for r in base.execute(_COLUMNS, ["span"]).fetchall()]
+    with base.cursor() as cursor, cursor.copy(f"copy (select * from {source}) to stdout") as out:
+        lines = [bytes(row).decode().rstrip("\n").split("\t") for row in out]
+    at_key, at_time = names.index(key), names.index("started_at")
+    at_trace = names.index("trace_id") if "trace_id" in names else -1
+    at_parent = names.index("parent_id") if "parent_id" in names else -1
+    for n in range(1, times + 1):
+        with base.cursor() as cursor, cursor.copy(f"copy {name} ({', '.join(names)}) from stdin") as into:
+            for line in lines:
+                row = list(line)
+                row[at_key] = _other(row[at_key], n)
+                # Only the minute moves, so that a copy lies in the same day's partition as what it copies.
+                row[at_time] = re.sub(r":\d\d:\d\d", f":{n % 60:02}:{(n * 7) % 60:02}", row[at_time], count=1)
+                if at_trace >= 0:
+                    row[at_trace] = _other(row[at_trace], n)
+                if at_parent >= 0 and row[at_parent] != "\\N":
+                    row[at_parent] = _other(row[at_parent], n)
+                into.write("\t".join(row) + "\n")
+        if n % 20 == 0:
+            print(f"  {name}: {n} of {times}", file=sys.stderr)
+
+
+def _other(id: str, n: int) -> str:
+    """Another id, the same for the same two: the first eight digits are what changes."""
+    digits = id.replace("-", "")
+    front = f"{(int(digits[:8], 16) ^ (n * 2_654_435_761)) & 0xFFFFFFFF:08x}"
+    return front + id[8:]
+
+
+def p(values: list[float], share: float) -> float:
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+
+
+def pages(reader: Reader, times: int) -> dict[str, dict[str, float]]:
+    """p50 and p95 of every page, in milliseconds; the first look warms what is read once."""
+    told = {}
+    for place in (*PAGES, f"/traces/{TRACE}"):
+        reader.get(place)
+        took = [reader.get(place)[0] * 1000 for _ in range(times)]
+        told[place if TRACE not in place else "a trace of 5,000 spans"] = {
+            "p50_ms": round(statistics.median(took), 1), "p95_ms": round(p(took, 0.95), 1)
+        }  # fmt: skip
+    return told
+
+
+def tail(dsn: str, reader: Reader) -> dict[str, float]:
+    """Records by the shipping code at 2,000 a second; how far the live page is behind them, and how fast it answers."""
+    stop, shipped = threading.Event(), [0]
+    thread = threading.Thread(target=lambda: asyncio.run(_ship(dsn, stop, shipped)))
+    begun_s = time.monotonic()
+    thread.start()
+    lags, took = [], []
+    while time.monotonic() - begun_s < _TAIL_S:
+        seconds, text = reader.get("/calls?live=1")
+        newest = max(map(float, _AT.findall(text)), default=0.0)
+        lags.append(time.time() - newest)
+        took.append(seconds * 1000)
+        time.sleep(1)
+    stop.set()
+    thread.join()
+    length_s = time.monotonic() - begun_s
+    return {
+        "shipped_per_s": round(shipped[0] / length_s), "lag_p95_s": round(p(lags[1:], 0.95), 2),
+        "page_p95_ms": round(p(took, 0.95), 1),
+    }  # fmt: skip
+
+
+async def _ship(dsn: str, stop: threading.Event, shipped: list[int]) -> None:
+    filler = Filler(seed=99)
+    async with Database(dsn, max_size=2) as database:
+        await partitions.ensure_days(database, {datetime.datetime.now(datetime.UTC).date()})
+        begun_s = time.monotonic()
+        while not stop.is_set():
+            records: list[CallRecord] = [filler.call(time.time()) for _ in range(_BATCH)]
+            async with database.connection() as connection:
+                await tables.insert(connection, records)
+            shipped[0] += _BATCH
+            ahead_s = shipped[0] / _TAIL_PER_S - (time.monotonic() - begun_s)
+            await asyncio.sleep(max(ahead_s, 0))
+
+
+def beside(served: Served, port: int, password: str, rounds: int) -> dict[str, Any]:
+    """The gate's p99 with pages being read against that without, in pairs; the interval is of the median's order."""
+    ratios = []
+    for n in range(rounds):
+        both = {}
+        # Which comes first changes: what drifts with time touches both alike.
+        for reading in (True, False) if n % 2 else (False, True):
+            both[reading] = _round(served, Reader(port, password) if reading else None)
+        ratios.append(both[True] / both[False])
+    ratios.sort()
+    rank = max(int(rounds / 2 - 0.98 * rounds**0.5), 0)
+    return {"ratio": round(statistics.median(ratios), 3), "low": round(ratios[rank], 3),
+            "high": round(ratios[-1 - rank], 3), "rounds": rounds}  # fmt: skip
+
+
+def _round(served: Served, reader: Reader | None) -> float:
+    stop, took = threading.Event(), []
+    threads = [threading.Thread(target=_calls, args=(served, stop, took)) for _ in range(_CLIENTS)]
+    if reader is not None:
+        threads.append(threading.Thread(target=_read, args=(reader, stop)))
+    for thread in threads:
+        thread.start()
+    time.sleep(_ROUND_S)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return p(took, 0.99)
+
+
+def _calls(served: Served, stop: threading.Event, took: list[float]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    body = json.dumps({"model": "support", "messages": [{"role": "user", "content": "hello"}]})
+    head = {"authorization": f"Bearer {served.key}", "content-type": "application/json"}
+    while not stop.is_set():
+        begun_s = time.perf_counter()
+        connection.request("POST", "/v1/chat/completions", body, head)
+        connection.getresponse().read()
+        took.append(time.perf_counter() - begun_s)
+        # A steady pace, and no race for the last cycle of the machine.
+        time.sleep(0.02)
+
+
+def _read(reader: Reader, stop: threading.Event) -> None:
+    draw = random.Random(1)
+    while not stop.is_set():
+        reader.get(draw.choice(PAGES))
+        time.sleep(0.25)
+
+
+def idle(length_s: float = 10.0) -> dict[str, float]:
+    """What console, job worker and database take when nobody asks anything."""
+    before, begun_s = _used(), time.monotonic()
+    time.sleep(length_s)
+    after = _used()
+    share = (after[0] - before[0]) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begun_s)
+    return {"core_share": round(share, 4), "rss_mb": round(after[1] / 1e6)}
+
+
+def _used() -> tuple[int, int]:
+    """Ticks, and bytes that are theirs alone or theirs in part (PSS), of the processes started by this one."""
+    ticks = size = 0
+    for folder in _below(os.getpid()):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if not any(name in words for name in ("console_process", "jobs_process", "postgres")):
+                continue
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+            size += int(re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M)[1]) * 1024  # type: ignore[index]
+        except (OSError, TypeError):
+            continue
+    return ticks, size
+
+
+def _below(pid: int) -> list[Path]:
+    told = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(a): int(b) for a, b in (line.split() for line in told.splitlines())}
+    found = {pid}
+    while more := {one for one, above in parents.items() if above in found} - found:
+        found |= more
+    return [Path(f"/proc/{one}") for one in found - {pid}]
+
+
+def measured(spans: int, rounds: int, looks: int) -> dict[str, Any]:
+    """Everything, from a gate of its own."""
+    port = free_port()
+    with short_folder() as folder:
+        served = Served(folder, CONFIG, {"COMPORTA_CONSOLE": "1", "COMPORTA_CONSOLE_PORT": str(port)})
+        served.start(120)
+        try:
+            subprocess.run([sys.executable, "-m", "comporta.cli.main", "demo"], env=served.environment, check=True)
+            dsn = json.loads((served.data / "run.json").read_text())["dsn"]
+            begun_s = time.monotonic()
+            calls, there = multiplied(dsn, spans)
+            asyncio.run(_summed(dsn))
+            print(f"{calls:,} calls, {there:,} spans, in {time.monotonic() - begun_s:.0f} s", file=sys.stderr)
+            password = (served.data / "console.password").read_text().strip()
+            reader = Reader(port, password)
+            return {
+                "calls": calls, "spans": there, "load": os.getloadavg()[0], "cores": os.cpu_count(), "idle": idle(),
+                "pages": pages(reader, looks), "tail": tail(dsn, reader),
+                "gate_p99": beside(served, port, password, rounds),
+            }  # fmt: skip
+        finally:
+            served.stop()
+
+
+async def _summed(dsn: str) -> None:
+    async with Database(dsn, max_size=2) as database:
+        await facets.mark_all(database)
+        while await facets.refresh(database, grace_s=0):
+            pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--spans", type=int, default=10_000_000)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--looks", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    found = measured(chosen.spans, chosen.rounds, chosen.looks)
+    if chosen.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['calls']:,} calls, {found['spans']:,} spans; {found['cores']} cores, load {found['load']:.1f}")
+    for place, took in found["pages"].items():
+        print(f"{place:<34} p50 {took['p50_ms']:>8} ms   p95 {took['p95_ms']:>8} ms")
+    for name in ("tail", "gate_p99", "idle"):
+        print(f"{name:<10} {found[name]}")
+
+
+if __name__ == "__main__":
+    main()
