@@ -65,8 +65,8 @@ def gate(fakes: Fakes, pytestconfig: pytest.Config) -> Iterator[Served]:
 
 
 def looked(gate: Served) -> bool:
-    """Whether the model is loaded: a new question is then a plain miss."""
-    return chat(gate, "faq", "What is the weather like today?", seed=1).headers["x-comporta-cache"] != (
+    """Whether the model is loaded: a new question is then a plain miss. Asked on a route whose entries nobody counts."""
+    return chat(gate, "support", "What is the weather like today?", seed=1).headers["x-comporta-cache"] != (
         "miss; semantic=off; reason=embedder"
     )
 
@@ -89,8 +89,11 @@ def alike(gate: Served, route: str, text: str) -> Answer:
     found: list[Answer] = []
 
     def looked() -> bool:
-        # Past the exact cache, which would hold what a late look was answered with: only blanks differ.
-        found.append(chat(gate, route, text + " " * len(found)))
+        # What a late look was answered with must not be found by the next one, in either cache: past the exact one by
+        # a blank more, and cleared from the other.
+        if found:
+            ask(gate, "/admin/cache?tag=late", method="DELETE")
+        found.append(chat(gate, route, text + " " * len(found), x_comporta_cache_tags="late"))
         return not any(f"reason={why}" in found[-1].headers["x-comporta-cache"] for why in ("embedder", "store"))
 
     until(looked)
@@ -165,12 +168,12 @@ def test_hits_are_answered_afresh_and_a_wrong_one_raises_the_threshold(gate: Ser
 
 def test_the_command_line_shows_seeds_and_clears(gate: Served, tmp_path: Path) -> None:
     file = tmp_path / "faq.jsonl"
-    rows = [{"question": "Do you ship to Brazil?", "answer": "Yes, in ten days.", "tags": ["shipping"]}]
-    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    rows = [{"question": "Do you ship to Brazil?", "answer": "Yes,\u2028in ten days.", "tags": ["shipping"]}]
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n")
     assert typed(gate, "cache", "seed", str(file)).returncode == 1, "no line names a route"
     done = typed(gate, "cache", "seed", str(file), "--route", "faq", "--tag", "v1", "--json")
     assert done.returncode == 0 and json.loads(done.stdout) == {"stored": 1, "refused": []}, done.stderr
-    assert alike(gate, "faq", "Do you ship to brazil").text == "Yes, in ten days."
+    assert alike(gate, "faq", "Do you ship to brazil").text == "Yes,\u2028in ten days."
     shown = typed(gate, "cache", "status")
     assert shown.returncode == 0 and "faq" in shown.stdout and "more checks are needed" in shown.stdout, shown.stderr
     cleared = typed(gate, "cache", "clear", "--tag", "shipping", "--json")

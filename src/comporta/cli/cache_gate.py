@@ -87,7 +87,8 @@ def seed(
 def _read(file: Path, route: str | None, tags: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each entry with its line. Raises ComportaError for a file that can't be read, BadRequest naming the line."""
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        # Not `splitlines`: JSON may hold other line ends, as U+2028, within a text.
+        lines = file.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ComportaError(f"{file} can't be read: {error}.", code="unreadable_file") from None
     for number, line in enumerate(lines, 1):
