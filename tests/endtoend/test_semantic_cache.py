@@ -65,7 +65,7 @@ def gate(fakes: Fakes, pytestconfig: pytest.Config) -> Iterator[Served]:
 
 
 def looked(gate: Served) -> bool:
-    """Whether the model is loaded: a new question is then a plain miss. Asked on a route whose entries nobody counts."""
+    """Whether the model is loaded: a new question is then a plain miss. On a route whose entries nobody counts."""
     return chat(gate, "support", "What is the weather like today?", seed=1).headers["x-comporta-cache"] != (
         "miss; semantic=off; reason=embedder"
     )
