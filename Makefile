@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: serve test install check reference chromium screenshots bench bench-table bench-rollout bench-prompts bench-tokens bench-drift bench-cache clean
+.PHONY: serve test install check reference chromium screenshots bench bench-table bench-rollout bench-prompts bench-tokens bench-drift bench-cache bench-console clean
 
 serve: install
 	@exec $(BIN)/comporta serve
