@@ -14,7 +14,7 @@ Unit = Literal["told_apart", "share", "ratio", "points"]
 
 #: A change is told where none of so many shuffles shows as large a one: a chance of 1 in 4001 in each look without one.
 SHUFFLES = 4_000
-_BATCH = 200
+_BATCH, _FIRST = 200, 25
 
 
 class Change(Struct, frozen=True):
@@ -41,19 +41,20 @@ class Change(Struct, frozen=True):
 Test = Callable[[Floats, Floats, int], list[Change]]
 
 
-def shuffled(n_before: int, n_after: int, seed: int) -> Callable[[], Floats]:
+def shuffled(n_before: int, n_after: int, seed: int) -> Callable[[int], Floats]:
     """Batches of shuffled windows: columns of weights 1/n_before and -1/n_after, as a mean difference needs them."""
     random = np.random.default_rng(seed)
     weights = np.concatenate([np.full(n_before, 1 / n_before), np.full(n_after, -1 / n_after)])
 
-    def batch() -> Floats:
-        return random.permuted(np.tile(weights, (_BATCH, 1)), axis=1).T
+    def batch(size: int) -> Floats:
+        return random.permuted(np.tile(weights, (size, 1)), axis=1).T
 
     return batch
 
 
-def batches() -> range:
-    return range(SHUFFLES // _BATCH)
+def batches() -> list[int]:
+    """Their sizes: a small one first, which most windows that are alike end with."""
+    return [_FIRST, _BATCH - _FIRST, *[_BATCH] * (SHUFFLES // _BATCH - 1)]
 
 
 def starts_at(signs: Floats) -> int:

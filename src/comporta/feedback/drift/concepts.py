@@ -78,7 +78,7 @@ def _reached(scores: Floats, cells: list[NDArray[np.int64]], n: int, seen: float
         spread = float(scores[cell].std()) or 1e-9
         scale = spread * math.sqrt(1 / a + 1 / b)
         drawn.append((shuffled(a, b, seed + number), scores[cell] / scale))
-    return any(float((batch().T @ values).max()) >= seen for _ in batches() for batch, values in drawn)
+    return any(float((batch(size).T @ values).max()) >= seen for size in batches() for batch, values in drawn)
 
 
 def _change(scores: Floats, cell: NDArray[np.int64], before: Floats, after: Floats) -> list[Change]:

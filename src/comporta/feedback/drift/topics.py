@@ -65,8 +65,8 @@ def _differ(kernel: Floats, n: int, seed: int) -> bool:
     batch = shuffled(n, m, seed)
     # Half the digits are enough here, and twice as fast.
     short = kernel.astype(np.float32)
-    for _ in batches():
-        drawn = batch().astype(np.float32)
+    for size in batches():
+        drawn = batch(size).astype(np.float32)
         if np.einsum("ij,ij->j", drawn, short @ drawn).max() >= seen:
             return False
     return True

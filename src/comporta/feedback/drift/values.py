@@ -53,8 +53,8 @@ def _differing(before: Floats, after: Floats, seed: int) -> list[int]:
     seen = np.abs(scaled[: len(before)].mean(axis=0) - scaled[len(before) :].mean(axis=0))
     batch = shuffled(len(before), len(after), seed)
     most = 0.0
-    for _ in batches():
-        most = max(most, float(np.abs(batch().T @ scaled).max()))
+    for size in batches():
+        most = max(most, float(np.abs(batch(size).T @ scaled).max()))
         if most >= seen.max():
             return []
     return [int(at) for at in np.flatnonzero(seen > most)]
