@@ -121,6 +121,12 @@ def test_a_question_read_by_another_version_agrees_with_none() -> None:
     assert not agreement(one, msgspec.structs.replace(one, form=one.form + 1)).agrees
 
 
+def test_another_thing_in_a_long_frame_is_told_apart() -> None:
+    frame = "Write a letter about {} on a train that stops at every station of the coast"
+    asked, kept = (question_of(frame.format(who), "en") for who in ("a lost astronaut", "a baker"))
+    assert not agreement(asked, kept).agrees
+
+
 def test_long_texts_agree_only_word_by_word() -> None:
     text = "The order of the week has three parts and a lid. " * 20
     assert reasons(text, text) == ""

@@ -20,6 +20,8 @@ _NEARLY_THE_SAME = 0.5
 _SOMEHOW_THE_SAME = 0.2
 #: So many words make a sentence that one of them can be exchanged in.
 _A_FRAME = 3
+#: So many words with meaning make a frame that hides what stands in it.
+_A_LONG_FRAME = 6
 _MOST_TOLD = 40
 
 
@@ -60,6 +62,8 @@ def _reasons(asked: Question, kept: Question) -> Iterator[str]:
     yield from _exchanged(asked, kept)
     if (asked.long or kept.long) and (mine or theirs):
         yield _told("words of a long text", mine, theirs)
+    elif common >= _NEARLY_THE_SAME and min(len(asked.words), len(kept.words)) >= _A_LONG_FRAME:
+        yield from _replaced(mine, theirs)
 
 
 def _does(one: Question, other: Question) -> bool:
@@ -144,6 +148,13 @@ def _exchanged(asked: Question, kept: Question) -> Iterator[str]:
         yield _told("order", [a], [b])
     elif _weighs(a, asked) and _weighs(b, kept) and not _gets(a, b) and not near(a, b, vectors.shipped()):
         yield _told("word", [a], [b])
+
+
+def _replaced(mine: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
+    """A thing in the place of another in a long frame: much else is the same, and so makes such texts alike."""
+    words = vectors.shipped()
+    if mine and theirs and not any(near(a, b, words) for a in mine for b in theirs):
+        yield _told("word", mine, theirs)
 
 
 def _weighs(word: str, question: Question) -> bool:
