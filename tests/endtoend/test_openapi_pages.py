@@ -55,7 +55,7 @@ BEYOND_SCHEMAS = re.compile(
 #: These want something to be there that nobody guesses; the tests of their rooms ask them for what they are for.
 WANTING = re.compile(
     r" /(?:v1/feedback/token|admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|alerts|metrics"
-    r"|conversations))(?:/|$)"
+    r"|conversations|findings))(?:/|$)"
 )
 
 
