@@ -92,7 +92,7 @@ def trained(rows: Rows) -> Weights:
         return value + 0.5 * RIDGE * float((table**2).sum()), gradient
 
     best = lowest(loss, np.zeros(tasks * size + tasks), 40)
-    return Weights(best[:-tasks].reshape(tasks, size), np.ones(tasks), best[-tasks:], 1.0)  # type: ignore[arg-type]
+    return Weights(best[:-tasks].reshape(tasks, size), np.ones(tasks), best[-tasks:], 1.0)
 
 
 def heated(weights: Weights) -> Weights:

@@ -56,4 +56,5 @@ async def test_a_checker_asks_the_judge_that_it_names_for_any_key_and_keeps_as_l
 async def test_a_judge_that_leads_back_to_its_cascade_comes_to_an_end(gate: Gate) -> None:
     call = gate.call("Is it so?", "endless")
     assert (await gate.ask(call)).text == "it is not"
+    assert call.notes is not None
     assert "could not be judged" in call.notes["route"]["missed"][0]["not_good"]

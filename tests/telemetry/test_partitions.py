@@ -15,8 +15,8 @@ from msgspec import structs
 
 from comporta.app.jobs import Keep, make_app
 from comporta.budget.budgets import Budget
-from comporta.budget.periods import period_of
 from comporta.budget.ledger import spent_from
+from comporta.budget.periods import period_of
 from comporta.store.database import Database, connect
 from comporta.telemetry import partitions
 from comporta.telemetry.record import CallRecord

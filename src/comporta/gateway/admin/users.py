@@ -28,7 +28,8 @@ class ExportOut(Out):
     """A part of what is held."""
 
     data: list[dict[str, Any]] = Field(
-        description="Each with its `kind`: responses, cache, semantic_cache, calls, scores, waiting (not in the database yet), limits."
+        description="Each with its `kind`: responses, cache, semantic_cache, calls, trace_spans, scores, reviews, "
+        "file_lines, batch_rows, findings, waiting (not in the database yet), limits and others."
     )
     next: str | None = Field(description="Ask again with it as `after` for more; null at the end.")
 
