@@ -92,7 +92,7 @@ def trained(rows: Rows) -> Weights:
         return value + 0.5 * RIDGE * float((table**2).sum()), gradient
 
     best = lowest(loss, np.zeros(tasks * size + tasks), 40)
-    return Weights(best[:-tasks].reshape(tasks, size), np.ones(tasks), best[-tasks:], 1.0)
+    return Weights(best[:-tasks].reshape(tasks, size), np.ones(tasks), best[-tasks:], 1.0)  # type: ignore[arg-type]
 
 
 def heated(weights: Weights) -> Weights:
@@ -154,7 +154,7 @@ def show() -> None:
         for task, found, sure, text in row["missed"]:
             print(f"    {task} taken for {found} ({sure:.2f}): {text[:80]}")
     hits = [(c, complexity_of(t, guess(asked(t)).task), t) for c, some in held("held-complexity").items() for t in some]
-    near = sum(abs(COMPLEXITIES.index(a) - COMPLEXITIES.index(b)) <= 1 for a, b, _ in hits)  # type: ignore[arg-type]
+    near = sum(abs(COMPLEXITIES.index(a) - COMPLEXITIES.index(b)) <= 1 for a, b, _ in hits)
     right = sum(a == b for a, b, _ in hits)
     print(f"complexity: {right} of {len(hits)} right, {near} at most one off")
     for wanted, found, text in hits:
