@@ -17,6 +17,7 @@ import asyncio
 import datetime
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -51,7 +52,9 @@ TRACE = "5" * 32
 #: A table's moments, as they stand in the page.
 _AT = re.compile(r"\bat(?:&quot;|\\?\")\s*:\s*([0-9.]{12,})")
 _TAIL_PER_S, _TAIL_S, _BATCH = 2000, 12.0, 500
-_ROUND_S, _CLIENTS = 3.0, 6
+#: A round, how long its reader takes to begin, and how long people look at a page.
+_ROUND_S, _WARM_S, _PAUSE_S = 4.0, 1.5, 1.0
+_CLIENTS = 4
 
 
 class Reader:
@@ -210,7 +213,7 @@ def beside(served: Served, port: int, password: str, rounds: int) -> dict[str, A
         both = {}
         # Which comes first changes: what drifts with time touches both alike.
         for reading in (True, False) if n % 2 else (False, True):
-            both[reading] = _round(served, Reader(port, password) if reading else None)
+            both[reading] = _round(served, port if reading else 0, password)
         ratios.append(both[True] / both[False])
     ratios.sort()
     rank = max(int(rounds / 2 - 0.98 * rounds**0.5), 0)
@@ -218,17 +221,24 @@ def beside(served: Served, port: int, password: str, rounds: int) -> dict[str, A
             "high": round(ratios[-1 - rank], 3), "rounds": rounds}  # fmt: skip
 
 
-def _round(served: Served, reader: Reader | None) -> float:
-    stop, took = threading.Event(), []
+def _round(served: Served, port: int, password: str) -> float:
+    stop = threading.Event()
+    took: list[float] = []
     threads = [threading.Thread(target=_calls, args=(served, stop, took)) for _ in range(_CLIENTS)]
-    if reader is not None:
-        threads.append(threading.Thread(target=_read, args=(reader, stop)))
+    # In a process of its own: whoever reads pages must not hold up whoever measures calls.
+    reading = multiprocessing.get_context("spawn").Process(target=_read, args=(port, password)) if port else None
+    if reading is not None:
+        reading.start()
+        time.sleep(_WARM_S)
     for thread in threads:
         thread.start()
     time.sleep(_ROUND_S)
     stop.set()
     for thread in threads:
         thread.join()
+    if reading is not None:
+        reading.terminate()
+        reading.join()
     return p(took, 0.99)
 
 
@@ -245,11 +255,11 @@ def _calls(served: Served, stop: threading.Event, took: list[float]) -> None:
         time.sleep(0.02)
 
 
-def _read(reader: Reader, stop: threading.Event) -> None:
-    draw = random.Random(1)
-    while not stop.is_set():
+def _read(port: int, password: str) -> None:
+    reader, draw = Reader(port, password), random.Random(os.getpid())
+    while True:
         reader.get(draw.choice(PAGES))
-        time.sleep(0.25)
+        time.sleep(_PAUSE_S)
 
 
 def idle(length_s: float = 10.0) -> dict[str, float]:

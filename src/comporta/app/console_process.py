@@ -29,6 +29,7 @@ from comporta.store.database import Database
 from comporta.telemetry import logs
 
 _POOL = 6
+_NICE = 5
 _DOCTOR_S = 30.0
 _END_WITHIN_S = 3
 
@@ -38,6 +39,8 @@ log = structlog.get_logger("comporta.console")
 def main() -> None:
     """Run until SIGTERM. Reads what `serve` put into the environment."""
     die_with_parent(parent=int(os.environ[PARENT]))
+    # Calls come first: where the machine is busy, a page waits and no call does.
+    os.nice(_NICE)
     environment = os.environ
     folder = Folder(Path(environment["COMPORTA_DATA"]))
     places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
