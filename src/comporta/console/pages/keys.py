@@ -298,5 +298,5 @@ def _acts(view: View, key: dict[str, Any], shown: Tag) -> None:
         button(view, t("revoke"), revoke, tone="danger")
 
 
-PAGE = Page("/keys", "title", build, TEXTS, group="run", letter="k", icon="keys")
+PAGE = Page("/keys", "title", build, TEXTS, group="run", letter="e", icon="keys")
 ONE = Page("/keys/{id}", "title", build_one, TEXTS, icon="keys", parent="/keys")
