@@ -270,13 +270,14 @@ def test_memory_is_bounded_and_given_back_after_large_bodies(gate: Served) -> No
     def used_mb() -> float:
         return sum(_rss_mb(pid) for pid, command in gate.processes().items() if "postgres" not in command)
 
-    peak_mb = 0.0
+    # Other tests have asked this gate before: what it holds of them is no matter here.
+    before_mb = peak_mb = used_mb()
     for _ in range(8):
         for body in (b'{"model":"support","x":[' + b"{}," * 1_000_000 + b"1]}", CHAT % (b'"%b"' % (b"a" * 15_000_000))):
             post(gate, body, "/v1/chat/completions")
         peak_mb = max(peak_mb, used_mb())
-    assert peak_mb < 700
-    assert until(lambda: used_mb() < 450), used_mb()
+    assert peak_mb < before_mb + 450
+    assert until(lambda: used_mb() < before_mb + 200), (before_mb, used_mb())
 
 
 def _rss_mb(pid: int) -> float:

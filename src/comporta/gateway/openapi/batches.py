@@ -96,7 +96,7 @@ class Upload(Shape):
     """A form (multipart/form-data) with the file."""
 
     file: Annotated[str, Meta(extra_json_schema={"format": "binary"}, description="JSON lines, one request each.")]
-    purpose: Literal["batch"] = "batch"
+    purpose: Literal["batch"]
 
 
 EXAMPLE = {"input_file_id": "file-0192f0c12345", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
