@@ -58,6 +58,9 @@ WANTING = re.compile(
     r"|conversations|findings))(?:/|$)"
 )
 
+#: These want a file that was uploaded, a batch over it, or a call to judge: test_batches and test_feedback ask them.
+UPLOADED = re.compile(r" /v1/(?:files|batches|feedback)(?:/|$)")
+
 
 @pytest.fixture
 def gate() -> Iterator[Served]:
@@ -166,7 +169,7 @@ def test_the_doors_answer_as_their_page_says_whatever_they_are_asked(gate: Serve
     asking = Asking(gate, page)
     asking.all()
     assert not asking.wrong, "\n".join(asking.wrong)
-    assert not asking.never_answered()
+    assert not {operation for operation in asking.never_answered() if not UPLOADED.search(operation)}
     assert ask(gate, "/v1/chat/completions", _EXAMPLE).status == 200
 
 
