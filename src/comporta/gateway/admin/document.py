@@ -29,7 +29,7 @@ _FOREIGN = ("HTTPValidationError", "ValidationError")
 
 
 #: Operations whose bodies name an object that may not be there.
-_NAMING = frozenset({"/admin/route/explain"})
+_NAMING = frozenset({"/admin/route/explain", "/admin/route/estimate", "/admin/route/select"})
 
 
 def completed(document: JSON) -> JSON:
