@@ -48,7 +48,7 @@ BEYOND_SCHEMAS = re.compile(
     r"|write a day as|can't be told apart by|must lie before|not both|channel's name has|give requests_per_minute"
     r"|no_capable_model|unknown_task|unknown_strategy|not a UUID|is a UUID|messages\[|context_length_exceeded"
     r"|prompt_reference|invalid_prompt|Say in `reason`|verdict `correct`|Say what to clear|clear both caches|cache_off"
-    r"|is not UTF-8 text|form can't be read|form has no file|lines; at most|purpose must be|complexity must be"
+    r"|is not UTF-8 text|form can't be read|form has no file|lines; at most|purpose must be|complexity must be|entry: Input should be"
     r"|no metric of that name|must end after|more than 2000 steps|Lists of users and sessions|A silence lasts"
     r"|figures can be asked for|between the years|for must be|for is longer"
 )
