@@ -43,18 +43,21 @@ BEYOND_SCHEMAS = re.compile(
     r"|value is missing|scope is all|to list after|holds a NUL|holds half|a text holds"
     r"|is no name of an environment|is no version|is no id of a prompt|no guard policy|Say what changes"
     r"|last stage of a rollout|stands twice|holds the control character|needs a version|rollout_plan|experiment_plan"
-    r"|no channel of notify|there is no route or model|write at_90|write name=value|name=value where|percent from 1 to|is none of key"
+    r"|no channel of notify|there is no route or model|write at_90|write name=value"
+    r"|name=value where|percent from 1 to|is none of key"
     r"|stands in scope already|there is no scope|one user's already|calls can meet one|write it as 2026-11|by the hour;"
     r"|write a day as|can't be told apart by|must lie before|not both|channel's name has|give requests_per_minute"
     r"|no_capable_model|unknown_task|unknown_strategy|not a UUID|is a UUID|messages\[|context_length_exceeded"
     r"|prompt_reference|invalid_prompt|Say in `reason`|verdict `correct`|Say what to clear|clear both caches|cache_off"
-    r"|is not UTF-8 text|form can't be read|form has no file|lines; at most|purpose must be|complexity must be|entry: Input should be"
+    r"|is not UTF-8 text|form can't be read|form has no file|lines; at most|purpose must be"
+    r"|complexity must be|entry: Input should be"
     r"|no metric of that name|must end after|more than 2000 steps|Lists of users and sessions|A silence lasts"
     r"|figures can be asked for|between the years|for must be|for is longer"
 )
 #: These want something to be there that nobody guesses; the tests of their rooms ask them for what they are for.
 WANTING = re.compile(
-    r" /(?:v1/feedback/token|admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|alerts|metrics"
+    r" /(?:v1/feedback/token|admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|traces"
+    r"|route|cache|alerts|metrics"
     r"|conversations|findings))(?:/|$)"
 )
 
