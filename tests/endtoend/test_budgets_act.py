@@ -212,9 +212,11 @@ def test_people_see_how_budgets_stand(gate: Served) -> None:
     assert "at_80: switch_to_cheaper_model" in shown
     assert "none yet" in shown
     assert "red" in comporta(gate, "budget", "list")
-    metrics = ask(gate, "/metrics").body.decode()
-    assert 'comporta_budget_limit_usd{budget="red",period="month"} 1.0' in metrics
-    assert 'comporta_budget_spent_usd{budget="green",period="day"}' in metrics
+    wanted = (
+        'comporta_budget_limit_usd{budget="red",period="month"} 1.0',
+        'comporta_budget_spent_usd{budget="green",period="day"}',
+    )
+    assert until(lambda: all(line in ask(gate, "/metrics").body.decode() for line in wanted))
 
 
 def test_a_budget_made_while_running_takes_thresholds_and_refuses_what_is_not_there(gate: Served) -> None:

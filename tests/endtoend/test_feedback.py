@@ -259,6 +259,7 @@ def test_a_channel_that_is_configured_while_running_is_used(served: Served, hook
         assert until(lambda: any(one.path.endswith("-2") for one in hook.got))
     finally:
         served.config.write_text(text)
+        assert until(lambda: len(ask(served, "/admin/channels").json["data"]) == 2)
 
 
 # ---- what dies ------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_cached_answers_pass_the_guards_of_today(fakes: Fakes, gate: Served) -> 
     fakes.openai.script(Step(text="The word is swordfish."), *[Step(text="No word.")] * 20, model="guarded")
     assert chat(gate, "guarded", RESET).status == 400
     after = chat(gate, "guarded", RESET_TOO)
-    assert after.status == 200 and after.text == "No word." and after.headers["x-comporta-cache"] == "miss"
+    assert after.status == 200 and after.text == "No word." and after.headers["x-comporta-cache"].startswith("miss")
     seeds = {"entries": [{"question": "What is the code word of today?", "answer": "swordfish", "route": "guarded"}]}
     assert ask(gate, "/admin/cache/seed", seeds).json["stored"] == 1
     blocked = alike(gate, "guarded", "What is today's code word?")

@@ -62,7 +62,7 @@ export default {
           key: row.id || row.href || i,
           class: [row.tone ? `grid__row--${row.tone}` : "", opens ? "grid__row--opens" : ""],
           tabindex: opens ? "0" : undefined,
-          "data-row": opens ? "" : undefined,
+          "data-row": opens ? row.href || "" : undefined,
           onClick: (event) => this.chosen(row, event),
           onKeydown: (event) => this.key(row, event),
         },

@@ -11,7 +11,7 @@ from comporta.cache.clearing import EVERYTHING
 from comporta.cache.semantic.seeding import Seed
 from comporta.errors import BadRequest, NotFound
 from comporta.gateway.admin.asked import Caches
-from comporta.gateway.admin.shapes import WHOLE, In, Out
+from comporta.gateway.admin.shapes import NAMED, WHOLE, In, Out
 
 MOST_SEEDS = 200
 _Text = Annotated[str, Field(min_length=1, max_length=100)]
@@ -93,7 +93,7 @@ class Which(In):
 
     tag: list[_Text] = Field(default=[], max_length=16, description="Every answer with one of these tags.")
     route: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, description="All of a route.")
-    entry: Annotated[int, WHOLE, Field(ge=1, le=2**63 - 1)] | None = Field(
+    entry: Annotated[int, Field(ge=1, le=2**63 - 1), WHOLE] | None = Field(
         None, description="One entry of the semantic cache, as a call's `notes.cache.entry` names it."
     )
     everything: bool = Field(False, description="Both caches as a whole.")
@@ -103,7 +103,7 @@ def router(caches: Caches) -> APIRouter:
     on = _On(caches)
     made = APIRouter(prefix="/admin/cache", tags=["cache"])
     made.add_api_route("", on.show, methods=["GET"], summary="Show the caches")
-    made.add_api_route("", on.clear, methods=["DELETE"], summary="Clear cached answers")
+    made.add_api_route("", on.clear, methods=["DELETE"], summary="Clear cached answers", responses=NAMED)
     made.add_api_route("/seed", on.seed, methods=["POST"], summary="Seed questions and answers")
     return made
 

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from comporta.errors import BadRequest
 from comporta.gateway.admin.asked import Deciding
-from comporta.gateway.admin.shapes import In, Listing, Out
+from comporta.gateway.admin.shapes import NAMED, In, Listing, Out
+from comporta.routing.task.names import ComplexityWord
 from comporta.store.database import Database
 from comporta.telemetry.calls import one_call
 from comporta.types import JSON
@@ -66,7 +67,7 @@ class SelectIn(In):
     """What a model is wanted for."""
 
     task: _Name | None = None
-    complexity: Annotated[str, Field(max_length=20)] = Field("medium", description="`low`, `medium` or `high`.")
+    complexity: ComplexityWord = "medium"
     budget: Annotated[float, Field(gt=0, le=10_000)] | None = Field(None, description="Dollars for one call, at most.")
     required: list[_Name] = Field(default_factory=list, max_length=20, description="Capabilities.")
     strategy: _Name | None = None
@@ -115,9 +116,12 @@ class RoutedOut(Out):
 def router(deciding: Deciding, database: Database) -> APIRouter:
     on = _On(deciding, database)
     made = APIRouter(prefix="/admin/route", tags=["routing"])
-    made.add_api_route("/explain", on.explain, methods=["POST"], summary="Say where a call goes, and why")
-    made.add_api_route("/estimate", on.estimate, methods=["POST"], summary="Estimate what a call costs")
-    made.add_api_route("/select", on.select, methods=["POST"], summary="Choose a model for a task")
+    for path, asked, about in (
+        ("/explain", on.explain, "Say where a call goes, and why"),
+        ("/estimate", on.estimate, "Estimate what a call costs"),
+        ("/select", on.select, "Choose a model for a task"),
+    ):
+        made.add_api_route(path, asked, methods=["POST"], summary=about, responses=NAMED)
     made.add_api_route("/models", on.models, methods=["GET"], summary="List the models that routes lead to")
     return made
 

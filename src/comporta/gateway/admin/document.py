@@ -28,10 +28,6 @@ _SAID = said.REFUSALS | {
 _FOREIGN = ("HTTPValidationError", "ValidationError")
 
 
-#: Operations whose bodies name an object that may not be there.
-_NAMING = frozenset({"/admin/route/explain", "/admin/route/estimate", "/admin/route/select"})
-
-
 def completed(document: JSON) -> JSON:
     """The document with what was missing; changed where it stands."""
     _, envelope = schemas_of([OpenAIError])
@@ -50,6 +46,8 @@ def completed(document: JSON) -> JSON:
 
 
 def _tell(operation: JSON, path: str, method: str) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     answers = operation["responses"]
     answers.pop("422", None)
     for status in _statuses(operation, path, method):
@@ -63,8 +61,16 @@ def _statuses(operation: JSON, path: str, method: str) -> list[str]:
     found = list(_ALWAYS)
     if "requestBody" in operation:
         found += _OF_BODIES
-    if "{" in path or path in _NAMING:
+    if "{" in path or "404" in operation["responses"]:
         found.append("404")
     if method != "get":
         found.append("409")
     return sorted(found)
+
+
+def _without_null(schema: JSON) -> JSON:
+    """No address can say null: what may be left out is only not there."""
+    kept = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(kept) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **kept[0]}

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from comporta.gateway.admin.rollouts import GuardIn, OnShared, RolloutOut, ToIn, Which, WhyIn, out_of, wanted_of
-from comporta.gateway.admin.shapes import SHOWN, WHOLE, By, In, Tags
+from comporta.gateway.admin.shapes import NAMED, SHOWN, WHOLE, By, In, Tags
 from comporta.routing.rollout.releases import Releases
 
 _Name = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=SHOWN)]
@@ -54,7 +54,7 @@ def router(releases: Releases) -> APIRouter:
     made = APIRouter(prefix="/admin/experiments", tags=["experiments"])
     named: dict[str, Any] = {"methods": ["POST"]}
     made.add_api_route("", on.list, methods=["GET"], summary="List experiments", operation_id="list_experiments")
-    made.add_api_route("", on.start, status_code=201, summary="Start an experiment", **named)
+    made.add_api_route("", on.start, status_code=201, summary="Start an experiment", responses=NAMED, **named)
     # Names hold slashes: the paths that say more come first.
     made.add_api_route(
         "/{which:path}/events", on.events, methods=["GET"], summary="Show what was found and done",

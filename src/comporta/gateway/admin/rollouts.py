@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from comporta.gateway.admin.shapes import SHOWN, WHOLE, By, In, Listing, Out, Tags, moment
+from comporta.gateway.admin.shapes import NAMED, SHOWN, WHOLE, By, In, Listing, Out, Tags, moment
 from comporta.routing.rollout.asking import Wanted
 from comporta.routing.rollout.releases import Act, Releases
 from comporta.routing.rollout.rows import Change, EventRow, Kind, RolloutRow, Shadow, State
@@ -155,7 +155,7 @@ def router(releases: Releases) -> APIRouter:
     on = OnRollouts(releases, "rollout")
     made = APIRouter(prefix="/admin/rollouts", tags=["rollouts"])
     made.add_api_route("", on.list, methods=["GET"], summary="List rollouts")
-    made.add_api_route("", on.start, methods=["POST"], status_code=201, summary="Start a rollout")
+    made.add_api_route("", on.start, methods=["POST"], status_code=201, summary="Start a rollout", responses=NAMED)
     # Names hold slashes: the paths that say more come first.
     made.add_api_route("/{which:path}/events", on.events, methods=["GET"], summary="Show what was decided and done")
     made.add_api_route("/{which:path}/pause", on.pause, methods=["POST"], summary="Keep the shares, but for harm")

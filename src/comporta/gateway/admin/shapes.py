@@ -42,6 +42,10 @@ def _no_truth(value: Any) -> Any:
 WHOLE = BeforeValidator(_no_truth)
 
 
+#: For an operation whose body or query names an object that may not be there; a path that does says it by itself.
+NAMED: dict[int | str, dict[str, Any]] = {404: {}}
+
+
 class In(BaseModel):
     """A body: an unknown field is a mistake, so that a slip is told and not ignored."""
 

@@ -22,6 +22,11 @@ SENT: dict[str, str] = {
     "idempotency-key": "The identity of what has no `id` of its own: sent again, it is the same.",
     "if-none-match": "The `etag` of what the client holds.",
 }
+_TAG = "[A-Za-z0-9._%-]{1,100}=[A-Za-z0-9._%-]{1,200}"
+#: Headers that are refused in any other form; every other one is read as far as it can be.
+_FORMS: dict[str, JSON] = {
+    "x-comporta-tags": {"type": "string", "pattern": f"^{_TAG}(,{_TAG}){{0,15}}$"},
+}
 ID = ("x-request-id",)
 CALL = (
     *ID, "x-comporta-session", "x-comporta-user", "x-comporta-tags", "cache-control", "x-comporta-cache",
@@ -105,7 +110,8 @@ OF_CALLS = (
 
 def sent(name: str) -> JSON:
     """A header that a client may send, as a parameter."""
-    return {"name": name, "in": "header", "required": False, "description": SENT[name], "schema": _WORD}
+    schema = _FORMS.get(name, _WORD)
+    return {"name": name, "in": "header", "required": False, "description": SENT[name], "schema": schema}
 
 
 def told(name: str) -> JSON:

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 Complexity = Literal["low", "medium", "high"]
+#: What people write for them.
+ComplexityWord = Literal["low", "medium", "high", "simple", "easy", "moderate", "normal", "complex", "hard"]
 COMPLEXITIES: Final[tuple[Complexity, ...]] = ("low", "medium", "high")
 
 #: What the classifier knows. The order is that of its weights.
