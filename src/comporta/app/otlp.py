@@ -27,11 +27,11 @@ from comporta.telemetry.otlp.foreign import store
 from comporta.telemetry.otlp.inbox import Envelope, Inbox
 from comporta.telemetry.otlp.names import names_for
 from comporta.telemetry.otlp.normal import Foreign, Reading, foreign_of, problem_of
-from comporta.telemetry.otlp.parsing import Unreadable, spans_of, unpacked
+from comporta.telemetry.otlp.parsing import Raw, Unreadable, spans_of, unpacked
 from comporta.telemetry.otlp.settings import OtlpExportSection
 from comporta.telemetry.otlp.spans_out import How
 from comporta.telemetry.scrubbing import Scrubber
-from comporta.types import Usage
+from comporta.types import Caller, Usage
 
 log = structlog.get_logger("comporta.otlp")
 
@@ -246,7 +246,18 @@ class Taking:
 
 def read(envelope: Envelope, reading: Reading, most_bytes: int) -> tuple[list[Foreign], int]:
     """The spans of a batch, and how many of them can't be kept. Raises Unreadable."""
-    raw = spans_of(unpacked(envelope.body, envelope.encoding, most_bytes), envelope.content_type)
+    raw, wrong = spans_of(unpacked(envelope.body, envelope.encoding, most_bytes), envelope.content_type)
     now_ns = time.time_ns()
     sound = [one for one in raw if problem_of(one, now_ns) is None]
-    return [foreign_of(one, envelope.caller, reading) for one in sound], len(raw) - len(sound)
+    found = [_read_one(one, envelope.caller, reading) for one in sound]
+    spans = [span for span in found if span is not None]
+    return spans, wrong + len(raw) - len(spans)
+
+
+def _read_one(raw: Raw, caller: Caller, reading: Reading) -> Foreign | None:
+    try:
+        return foreign_of(raw, caller, reading)
+    except Exception as error:
+        # One span that nobody foresaw must not take those beside it along.
+        log.warning("otlp.span_refused", key=caller.name, scope=raw.scope, kind=type(error).__name__)
+        return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
 import time
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from comporta.telemetry.capture import Capture, Mode
 from comporta.telemetry.otlp.messages_in import input_of, reply_of
 from comporta.telemetry.otlp.normal import Foreign, Reading, foreign_of, problem_of, usage_of
-from comporta.telemetry.otlp.parsing import Raw, Unreadable, spans_of, unpacked
+from comporta.telemetry.otlp.parsing import Raw
 from comporta.telemetry.scrubbing import Scrubber
 from comporta.types import Caller, Text, ToolCall, ToolResult, Usage
 
@@ -165,6 +163,7 @@ def test_an_exception_event_makes_the_span_a_failed_one() -> None:
     [
         ({"trace_id": "00" * 16}, "trace_id"), ({"trace_id": "ab"}, "trace_id"), ({"span_id": ""}, "span_id"),
         ({"start_ns": 0}, "time"), ({"start_ns": NOW_NS + 3 * 86_400 * 10**9}, "time"), ({}, None),
+        ({"end_ns": 2**64 - 1}, "time"),
     ],
 )  # fmt: skip
 def test_spans_without_sound_ids_or_times_are_told_apart(changes: dict[str, Any], problem: str | None) -> None:
@@ -177,22 +176,49 @@ def test_a_span_has_the_same_call_each_time_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b'{"resourceSpans": 7}', b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "zz"}]}]}]}'],
-)  # fmt: skip
-def test_what_is_no_batch_is_unreadable_or_empty_and_nothing_else(body: bytes) -> None:
-    with contextlib.suppress(Unreadable):
-        assert spans_of(body, "application/json") == []
+    ("attributes", "seen"),
+    [
+        ({"gen_ai.response.time_to_first_chunk": "nan"}, (None, None, None)),
+        ({"gen_ai.response.time_to_first_chunk": 1e300}, (None, None, None)),
+        ({"gen_ai.response.time_to_first_chunk": 0.5}, (500_000, None, None)),
+        ({"gen_ai.usage.input_tokens": 2**52, "llm.cost.total": 9e8}, (None, None, None)),
+        ({"gen_ai.usage.input_tokens": 7, "llm.cost.total": "inf"}, (None, 7, None)),
+        ({"gen_ai.usage.input_tokens": 7, "llm.cost.total": 0.5}, (None, 7, 500_000)),
+    ],
+)
+def test_figures_that_no_call_can_have_are_unknown(attributes: dict[str, Any], seen: tuple[int | None, ...]) -> None:
+    record = read({"llm.model": "m", **attributes}).record
+    assert record is not None
+    tokens = None if record.usage is None else record.usage.prompt
+    assert (record.first_us, tokens, record.cost_microusd) == seen
 
 
-def test_deep_json_is_unreadable() -> None:
-    with pytest.raises(Unreadable):
-        spans_of(b'{"a":' * 100_000, "application/json")
+def test_a_call_counts_for_a_day_at_most() -> None:
+    found = read({"llm.model": "m"}, start_ns=NOW_NS - 40 * 86_400 * 10**9)
+    assert found.record is not None and found.record.duration_us == 86_400 * 10**6
+    assert found.duration_us == 40 * 86_400 * 10**6
 
 
-def test_a_small_body_that_unfolds_beyond_bounds_is_refused() -> None:
-    with pytest.raises(Unreadable, match="more than 1000 bytes"):
-        unpacked(gzip.compress(b"0" * 1_000_000), "gzip", 1000)
-    with pytest.raises(Unreadable, match="ends early"):
-        unpacked(gzip.compress(b"0123456789" * 50)[:-10], "gzip", 1000)
-    assert unpacked(gzip.compress(b"abc"), "gzip", 1000) == b"abc"
+@pytest.mark.parametrize(("told", "stream"), [("false", False), (False, False), (True, True), ("True", True)])
+def test_a_stream_is_what_says_so_in_whatever_word(told: Any, stream: bool) -> None:
+    record = read({"llm.model": "m", "llm.is_streaming": told}).record
+    assert record is not None and record.stream == stream
+
+
+def test_half_a_character_in_a_message_costs_that_character_alone() -> None:
+    told = '[{"role": "user", "parts": [{"type": "text", "content": "before \\ud800 after"}]}]'
+    asked = input_of({"gen_ai.input.messages": told})
+    assert asked is not None and asked.messages[0].parts == (Text("before ? after"),)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"llm.input_messages.0.message.tool_calls.0.tool_call": "no object"},
+        {"llm.input_messages.0.message.contents.0.message_content": "no object"},
+        {"gen_ai.input.messages": '[{"role": 1, "parts": [5, null, {"type": "tool_call", "function": 3}]}]'},
+    ],
+)
+def test_messages_of_odd_shapes_are_half_understood_and_nothing_worse(attributes: dict[str, Any]) -> None:
+    found = read({"llm.model": "m", **attributes})
+    assert found.record is not None and found.record.prompt is not None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from comporta.types import (
     JSON,
@@ -103,12 +106,16 @@ def _put(into: JSON, path: str, value: Any) -> None:
 
 
 def _decoded(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+    """JSON, as PostgreSQL can hold it: half of a pair of surrogates becomes a question mark."""
+    if not isinstance(value, str):
+        return value
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return msgspec.json.decode(value)
+    try:
+        whole = json.dumps(json.loads(value), ensure_ascii=False).encode("utf-8", "replace")
+        return msgspec.json.decode(whole)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return value
 
 
 def _listed(value: Any) -> list[JSON]:
@@ -147,7 +154,7 @@ def _content(told: JSON) -> tuple[Part, ...]:
         return _parts_of(content)
     nested = told.get("contents")
     if content is None and isinstance(nested, dict):
-        rows = [row.get("message_content", row) for row in _in_order(nested)]
+        rows = [_within(row, "message_content") for row in _in_order(nested)]
         return _parts_of([{"type": row.get("type", "text"), "text": row.get("text", "")} for row in rows])
     if content is None or content == "":
         return ()
@@ -176,7 +183,13 @@ def _part(told: JSON) -> Part | None:
 def _tool_calls(told: JSON) -> tuple[Part, ...]:
     calls = told.get("tool_calls")
     rows = _in_order(calls) if isinstance(calls, dict) else calls if isinstance(calls, list) else []
-    return tuple(_tool_call(row.get("tool_call", row)) for row in rows if isinstance(row, dict))
+    return tuple(_tool_call(_within(row, "tool_call")) for row in rows if isinstance(row, dict))
+
+
+def _within(row: JSON, name: str) -> JSON:
+    """What stands below a name where that is an object, else the row itself."""
+    found = row.get(name)
+    return found if isinstance(found, dict) else row
 
 
 def _tool_call(told: JSON) -> ToolCall:

@@ -26,7 +26,13 @@ _WORD_CHARS = 200
 #: A longer value of an attribute is cut: a span is looked at, not archived.
 _VALUE_CHARS = 20_000
 _MOST_ATTRIBUTES = 256
-_YEAR_NS = 366 * 86_400 * 10**9
+_DAY_NS = 86_400 * 10**9
+_YEAR_NS = 366 * _DAY_NS
+_DAY_US = 86_400_000_000
+#: What one call can't have had is somebody's mistake, and sums of it would spoil everybody's figures.
+_MOST_TOKENS = 2**31
+_MOST_USD = 1e5
+_NO = frozenset({"", "0", "false", "no", "none"})
 
 #: What a usage of a provider's model costs, in micro-dollars; None where nobody knows.
 Price = Callable[[str, str, Usage], int | None]
@@ -65,7 +71,7 @@ def problem_of(raw: Raw, now_ns: int) -> str | None:
         return "trace_id"
     if len(raw.span_id) != 16 or raw.span_id == "0" * 16:
         return "span_id"
-    if not 0 <= now_ns - raw.start_ns + 86_400 * 10**9 < _YEAR_NS:
+    if not 0 <= now_ns - raw.start_ns + _DAY_NS < _YEAR_NS or raw.end_ns > now_ns + _DAY_NS:
         return "time"
     return None
 
@@ -123,7 +129,7 @@ def _first(values: JSON, names: tuple[str, ...]) -> Any:
 
 
 def _word(value: Any) -> str | None:
-    return str(value)[:_WORD_CHARS].replace("\0", "") if value not in (None, "") else None
+    return str(value)[:_WORD_CHARS] if value not in (None, "") else None
 
 
 def _named(value: Any) -> str | None:
@@ -140,7 +146,13 @@ def _number(value: Any) -> float | None:
 
 def _count(values: JSON, field: str) -> int | None:
     found = _number(field_of(values, field))
-    return int(found) if found is not None and 0 <= found < 2**53 else None
+    return int(found) if found is not None and 0 <= found < _MOST_TOKENS else None
+
+
+def _us(value: Any, each_us: float) -> int | None:
+    """A time in microseconds; None for what is none, or longer than a day."""
+    found = _number(value)
+    return int(found * each_us) if found is not None and 0 <= found * each_us < _DAY_US else None
 
 
 def _error(raw: Raw, values: JSON) -> str | None:
@@ -177,7 +189,7 @@ def _cost(provider: str, model: str, usage: Usage | None, values: JSON, price: P
     if own is not None:
         return own
     told = _number(field_of(values, "cost_usd"))
-    return round(told * 1e6) if told is not None and 0 <= told < 1e9 else None
+    return round(told * 1e6) if told is not None and 0 <= told < _MOST_USD else None
 
 
 def _record(span: Foreign, values: JSON, caller: Caller, reading: Reading) -> CallRecord:
@@ -186,18 +198,17 @@ def _record(span: Foreign, values: JSON, caller: Caller, reading: Reading) -> Ca
     asked = _word(field_of(values, "asked")) or _word(field_of(values, "model")) or "unknown"
     usage = usage_of(values)
     failed = span.error is not None
-    first_s = _number(field_of(values, "first_s"))
     return CallRecord(
         id=call_id_of(span.trace_id, span.span_id),
         trace_id=span.trace_id,
         parent_id=None,
         request_id=span.span_id,
         started_us=span.started_us,
-        duration_us=span.duration_us or _latency_us(values),
-        first_us=None if first_s is None or first_s < 0 else int(first_s * 1e6),
+        duration_us=min(span.duration_us, _DAY_US) or _us(field_of(values, "latency_ms"), 1e3) or 0,
+        first_us=_us(field_of(values, "first_s"), 1e6),
         door=DOOR,
         kind=span.kind,
-        stream=bool(field_of(values, "stream")),
+        stream=str(field_of(values, "stream") or "").lower() not in _NO,
         asked=asked,
         route=ROUTE,
         variant=f"{provider}/{asked}",
@@ -235,11 +246,6 @@ def _record(span: Foreign, values: JSON, caller: Caller, reading: Reading) -> Ca
     )
 
 
-def _latency_us(values: JSON) -> int:
-    found = _number(field_of(values, "latency_ms"))
-    return int(found * 1000) if found is not None and 0 <= found < 1e9 else 0
-
-
 def _asked(values: JSON, reading: Reading) -> str | None:
     asked = input_of(values)
     told = None if asked is None else reading.capture.prompt(asked, reading.mode)
@@ -271,9 +277,9 @@ def is_content(name: str) -> bool:
 
 def _clean(value: Any, reading: Reading) -> Any:
     if isinstance(value, str):
-        return reading.capture.scrubber.scrub(value[:_VALUE_CHARS]).replace("\0", "")
+        return reading.capture.scrubber.scrub(value[:_VALUE_CHARS])
     if isinstance(value, list):
         return [_clean(one, reading) for one in value[:_MOST_ATTRIBUTES]]
     if isinstance(value, dict):
-        return {str(key): _clean(one, reading) for key, one in value.items()}
+        return {key: _clean(one, reading) for key, one in value.items()}
     return value

@@ -13,7 +13,8 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from comporta.types import JSON
@@ -22,6 +23,8 @@ _WBITS_GZIP = 31
 _IDS = ("traceId", "spanId", "parentSpanId")
 #: A value nested deeper is cut: nothing that people look at is.
 _DEEPEST = 20
+#: What reading a message from JSON that is none of its kind raises.
+_MISREAD = (ValueError, TypeError, AttributeError, KeyError, RecursionError, json_format.ParseError)
 
 
 class Unreadable(Exception):
@@ -62,20 +65,21 @@ def unpacked(body: bytes, encoding: str, most_bytes: int) -> bytes:
     return found
 
 
-def spans_of(body: bytes, content_type: str) -> list[Raw]:
-    """All spans of a batch. Raises Unreadable for one that is none."""
-    request = _from_json(body) if content_type == "application/json" else _from_protobuf(body)
+def spans_of(body: bytes, content_type: str) -> tuple[list[Raw], int]:
+    """All spans of a batch, and how many of them are none. Raises Unreadable for a batch that is none."""
+    if content_type == "application/json":
+        return _from_json(body)
     found: list[Raw] = []
-    for group in request.resource_spans:
+    for group in _from_protobuf(body).resource_spans:
         resource = values_of(group.resource.attributes)
         for scope in group.scope_spans:
             found.extend(_raw(span, resource, scope.scope.name) for span in scope.spans)
-    return found
+    return found, 0
 
 
 def values_of(pairs: Iterable[KeyValue]) -> JSON:
     """Attributes by their names."""
-    return {pair.key: _value(pair.value) for pair in pairs}
+    return {_text(pair.key): _value(pair.value) for pair in pairs}
 
 
 def _from_protobuf(body: bytes) -> ExportTraceServiceRequest:
@@ -87,26 +91,35 @@ def _from_protobuf(body: bytes) -> ExportTraceServiceRequest:
     return request
 
 
-def _from_json(body: bytes) -> ExportTraceServiceRequest:
+def _from_json(body: bytes) -> tuple[list[Raw], int]:
+    """Span by span: one that is wrong takes none of the others with it."""
+    found: list[Raw] = []
+    wrong = 0
     try:
-        told = json.loads(body)
-        _with_ids(told)
-        request = ExportTraceServiceRequest()
-        json_format.ParseDict(told, request, ignore_unknown_fields=True)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, json_format.ParseError) as error:
+        for group in json.loads(body).get("resourceSpans", ()):
+            resource = values_of(_message(Resource(), group.get("resource", {})).attributes)
+            for scope in group.get("scopeSpans", ()):
+                name = _message(InstrumentationScope(), scope.get("scope", {})).name
+                told = [_span(one) for one in scope.get("spans", ())]
+                found.extend(_raw(span, resource, name) for span in told if span is not None)
+                wrong += told.count(None)
+    except _MISREAD as error:
         raise Unreadable(f"the body is not OTLP's JSON ({type(error).__name__})") from None
-    return request
+    return found, wrong
 
 
-def _with_ids(told: Any) -> None:
-    """OTLP writes ids in hexadecimal, where protobuf's JSON has base64."""
-    for group in told.get("resourceSpans", ()):
-        for scope in group.get("scopeSpans", ()):
-            for span in scope.get("spans", ()):
-                span.pop("links", None)
-                for name in _IDS:
-                    if span.get(name):
-                        span[name] = base64.b64encode(binascii.unhexlify(span[name])).decode()
+def _span(told: Any) -> Span | None:
+    """None for what is no span. OTLP writes ids in hexadecimal, where protobuf's JSON has base64."""
+    try:
+        ids = {name: base64.b64encode(binascii.unhexlify(told[name])).decode() for name in _IDS if told.get(name)}
+        span: Span = _message(Span(), {**told, "links": [], **ids})
+    except _MISREAD:
+        return None
+    return span
+
+
+def _message(made: Any, told: Any) -> Any:
+    return json_format.ParseDict(told, made, ignore_unknown_fields=True)
 
 
 def _raw(span: Span, resource: JSON, scope: str) -> Raw:
@@ -114,16 +127,21 @@ def _raw(span: Span, resource: JSON, scope: str) -> Raw:
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex() or None,
-        name=span.name,
+        name=_text(span.name),
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
         failed=span.status.code == Status.STATUS_CODE_ERROR,
-        message=span.status.message,
+        message=_text(span.status.message),
         attributes=values_of(span.attributes),
-        events=tuple((event.name, values_of(event.attributes)) for event in span.events),
+        events=tuple((_text(event.name), values_of(event.attributes)) for event in span.events),
         resource=resource,
-        scope=scope,
+        scope=_text(scope),
     )
+
+
+def _text(told: str) -> str:
+    """As PostgreSQL can hold it."""
+    return told.replace("\0", "")
 
 
 def _value(value: AnyValue, depth: int = 0) -> Any:
@@ -133,7 +151,9 @@ def _value(value: AnyValue, depth: int = 0) -> Any:
     if kind == "array_value":
         return [_value(one, depth + 1) for one in value.array_value.values]
     if kind == "kvlist_value":
-        return {one.key: _value(one.value, depth + 1) for one in value.kvlist_value.values}
+        return {_text(one.key): _value(one.value, depth + 1) for one in value.kvlist_value.values}
+    if kind == "string_value":
+        return _text(value.string_value)
     if kind == "bytes_value":
         return base64.b64encode(value.bytes_value).decode()
     if kind == "double_value":
