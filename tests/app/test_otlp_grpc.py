@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -10,11 +13,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from comporta.app.otlp_grpc import TracesOverGrpc, sends_over_grpc
 from comporta.errors import InvalidKey
-from comporta.telemetry.otlp.exporting import TRACES, Unsent
+from comporta.telemetry.otlp.exporting import METRICS, TRACES, Send, Unsent
 from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
 
 BODY = ExportTraceServiceRequest().SerializeToString() or b""
+
+
+@asynccontextmanager
+async def sending(port: int, headers: Mapping[str, str], timeout_s: float = 5.0) -> AsyncIterator[Send]:
+    send, close = sends_over_grpc(f"http://127.0.0.1:{port}", headers, timeout_s)
+    try:
+        yield send
+    finally:
+        await close()
 
 
 def known(secret: str, now_s: float) -> Caller:
@@ -28,10 +40,10 @@ async def test_spans_sent_by_grpc_lie_in_the_inbox(tmp_path: Path) -> None:
     server = TracesOverGrpc(known, inbox, 1_000_000)
     port = await server.start("127.0.0.1", 0)
     try:
-        send = sends_over_grpc(f"http://127.0.0.1:{port}", {"authorization": "Bearer good"}, 5.0)
-        assert (await send(TRACES, BODY)).status == 200
-        refused = sends_over_grpc(f"http://127.0.0.1:{port}", {"authorization": "Bearer bad"}, 5.0)
-        assert (await refused(TRACES, BODY)).status == 401
+        async with sending(port, {"authorization": "Bearer good"}) as send:
+            assert (await send(TRACES, BODY)).status == 200
+        async with sending(port, {"authorization": "Bearer bad"}) as refused:
+            assert (await refused(TRACES, BODY)).status == 401
     finally:
         await server.stop()
     (path,) = inbox.waiting()
@@ -43,15 +55,45 @@ async def test_a_full_inbox_asks_to_come_again(tmp_path: Path) -> None:
     server = TracesOverGrpc(known, Inbox(tmp_path / "traces", 1), 1_000_000)
     port = await server.start("127.0.0.1", 0)
     try:
-        send = sends_over_grpc(f"http://127.0.0.1:{port}", {"x-api-key": "good"}, 5.0)
-        with pytest.raises(Unsent, match="unavailable"):
-            await send(TRACES, BODY)
+        async with sending(port, {"x-api-key": "good"}) as send:
+            with pytest.raises(Unsent, match="unavailable"):
+                await send(TRACES, BODY)
     finally:
         await server.stop()
 
 
 async def test_a_backend_that_is_away_is_asked_again_later() -> None:
-    send = sends_over_grpc("http://127.0.0.1:9", {}, 1.0)
-    with pytest.raises(Unsent):
-        await send(TRACES, BODY)
-    assert grpc.__version__
+    async with sending(9, {}, 1.0) as send:
+        with pytest.raises(Unsent):
+            await send(TRACES, BODY)
+
+
+async def test_a_request_beyond_what_a_backend_takes_is_too_large_and_not_sent_for_ever(tmp_path: Path) -> None:
+    server = TracesOverGrpc(known, Inbox(tmp_path / "traces", 1_000_000), max_body=1000)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        async with sending(port, {"x-api-key": "good"}) as send:
+            assert (await send(TRACES, b"\x0a" * 2000)).status == 413
+            assert (await send(METRICS, BODY)).status == 501
+    finally:
+        await server.stop()
+
+
+async def test_a_backend_that_asks_for_a_pause_is_asked_again_later() -> None:
+    async def busy(body: bytes, context: Any) -> bytes:
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\x12.type.googleapis.com/google.rpc.RetryInfo"),))
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "later")
+        return b""
+
+    server = grpc.aio.server()
+    traces = "opentelemetry.proto.collector.trace.v1.TraceService"
+    handlers = {"Export": grpc.unary_unary_rpc_method_handler(busy)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(traces, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with sending(port, {}) as send:
+            with pytest.raises(Unsent, match="resource_exhausted"):
+                await send(TRACES, BODY)
+    finally:
+        await server.stop(None)

@@ -13,11 +13,12 @@ from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ensembles import NO_ENSEMBLES, Ensembled, variant_of
 from comporta.app.ensembles import mistakes as ensemble_mistakes
 from comporta.app.live import live_mistakes
+from comporta.app.otlp_extra import mistakes as otlp_mistakes
 from comporta.app.recall_works import cache_mistakes
 from comporta.app.settings import Settings
 from comporta.app.tasks import NO_TASKS, Tasks
 from comporta.app.tasks import put_in as put_in_tasks
-from comporta.chains.model import PROVIDER
+from comporta.chains.running import PROVIDER
 from comporta.chains.values import PREFIX
 from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
@@ -201,6 +202,7 @@ def build(
     wrong += live_mistakes(loaded, routes, lambda name: _leads(name, routes, providers))
     wrong += chained.mistakes(lambda name: _chains_behind(name, routes))
     wrong += alert_mistakes(loaded)
+    wrong += otlp_mistakes(loaded)
     if wrong:
         raise ConfigError("\n".join(wrong))
     if DEFAULT_ROUTE not in routes:
@@ -266,6 +268,7 @@ def _overrides(settings: Settings) -> dict[str, dict[str, ModelFacts]]:
             max_output=section.max_output,
             capabilities=tuple(section.capabilities or ()),
             price=price(section.price) if section.price else None,
+            batch_percent=None if section.batch_price is None else max(1, round(section.batch_price * 100)),
         )
     return found
 

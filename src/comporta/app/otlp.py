@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
 
 import structlog
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from comporta.app.around import Around
 from comporta.app.notifying import transport_of
+from comporta.app.otlp_extra import NO_GRPC, has_grpc
 from comporta.errors import Unavailable, UpstreamError
 from comporta.gateway.transport import Transport
 from comporta.keys.keys import Keys
@@ -36,6 +38,7 @@ from comporta.types import Caller, Usage
 log = structlog.get_logger("comporta.otlp")
 
 ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
+PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 SERVICE, RESOURCE = "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"
 _CONNECT_S = 5.0
 _MOST_READ_BYTES = 64 * 1024
@@ -51,6 +54,7 @@ class Where(Struct, frozen=True):
 
     endpoint: str
     headers: Mapping[str, str]
+    grpc: bool = False
 
 
 def where_of(section: OtlpExportSection, environment: Mapping[str, str]) -> Where | None:
@@ -59,19 +63,29 @@ def where_of(section: OtlpExportSection, environment: Mapping[str, str]) -> Wher
     if not endpoint:
         return None
     own = {name.lower(): value.get_secret_value() for name, value in section.headers.items()}
-    return Where(endpoint.rstrip("/"), own or pairs(environment.get(HEADERS, "")))
+    told = {name.lower(): value for name, value in pairs(environment.get(HEADERS, "")).items()}
+    grpc = (section.protocol or environment.get(PROTOCOL, "").strip().lower()) == "grpc"
+    return Where(endpoint.rstrip("/"), own or told, grpc)
 
 
 def pairs(text: str) -> dict[str, str]:
     """`name=value,name=value` with percent-encoding, as OpenTelemetry writes headers and resources."""
     found = (pair.partition("=") for pair in text.split(",") if "=" in pair)
-    return {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in found}
+    return {unquote(name.strip()): unquote(value.strip()) for name, _, value in found}
 
 
-def what_of(section: OtlpExportSection, environment: Mapping[str, str]) -> What:
-    """What to send, by which names, under which resource."""
+def what_of(section: OtlpExportSection, environment: Mapping[str, str], instance: str) -> What:
+    """What to send, by which names, under which resource.
+
+    `instance` tells this process apart: its figures are sums of their own, which a backend must not mix with another's.
+    """
     named = environment.get(SERVICE) or "comporta"
-    resource = {"service.name": named, **pairs(environment.get(RESOURCE, "")), **section.resource}
+    resource = {
+        "service.instance.id": instance,
+        "service.name": named,
+        **pairs(environment.get(RESOURCE, "")),
+        **section.resource,
+    }
     if environment.get(SERVICE) and "service.name" not in section.resource:
         resource["service.name"] = environment[SERVICE]
     how = How(names_for(environment), section.content, section.stages, resource)
@@ -106,29 +120,38 @@ async def export(around: Around) -> None:
     while True:
         section = around.settings().otlp.export
         where = where_of(section, os.environ)
+        if where is not None and where.grpc and not has_grpc():
+            log.error("otlp.not_exported", hint=f"{PROTOCOL}=grpc {NO_GRPC}")
+            where = None
         await _turned(around, where is not None)
         if where is None:
             await _until_changed(around, section)
-            continue
-        transport = transport_of(around.settings().outgoing)
-        send = sends_over(transport, where, section.timeout)
-        if section.protocol == "grpc":
-            send = _over_grpc(where, section.timeout)
-        exporter = Exporter(around.database, send, what_of(section, os.environ), around.count)
-        exporting = asyncio.create_task(exporter.run(section.every))
-        try:
-            await _until_changed(around, section)
-        finally:
-            exporting.cancel()
-            await asyncio.gather(exporting, return_exceptions=True)
-            await transport.close()
+        else:
+            await _export_to(where, around, section)
 
 
-def _over_grpc(where: Where, timeout_s: float) -> Send:
-    # A heavy extra that most installations don't have.
-    from comporta.app.otlp_grpc import sends_over_grpc  # noqa: PLC0415
+async def _export_to(where: Where, around: Around, section: OtlpExportSection) -> None:
+    """Until the configuration says something else."""
+    send, close = _way(where, around, section.timeout)
+    exporter = Exporter(around.database, send, what_of(section, os.environ, str(uuid.uuid4())), around.count)
+    exporting = asyncio.create_task(exporter.run(section.every))
+    try:
+        await _until_changed(around, section)
+    finally:
+        exporting.cancel()
+        await asyncio.gather(exporting, return_exceptions=True)
+        await close()
 
-    return sends_over_grpc(where.endpoint, where.headers, timeout_s)
+
+def _way(where: Where, around: Around, timeout_s: float) -> tuple[Send, Callable[[], Awaitable[None]]]:
+    """How requests go out, and how that ends."""
+    if where.grpc:
+        # A heavy extra that most installations don't have.
+        from comporta.app.otlp_grpc import sends_over_grpc  # noqa: PLC0415
+
+        return sends_over_grpc(where.endpoint, where.headers, timeout_s)
+    transport = transport_of(around.settings().outgoing)
+    return sends_over(transport, where, timeout_s), transport.close
 
 
 async def _turned(around: Around, on: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ import grpc
 import structlog
 
 from comporta.errors import ComportaError, InvalidKey, Unavailable
-from comporta.telemetry.otlp.exporting import LOGS, METRICS, TRACES, Send, Sent, Unsent
+from comporta.telemetry.otlp.exporting import LOGS, METRICS, TOO_LARGE, TRACES, Send, Sent, Unsent
 from comporta.telemetry.otlp.inbox import Envelope, Inbox
 from comporta.types import Caller
 
@@ -27,13 +27,18 @@ _SERVICES = {
 _AGAIN = {
     grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED,
     grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
 }  # fmt: skip
-_REFUSED_STATUS = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
+_REFUSED_STATUS = {
+    grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403, grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: TOO_LARGE,
+}  # fmt: skip
+_DETAILS, _COME_AGAIN = "grpc-status-details-bin", b"google.rpc.RetryInfo"
 
 
-def sends_over_grpc(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> Send:
-    """OTLP over gRPC, packed. An https address is asked with TLS."""
+def sends_over_grpc(
+    endpoint: str, headers: Mapping[str, str], timeout_s: float
+) -> tuple[Send, Callable[[], Awaitable[None]]]:
+    """OTLP over gRPC, packed, and what closes it. An https address is asked with TLS."""
     parts = urlsplit(endpoint)
     place = parts.netloc
     secure = parts.scheme == "https"
@@ -45,12 +50,18 @@ def sends_over_grpc(endpoint: str, headers: Mapping[str, str], timeout_s: float)
         try:
             told = await export(body, timeout=timeout_s, metadata=metadata, compression=grpc.Compression.Gzip)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _AGAIN:
+            if error.code() in _AGAIN or _may_come_again(error):
                 raise Unsent(error.code().name.lower()) from None
             return Sent(_REFUSED_STATUS.get(error.code(), 400))
         return Sent(200, told)
 
-    return send
+    return send, channel.close
+
+
+def _may_come_again(error: grpc.aio.AioRpcError) -> bool:
+    """A used-up resource is a matter of time only where the answer says so; else the request was too large."""
+    details = dict(error.trailing_metadata() or ()).get(_DETAILS, b"")
+    return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and _COME_AGAIN in bytes(details)
 
 
 def _plain(place: str) -> Any:

@@ -112,7 +112,18 @@ def test_histograms_add_up_over_calls_with_the_conventions_bounds() -> None:
     tokens = {p.attributes[-1].value.string_value: p.sum for p in found["gen_ai.client.token.usage"]}
     assert tokens == {"input": 105, "output": 42}
     assert list(found["gen_ai.client.token.usage"][0].explicit_bounds)[:4] == [1, 4, 16, 64]
-    assert found["gen_ai.client.operation.time_to_first_chunk"][0].sum == 0.25
+    firsts = found["gen_ai.client.operation.time_to_first_chunk"][0]
+    assert firsts.sum == 0.25
+    assert tuple(firsts.explicit_bounds) == tuple(durations[0].explicit_bounds)
+
+
+def test_embeddings_are_no_inference_among_the_newest_names() -> None:
+    figures = Figures(n.NEWEST, 1)
+    figures.add([row(kind="embed", stream=False), row()])
+    found = points(figures)
+    assert [point.count for point in found["gen_ai.client.operation.duration"]] == [1]
+    assert [point.count for point in found["gen_ai.client.inference.duration"]] == [1]
+    assert [point.count for point in found["gen_ai.client.inference.operation.input_tokens"]] == [1]
 
 
 def test_names_that_callers_make_up_cannot_grow_the_figures_without_bound() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -35,10 +36,17 @@ log = structlog.get_logger("comporta.otlp")
 
 BATCH = 512
 _SCORES = 512
+#: What one request may hold: receivers over gRPC take 4 MiB unless somebody told them otherwise.
+MOST_BYTES = 3 << 20
 #: Answers after which the same batch is sent again (OTLP's own list); any other refusal would come every time.
 RETRYABLE = frozenset({429, 502, 503, 504})
+TOO_LARGE = 413
 _PAUSES_S = (1.0, 60.0)
 _CUT_EVERY_S = 60.0
+#: Figures that don't change are told again so often, since backends forget what nobody tells.
+_RETELL_S = 60.0
+#: How often a refusal that comes every time is logged.
+_REMIND_S = 3600.0
 
 TRACES, METRICS, LOGS = "traces", "metrics", "logs"
 _ANSWERS: Mapping[str, Any] = {
@@ -69,10 +77,6 @@ class Unsent(Exception):
         self.retry_after_s = retry_after_s
 
 
-class _Message(Protocol):
-    def SerializeToString(self) -> bytes: ...  # noqa: N802 (protobuf's name)
-
-
 class What(Struct, frozen=True):
     """What is sent, beside the spans of calls."""
 
@@ -86,7 +90,7 @@ def _uncounted(name: str, more: float) -> None:
 
 
 class Exporter:
-    """One round is `once`; `run` goes on until cancelled. `count` hears of calls under their names in `/metrics`."""
+    """`run` goes on until cancelled. `count` hears of calls under their names in `/metrics`."""
 
     def __init__(
         self, database: Database, send: Send, what: What, count: Callable[[str, float], None] = _uncounted
@@ -96,69 +100,93 @@ class Exporter:
         self._what = what
         self._figures = Figures(what.how.names, time.time_ns())
         self._figures_told = True
+        self._retell_at_s = 0.0
         self._cut_at_s = 0.0
-        self._away = False
+        self._complained_at_s: dict[tuple[str, int], float] = {}
         self._count = count
 
     async def run(self, every_s: float) -> None:
-        """Send what is new every so often; with growing pauses while the backend or the database is away."""
-        pause_s = _PAUSES_S[0]
-        while True:
-            try:
-                more = await self.once()
-            except Exception as error:
-                # Whatever it is, what waits stands in the queue: this task must not end.
-                pause_s = self._wait_s(error, pause_s)
-                await asyncio.sleep(pause_s)
-                continue
-            if self._away:
-                log.info("otlp.flows_again")
-            self._away, pause_s = False, _PAUSES_S[0]
-            if not more:
-                await asyncio.sleep(every_s)
+        """Send what is new every so often, each signal by itself: a backend that takes no metrics delays no span."""
+        flows = {TRACES: self.calls}
+        if self._what.metrics:
+            flows[METRICS] = self.metrics
+        if self._what.scores:
+            flows[LOGS] = self.scores
+        async with asyncio.TaskGroup() as tasks:
+            for signal, step in flows.items():
+                tasks.create_task(_flow(signal, step, every_s))
 
-    async def once(self) -> bool:
-        """Send what waits, up to a batch of each; whether there may be more. Raises Unsent and Unavailable."""
+    async def calls(self) -> bool:
+        """Send the oldest calls that wait, up to a batch; whether there may be more. Raises Unsent, Unavailable."""
         await self._cut()
         async with outbox.taken(self._database, BATCH, self._what.how.stages) as calls:
             if calls:
-                await self._calls(calls)
-        if self._what.metrics:
-            await self._metrics()
-        scores = await self._scores() if self._what.scores else 0
-        return len(calls) >= BATCH or scores >= _SCORES
-
-    async def _calls(self, calls: Sequence[Exported]) -> None:
-        request = await asyncio.to_thread(_spans_of, calls, self._what.how)
-        refused = await self._ask(TRACES, request, len(calls))
-        self._count("otlp_calls_exported", len(calls) - refused)
-        self._count("otlp_calls_refused", refused)
-        if self._what.metrics:
+                refused = await self._spans(calls, self._what.how)
+                self._count("otlp_calls_exported", len(calls) - refused)
+                self._count("otlp_calls_refused", refused)
+        if calls and self._what.metrics:
             self._figures.add(one.call for one in calls)
             self._figures_told = False
+        return len(calls) >= BATCH
 
-    async def _metrics(self) -> None:
-        if self._figures_told:
-            return
-        told = self._figures.told(self._what.how, time.time_ns())
-        await self._ask(METRICS, ExportMetricsServiceRequest(resource_metrics=[told]), 0)
+    async def metrics(self) -> bool:
+        """Send the histograms, where there are new calls in them or nobody was told for a while. Raises Unsent."""
+        if self._figures.empty or (self._figures_told and time.monotonic() < self._retell_at_s):
+            return False
         self._figures_told = True
+        try:
+            told = self._figures.told(self._what.how, time.time_ns())
+            body = ExportMetricsServiceRequest(resource_metrics=[told]).SerializeToString()
+            self._refused(METRICS, await self._ask(METRICS, body), 0)
+        except BaseException:
+            self._figures_told = False
+            raise
+        self._retell_at_s = time.monotonic() + _RETELL_S
+        return False
 
-    async def _scores(self) -> int:
+    async def scores(self) -> bool:
+        """Send the next scores; whether there may be more. Raises Unsent, Unavailable."""
         async with outbox.judged(self._database, _SCORES) as scores:
             if scores:
-                await self._ask(LOGS, _logs_of(scores, self._what.how), len(scores))
-        return len(scores)
+                body = _logs_of(scores, self._what.how).SerializeToString()
+                self._refused(LOGS, await self._ask(LOGS, body), len(scores))
+        return len(scores) >= _SCORES
 
-    async def _ask(self, signal: str, request: _Message, count: int) -> int:
-        """How many were refused. Raises Unsent where the same is to be sent again."""
-        sent = await self._send(signal, request.SerializeToString())
+    async def _spans(self, calls: Sequence[Exported], how: How) -> int:
+        """Send calls, in as many requests as it takes; how many of them were refused."""
+        body = await asyncio.to_thread(_spans_of, calls, how)
+        if len(body) > MOST_BYTES and (len(calls) > 1 or how.content):
+            return await self._smaller(calls, how)
+        sent = await self._ask(TRACES, body)
+        if sent.status == TOO_LARGE and (len(calls) > 1 or how.content):
+            return await self._smaller(calls, how)
+        return self._refused(TRACES, sent, len(calls))
+
+    async def _smaller(self, calls: Sequence[Exported], how: How) -> int:
+        """The same in two halves; one call that is too large alone goes without what was said in it."""
+        if len(calls) == 1:
+            return await self._spans(calls, structs.replace(how, content=False))
+        half = len(calls) // 2
+        return await self._spans(calls[:half], how) + await self._spans(calls[half:], how)
+
+    async def _ask(self, signal: str, body: bytes) -> Sent:
+        """Raises Unsent where the same is to be sent again."""
+        sent = await self._send(signal, body)
         if sent.status in RETRYABLE:
             raise Unsent(f"it answered {sent.status}", sent.retry_after_s)
-        if sent.status >= 300:
-            log.warning("otlp.refused", signal=signal, status=sent.status, count=count, hint=_HINTS.get(sent.status))
-            return count
-        return _rejected(signal, sent.body)
+        return sent
+
+    def _refused(self, signal: str, sent: Sent, count: int) -> int:
+        """How many of `count` were."""
+        if sent.status < 300:
+            return _rejected(signal, sent.body)
+        now_s = time.monotonic()
+        if now_s >= self._complained_at_s.get((signal, sent.status), -math.inf) + _REMIND_S:
+            self._complained_at_s[signal, sent.status] = now_s
+            log.warning(
+                "otlp.refused", signal=signal, status=sent.status, count=count, hint=hint_of(signal, sent.status)
+            )
+        return count
 
     async def _cut(self) -> None:
         if time.monotonic() >= self._cut_at_s:
@@ -168,22 +196,51 @@ class Exporter:
                 self._count("otlp_calls_dropped", gone)
                 log.warning("otlp.dropped", calls=gone, hint="The backend has been away or too slow for too long.")
 
-    def _wait_s(self, error: Exception, pause_s: float) -> float:
-        if not self._away:
-            expected = isinstance(error, Unsent | Unavailable)
-            reason = error.reason if isinstance(error, Unsent) else type(error).__name__
-            log.warning("otlp.waits", reason=reason, exc_info=None if expected else error)
-        self._away = True
-        asked_s = getattr(error, "retry_after_s", None) or 0.0
-        return max(min(pause_s * 2, _PAUSES_S[1]), min(asked_s, 600.0))
+
+async def _flow(signal: str, step: Callable[[], Awaitable[bool]], every_s: float) -> None:
+    """Take one step after another, with growing pauses while the backend or the database is away."""
+    pause_s, away = _PAUSES_S[0], False
+    while True:
+        try:
+            more = await step()
+        except Exception as error:
+            # Whatever it is, what waits stands in the queue: this task must not end.
+            if not away:
+                _tell_waiting(signal, error)
+            away, pause_s = True, min(pause_s * 2, _PAUSES_S[1])
+            asked_s = getattr(error, "retry_after_s", None) or 0.0
+            await asyncio.sleep(max(pause_s, min(asked_s, 600.0)))
+            continue
+        if away:
+            log.info("otlp.flows_again", signal=signal)
+        away, pause_s = False, _PAUSES_S[0]
+        if not more:
+            await asyncio.sleep(every_s)
+
+
+def _tell_waiting(signal: str, error: Exception) -> None:
+    expected = isinstance(error, Unsent | Unavailable)
+    reason = error.reason if isinstance(error, Unsent) else type(error).__name__
+    log.warning("otlp.waits", signal=signal, reason=reason, exc_info=None if expected else error)
 
 
 _HINTS = {
     401: "Check otlp.export.headers: the backend wants another key.",
     403: "Check otlp.export.headers: the backend wants another key.",
     404: "Check otlp.export.endpoint: it is the base address, without /v1/traces.",
+    413: "The backend takes no request of this size, however few calls are in it.",
     415: "The backend takes no protobuf over HTTP.",
 }
+_NOT_TAKEN = frozenset({404, 405, 501})
+#: What turns off a signal that not every backend takes.
+_SWITCHES = {METRICS: "otlp.export.metrics: false", LOGS: "otlp.export.scores: false"}
+
+
+def hint_of(signal: str, status: int) -> str | None:
+    """What to do about a refusal that comes every time."""
+    if signal in _SWITCHES and status in _NOT_TAKEN:
+        return f"The backend seems to take no {signal}: turn them off with {_SWITCHES[signal]}."
+    return _HINTS.get(status)
 
 
 def packed(body: bytes) -> bytes:
@@ -191,8 +248,9 @@ def packed(body: bytes) -> bytes:
     return gzip.compress(body, compresslevel=4)
 
 
-def _spans_of(calls: Sequence[Exported], how: How) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest(resource_spans=[resource_spans(calls, how)])
+def _spans_of(calls: Sequence[Exported], how: How) -> bytes:
+    request = ExportTraceServiceRequest(resource_spans=[resource_spans(calls, how)])
+    return bytes(request.SerializeToString())
 
 
 def _logs_of(scores: Sequence[Judged], how: How) -> ExportLogsServiceRequest:

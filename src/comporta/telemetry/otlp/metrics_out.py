@@ -44,7 +44,7 @@ class _Kind(Struct, frozen=True):
 
 
 _SECONDS = _Kind("s", "How long calls to models take.", n.DURATION_BOUNDS_S)
-_FIRST = _Kind("s", "How long streams take to their first chunk.", n.FIRST_BOUNDS_S)
+_FIRST = _Kind("s", "How long streams take to their first chunk.", n.DURATION_BOUNDS_S)
 _TOKENS = _Kind("{token}", "Tokens that went in and came out.", n.TOKEN_BOUNDS)
 
 
@@ -71,10 +71,17 @@ class Figures:
         self._names = names
         self._since_ns = since_ns
         self._series: dict[str, dict[_Labels, _Series]] = {}
-        self._kinds: dict[str, _Kind] = {names.duration: _SECONDS, names.first_chunk: _FIRST}
+        self._kinds: dict[str, _Kind] = {
+            names.duration: _SECONDS, names.other_duration: _SECONDS, names.first_chunk: _FIRST
+        }  # fmt: skip
         for name in (names.token_usage, names.input_tokens, names.output_tokens):
             if name:
                 self._kinds[name] = _TOKENS
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was no call yet."""
+        return not self._series
 
     def add(self, calls: Iterable[CallRow]) -> None:
         for call in calls:
@@ -93,7 +100,8 @@ class Figures:
         labels = _labels(call)
         names = self._names
         failed = (*labels, (n.ERROR_TYPE, error_of(call))) if error_of(call) is not None else labels
-        self._count(names.duration, failed, call.duration_us / 1e6)
+        inferred = call.kind != "embed"
+        self._count(names.duration if inferred else names.other_duration, failed, call.duration_us / 1e6)
         if call.stream and call.first_us is not None:
             self._count(names.first_chunk, labels, call.first_us / 1e6)
         if call.usage is None:
@@ -104,7 +112,7 @@ class Figures:
         ):
             if names.token_usage is not None:
                 self._count(names.token_usage, (*labels, (n.TOKEN_TYPE, kind)), tokens)
-            else:
+            elif inferred:
                 self._count(own, labels, tokens)
 
     def _count(self, name: str, labels: _Labels, value: float) -> None:

@@ -62,13 +62,9 @@ PROVIDERS: Mapping[str, str] = {
     "bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "moonshot": "moonshot_ai",
 }  # fmt: skip
 
-#: The conventions' bounds, in seconds and in tokens. For the time to the first chunk those of the server's time to the
-#: first token stand in: a client's are not given.
+#: The conventions' bounds, in seconds (of durations and of times to the first chunk) and in tokens.
 DURATION_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKEN_BOUNDS = tuple(float(4**power) for power in range(14))
-FIRST_BOUNDS_S = (
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-)  # fmt: skip
 
 
 class Names(Struct, frozen=True):
@@ -76,6 +72,8 @@ class Names(Struct, frozen=True):
 
     schema: str
     duration: str
+    #: Of what is no inference: embeddings.
+    other_duration: str
     first_chunk: str
     #: One histogram of tokens with their type as an attribute, or (`input_tokens`, `output_tokens`) one for each.
     token_usage: str | None
@@ -93,6 +91,7 @@ class Names(Struct, frozen=True):
 V1_41 = Names(
     schema="https://opentelemetry.io/schemas/1.41.0",
     duration="gen_ai.client.operation.duration",
+    other_duration="gen_ai.client.operation.duration",
     first_chunk="gen_ai.client.operation.time_to_first_chunk",
     token_usage="gen_ai.client.token.usage",  # noqa: S106 (a name)
     input_tokens="",
@@ -102,6 +101,7 @@ V1_41 = Names(
 NEWEST = Names(
     schema="",
     duration="gen_ai.client.inference.duration",
+    other_duration="gen_ai.client.operation.duration",
     first_chunk="gen_ai.client.inference.time_to_first_chunk",
     token_usage=None,
     input_tokens="gen_ai.client.inference.operation.input_tokens",

@@ -22,8 +22,9 @@ class OtlpExportSection(Section):
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Headers sent with it; default: OTEL_EXPORTER_OTLP_HEADERS."
     )
-    protocol: Literal["http/protobuf", "grpc"] = Field(
-        "http/protobuf", description="grpc needs the extra `comporta[grpc]`."
+    protocol: Literal["http/protobuf", "grpc"] | None = Field(
+        None,
+        description="grpc needs the extra `comporta[grpc]`; default: OTEL_EXPORTER_OTLP_PROTOCOL, else http/protobuf.",
     )
     every: Duration = Field(2.0, gt=0, validate_default=True, description="How often what is new is sent.")
     timeout: Duration = Field(10.0, gt=0, validate_default=True, description="How long one request may take.")
