@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from comporta.alerts.judging import Baseline, Standing, after_telling, judged, judged_unusual, stepped, to_tell
-from comporta.alerts.rules import Rule
+from comporta.alerts.rules import NoData, Rule
 from comporta.telemetry.observability.bounds import Bound
 
 RULE = Rule("errors", "error_rate", 300.0, warning=Bound(">", 0.05), alert=Bound(">", 0.1), min_calls=10)
@@ -92,6 +92,22 @@ def test_people_are_reminded_while_it_lasts() -> None:
 def test_a_window_without_calls_means_what_the_rule_says(mode: str, found: list[str | None]) -> None:
     rule = Rule("errors", "error_rate", 300.0, alert=Bound(">", 0.1), no_data=mode)  # type: ignore[arg-type]
     assert told(rule, [0.2, None, None, None]) == found
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound", "mode", "level"),
+    [
+        ("cost", Bound(">", 20.0), "alert", "no_data"),
+        ("cost", Bound(">", 20.0), "keep", None),
+        ("cost", Bound(">", 20.0), "ok", "ok"),
+        ("calls", Bound("<", 1.0), "alert", "alert"),
+    ],
+)
+def test_a_sum_of_no_calls_is_no_data_where_a_rule_wants_that(
+    metric: str, bound: Bound, mode: NoData, level: str | None
+) -> None:
+    rule = Rule("sums", metric, 300.0, alert=bound, no_data=mode)
+    assert judged(rule, "alert", 0.0, 0).level == level
 
 
 def test_what_was_silenced_is_told_afterwards_while_it_lasts_and_never_once_it_is_over() -> None:

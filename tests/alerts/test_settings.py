@@ -57,6 +57,8 @@ def test_sums_need_no_calls_to_be_judged() -> None:
         ({"unusual": True}, "needs `metric`"),
         ({"alert": "cost > 5", "window": "5s"}, "greater than or equal to 60"),
         ({"alert": "cost > 5", "name": "a/b"}, "pattern"),
+        ({"metric": "open_breakers", "unusual": True}, "give it a threshold"),
+        ({"alert": "budget_utilization > 90%", "filter": {"team": "shop"}}, "takes no `filter`"),
     ],
 )
 def test_a_slip_is_told(written: dict[str, Any], said: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from comporta.alerts.alerts import Alerts
-from comporta.alerts.judging import Baseline
+from comporta.alerts.judging import Baseline, Look
 from comporta.alerts.looking import Looking
 from comporta.alerts.rules import Rule
 from comporta.alerts.unusual import baseline_of, usual
@@ -188,6 +190,25 @@ async def test_a_rule_that_is_gone_is_forgotten(world: World) -> None:
     await world.look(1)
     world.rules = (RULE,)
     assert (await world.alerts.list())[0].state == "waiting"
+
+
+async def test_a_rule_that_cannot_be_looked_at_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.rules = (Rule("broken", "error_rate", 300.0, alert=Bound(">", 0.1)), RULE)
+    await world.calls(bad=10)
+    whole = Looking.look
+
+    async def breaks(self: Looking, rule: Rule, *more: Any) -> Look:
+        if rule.name == "broken":
+            raise psycopg.errors.QueryCanceled("too slow")
+        return await whole(self, rule, *more)
+
+    monkeypatch.setattr(Looking, "look", breaks)
+    await world.look()
+    assert await world.told() == [("alert.raised", "critical")]
+    broken = {view.name: view for view in await world.alerts.list()}["broken"]
+    assert broken.state == "ok" and "could not be looked at (QueryCanceled)" in str(broken.reason)
 
 
 async def test_states_of_now_are_asked_of_the_gate(database: Database) -> None:

@@ -51,6 +51,9 @@ def judged(rule: Rule, state: State, value: float | None, calls: int) -> Look:
         level = "warning"
     if rule.alert is not None and _beyond(rule.alert.holds(value), state, "alert", rule, value):
         level = "alert"
+    if level == "ok" and calls == 0 and rule.no_data != "ok":
+        # Nothing adds up to nothing, which looks good and is not what the rule asks for.
+        return _without(rule, calls)
     return Look(value, calls, level)
 
 

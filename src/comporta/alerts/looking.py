@@ -28,7 +28,7 @@ class Looking:
         """What a rule sees now. Raises Unavailable."""
         figure = rule.figure
         sums = await self._sums(rule, now)
-        if "now" in figure.needs:
+        if rule.of_now:
             sums.now = await self._present()
             value = figure.of(sums)
             # A state of now rests on no calls: it is there or it is not.

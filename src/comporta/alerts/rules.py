@@ -56,6 +56,11 @@ class Rule(Struct, frozen=True):
         return metric(self.metric)
 
     @property
+    def of_now(self) -> bool:
+        """Whether it looks at a state of now, which rests on no calls and has no past."""
+        return "now" in self.figure.needs
+
+    @property
     def definition(self) -> str:
         """What tells a rule from what it was before it was changed."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]

@@ -92,8 +92,15 @@ class AlertSection(Section):
             raise ValueError("needs `alert`, `warning` or `unusual`")
         if self.unusual and (self.alert is not None or self.warning is not None):
             raise ValueError("give thresholds or `unusual`, not both")
-        self.rule()
+        self._of_now(self.rule())
         return self
+
+    def _of_now(self, rule: Rule) -> None:
+        """A state of now has no past and belongs to no calls: what asks for either would never be told."""
+        if rule.of_now and self.unusual:
+            raise ValueError(f"{rule.metric} is a figure of now, which `unusual` can't tell: give it a threshold")
+        if rule.of_now and self.filter:
+            raise ValueError(f"{rule.metric} is one figure of the whole gate: it takes no `filter`")
 
     def rule(self) -> Rule:
         """The rule that it says. Raises ValueError for thresholds that can't be read."""

@@ -18,10 +18,10 @@ from msgspec import structs
 from comporta.alerts import tables
 from comporta.alerts.judging import Look, Standing, after_telling, stepped, to_tell
 from comporta.alerts.looking import Looking
-from comporta.alerts.rules import Rule
+from comporta.alerts.rules import Rule, State
 from comporta.alerts.tables import Kept
 from comporta.alerts.words import notice_of
-from comporta.errors import ComportaError
+from comporta.errors import ComportaError, Unavailable
 from comporta.notify.notice import Notice
 from comporta.store.database import Connection, Database
 
@@ -93,7 +93,7 @@ class Watch:
         self, connection: Connection, rule: Rule, standing: Standing, now_s: float, *, silenced: bool
     ) -> None:
         now = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
-        look = await self._looking.look(rule, standing.state, now)
+        look = await self._look(rule, standing.state, now)
         after = stepped(rule, standing, look, now_s)
         told = to_tell(rule, after, now_s)
         changed = after.state != standing.state
@@ -104,6 +104,16 @@ class Watch:
             kind = f"alert.{'recovered' if after.state == 'ok' else 'raised'}"
             await tables.event(connection, rule.name, kind, standing.state, after.state, look, now_s, silenced)
         await tables.put(connection, rule, after, look, now_s)
+
+    async def _look(self, rule: Rule, state: State, now: datetime.datetime) -> Look:
+        """A rule that can't be looked at stays as it is, and keeps none of the others waiting. Raises Unavailable."""
+        try:
+            return await self._looking.look(rule, state, now)
+        except Unavailable:
+            raise
+        except (ComportaError, psycopg.Error, TimeoutError) as error:
+            log.warning("alert_not_looked_at", rule=rule.name, reason=type(error).__name__)
+            return Look(None, 0, None, f"could not be looked at ({type(error).__name__}); the logs say more")
 
     async def _tell(
         self, connection: Connection, rule: Rule, before: Standing, after: Standing, look: Look, now_s: float
