@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from comporta.console.accounts import Accounts
-from comporta.console.oidc import Oidc
+from comporta.console.oidc import Oidc, Person
 from comporta.console.passwords import Passwords
 from comporta.console.sessions import Sessions
 from comporta.console.settings import ConsoleSection, OidcSection
@@ -91,11 +91,16 @@ def section(issuer: str, **more: Any) -> OidcSection:
 
 async def person(issuer: Issuer, **more: Any) -> tuple[str, str]:
     """The name and role of who comes back."""
+    found = await whoever(issuer, **more)
+    return found.name, found.role
+
+
+async def whoever(issuer: Issuer, **more: Any) -> Person:
     oidc = Oidc(section(issuer.url, **more), BACK)
     state = issuer.visit((await oidc.begin("/calls")).address)
     found, way = await oidc.end({"state": state, "code": "c"}, state)
     assert way == "/calls"
-    return found.name, found.role
+    return found
 
 
 async def test_who_is_listed_comes_in_with_their_role(issuer: Issuer) -> None:
@@ -109,6 +114,38 @@ async def test_a_group_gives_a_role_and_admins_come_first(issuer: Issuer) -> Non
     issuer.claims |= {"email": "x@other.com", "groups": ["ops", "staff"]}
     assert (await person(issuer, viewer_groups=["staff"]))[1] == "viewer"
     assert (await person(issuer, viewer_groups=["staff"], admin_groups=["ops"]))[1] == "admin"
+
+
+TEAMS = {"care": ["*@care.example.com", "care-people"], "ops": ["ana@care.example.com"]}
+
+
+@pytest.mark.parametrize(
+    ("claims", "more", "teams"),
+    [({"email": "rui@care.example.com"}, {"viewers": ["*"], "team_viewers": TEAMS}, ("care",)),
+     ({"email": "ana@care.example.com"}, {"team_viewers": TEAMS}, ("care", "ops")),
+     ({"email": "x@other.com", "groups": ["care-people"]}, {"team_viewers": TEAMS}, ("care",)),
+     ({"email": "x@other.com"}, {"viewers": ["*"], "team_viewers": TEAMS}, None),
+     ({"email": "x@other.com", "crew": ["ops", "care"]}, {"viewers": ["*"], "teams_claim": "crew"}, ("care", "ops")),
+     ({"email": "rui@care.example.com", "crew": ["growth"]},
+      {"viewers": ["*"], "team_viewers": TEAMS, "teams_claim": "crew"}, ("care", "growth")),
+     ({"email": "ana@care.example.com"}, {"admins": ["ana@*"], "team_viewers": TEAMS, "teams_claim": "crew"}, None)],
+)  # fmt: skip
+async def test_a_viewer_is_bound_to_the_teams_of_the_lists_and_of_the_claim(
+    issuer: Issuer, claims: dict[str, Any], more: dict[str, Any], teams: tuple[str, ...] | None
+) -> None:
+    issuer.claims |= claims
+    found = await whoever(issuer, **more)
+    assert found.teams == teams
+    assert found.role == ("admin" if "admins" in more else "viewer")
+
+
+@pytest.mark.parametrize("claims", [{}, {"crew": []}, {"crew": "care"}, {"crew": [""]}])
+async def test_a_viewer_whose_team_the_provider_should_say_and_does_not_stays_out(
+    issuer: Issuer, claims: dict[str, Any]
+) -> None:
+    issuer.claims |= {"email": "x@other.com", **claims}
+    with pytest.raises(Forbidden, match="no team of yours"):
+        await whoever(issuer, viewers=["*"], teams_claim="crew")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from comporta.app.process import PARENT, die_with_parent
 from comporta.console.pages.every import PAGES
 from comporta.console.settings import ConsoleSection
 from comporta.console.site import Site
+from comporta.console.teams import TeamDatabases
 from comporta.console.view import Around, Finding
 from comporta.errors import ComportaError
 from comporta.providers.catalogue import Catalogue
@@ -54,7 +55,8 @@ def main() -> None:
 async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[str, str]) -> None:
     gate = Loopback(folder)
     async with Database(environment["COMPORTA_DATABASE_DSN"], max_size=_POOL) as database:
-        around = Around(database, gate, Doctor(environment), __version__, Catalogue.shipped())
+        narrow = TeamDatabases(database.dsn)
+        around = Around(database, narrow, gate, Doctor(environment), __version__, Catalogue.shipped())
         site = Site(around, settings, PAGES)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -74,6 +76,7 @@ async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[st
             await server.serve()
         finally:
             await gate.close()
+            await narrow.close()
 
 
 class Doctor:

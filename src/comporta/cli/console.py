@@ -16,11 +16,12 @@ from comporta.cli.place import CONFIG, load
 from comporta.cli.shown import AS_JSON, DATA, say, say_json, table
 from comporta.console.accounts import Accounts, Role
 from comporta.console.passwords import Passwords, made
-from comporta.errors import Unavailable
+from comporta.errors import BadRequest, Unavailable
 from comporta.store.database import Database
 
 T = TypeVar("T")
 NAME = typer.Argument(help="What the person signs in with.")
+TEAM = typer.Option([], "--team", help="A team whose calls they see, as a viewer; several times for more. All without.")
 ROLE = typer.Option("viewer", "--role", help="admin changes things, viewer only looks.")
 
 
@@ -30,6 +31,7 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
     below.command("add", help="Let somebody in; prints the password made for them.")(_add)
     below.command("password", help="Make a new password; ends all of that person's sessions.")(_password)
     below.command("role", help="Change what somebody may do.")(_role)
+    below.command("teams", help="Bind a viewer to teams, whose calls alone they see; ends their sessions.")(_teams)
     below.command("remove", help="Let somebody in no more; their sessions end at once.")(_remove)
     app.add_typer(below, name=name, help=summary)
 
@@ -39,18 +41,21 @@ def _users(config: Path | None = CONFIG, data: Path = DATA, as_json: bool = AS_J
     if as_json:
         say_json(msgspec.to_builtins(found))
         return
-    columns = ("name", "role", "password", "last signed in", "made by")
+    columns = ("name", "role", "teams", "password", "last signed in", "made by")
     rows = [
-        (one.name, one.role, one.has_password, f"{one.seen_at:%Y-%m-%d %H:%M}" if one.seen_at else None, one.created_by)
+        (one.name, one.role, ", ".join(one.teams or ["all"]), one.has_password,
+         f"{one.seen_at:%Y-%m-%d %H:%M}" if one.seen_at else None, one.created_by)
         for one in found
-    ]
+    ]  # fmt: skip
     table(columns, rows, "Nobody may sign in yet.")
 
 
-def _add(name: str = NAME, role: str = ROLE, config: Path | None = CONFIG, data: Path = DATA) -> None:
+def _add(
+    name: str = NAME, role: str = ROLE, team: list[str] = TEAM, config: Path | None = CONFIG, data: Path = DATA
+) -> None:  # fmt: skip
     password = made()
     wanted: Role = role  # type: ignore[assignment]
-    _with(config, data, lambda accounts: accounts.add(name, wanted, password=password, by=_who()))
+    _with(config, data, lambda accounts: accounts.add(name, wanted, password=password, by=_who(), teams=team or None))
     say(password)
 
 
@@ -67,6 +72,18 @@ def _role(
     wanted: Role = role  # type: ignore[assignment]
     _with(config, data, lambda accounts: accounts.set_role(name, wanted, by=_who()))
     say(f"{name} is {role} now.")
+
+
+def _teams(
+    name: str = NAME,
+    teams: list[str] | None = typer.Argument(None, help="The teams; none with --all."),
+    every: bool = typer.Option(False, "--all", help="Bound to no team: they see all."),
+    config: Path | None = CONFIG, data: Path = DATA,
+) -> None:  # fmt: skip
+    if every == bool(teams):
+        raise BadRequest("Name the teams whose calls they see, or say --all.", param="teams")
+    _with(config, data, lambda accounts: accounts.set_teams(name, teams or None, by=_who()))
+    say(f"{name} sees {', '.join(teams or ['all teams'])} now.")
 
 
 def _remove(name: str = NAME, config: Path | None = CONFIG, data: Path = DATA) -> None:

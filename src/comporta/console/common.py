@@ -57,6 +57,11 @@ COMMON: Texts = {
         "You may look, not act: your role is viewer.",
         "Você pode olhar, não agir: seu papel é leitor.",
     ),
+    "bound_only": (
+        "This shows things of all teams, and you see those of {teams} alone. An admin may change that.",
+        "Isto mostra coisas de todas as equipes, e você só vê as de {teams}. Um administrador pode mudar isso.",
+    ),
+    "sees_teams": ("sees {teams}", "vê {teams}"),
     "signed_out": ("You are signed out. Reload the page.", "Você saiu. Recarregue a página."),
     "copy": ("Copy", "Copiar"),
     "copied": ("Copied", "Copiado"),

@@ -50,7 +50,8 @@ class Frame:
             self._keys(view)
 
     def _listed(self, view: View) -> list[Page]:
-        return [page for page in self._pages if page.group is not None and (view.admin or not page.admin)]
+        seen = [page for page in self._pages if page.teams or not view.bound]
+        return [page for page in seen if page.group is not None and (view.admin or not page.admin)]
 
     def _navigation(self, view: View, page: Page) -> None:
         here = page.parent or page.path
@@ -98,6 +99,8 @@ class Frame:
                 with tag("div.person__card"):
                     tag("strong.person__full", view.session.user)
                     tag("span.badge.tone-dim", view.t(f"role_{view.session.role}"))
+                    if view.session.teams is not None:
+                        tag("span.muted", view.t("sees_teams", teams=", ".join(view.session.teams)))
                     tag("button.button", view.t("keys"), type="button", data_help=True)
                     with tag("form", method="post", action="/sign-out"):
                         tag("button.button.button--wide", view.t("sign_out"), type="submit")

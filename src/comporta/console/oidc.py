@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comporta.console.accounts import Role
 from comporta.console.settings import OidcSection
@@ -38,11 +38,15 @@ _KEPT_S = 3600.0
 
 
 class Person(Struct, frozen=True):
-    """Whom the provider vouches for: what they are called here, who they are there, and what they may do."""
+    """Whom the provider vouches for: what they are called here, who they are there, and what they may do.
+
+    `teams` are those whose calls they see; None where they see all.
+    """
 
     name: str
     subject: str
     role: Role
+    teams: tuple[str, ...] | None = None
 
 
 class Begun(Struct, frozen=True):
@@ -123,12 +127,14 @@ class Oidc:
         email, subject = str(claims.get("email") or ""), str(claims.get("sub") or "")
         if not subject or (email and claims.get("email_verified") is False):
             raise Forbidden("The identity provider does not vouch for this address.", code="viewer")
-        groups = claims.get(self._settings.groups_claim)
-        role = self._role(email.lower(), {str(one) for one in groups} if isinstance(groups, list) else set())
+        groups = _names(claims.get(self._settings.groups_claim))
+        teams = self._teams(email.lower(), groups)
+        role = self._role(email.lower(), groups) or ("viewer" if teams else None)
         if role is None:
             log.warning("console.oidc_not_listed", name=email[:100] or subject[:100])
             raise Forbidden("You may not use this console; ask an admin to list you under console.oidc.", code="viewer")
-        return Person(email or subject, f"{claims['iss']}#{subject}", role)
+        person = Person(email or subject, f"{claims['iss']}#{subject}", role)
+        return person if role == "admin" else structs.replace(person, teams=self._bound(claims, teams, person.name))
 
     def _role(self, email: str, groups: set[str]) -> Role | None:
         lists: tuple[tuple[Role, list[str], list[str]], ...] = (
@@ -136,9 +142,23 @@ class Oidc:
             ("viewer", self._settings.viewers, self._settings.viewer_groups),
         )
         for role, patterns, named in lists:
-            if groups & set(named) or (email and any(fnmatchcase(email, one.lower()) for one in patterns)):
+            if _listed(email, groups, patterns, named):
                 return role
         return None
+
+    def _teams(self, email: str, groups: set[str]) -> set[str]:
+        """That the configuration binds them to."""
+        listed = self._settings.team_viewers
+        return {team for team, people in listed.items() if _listed(email, groups, people, people)}
+
+    def _bound(self, claims: Mapping[str, Any], listed: set[str], name: str) -> tuple[str, ...] | None:
+        """All of a viewer's teams; None for one who sees everybody's. Raises Forbidden where there should be some."""
+        claim = self._settings.teams_claim
+        teams = listed | (_names(claims.get(claim)) if claim is not None else set())
+        if claim is not None and not teams:
+            log.warning("console.oidc_no_team", name=name[:100], claim=claim)
+            raise Forbidden(f"The identity provider names no team of yours (in '{claim}').", code="viewer")
+        return tuple(sorted(teams)) or None
 
     async def _places(self) -> Mapping[str, Any]:
         """The provider's own description, kept for an hour. Raises Unavailable."""
@@ -150,6 +170,15 @@ class Oidc:
             raise Unavailable(text, code="oidc")
         self._found = (self._clock() + _KEPT_S, told)
         return told
+
+
+def _listed(email: str, groups: set[str], patterns: Collection[str], named: Collection[str]) -> bool:
+    return bool(groups & set(named)) or bool(email and any(fnmatchcase(email, one.lower()) for one in patterns))
+
+
+def _names(claim: Any) -> set[str]:
+    """Of a list of names; anything else names nobody."""
+    return {str(one) for one in claim if one} if isinstance(claim, list) else set()
 
 
 async def _asked(method: str, url: str, form: Mapping[str, str] | None = None) -> Mapping[str, Any]:

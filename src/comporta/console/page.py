@@ -41,4 +41,6 @@ class Page(Struct, frozen=True):
     parent: str = ""
     #: Whether only admins see it.
     admin: bool = False
+    #: Whether people who are bound to teams see it too: it shows nothing but what is read by `View.database`.
+    teams: bool = False
     files: tuple[File, ...] = ()

@@ -14,7 +14,7 @@ START = "insert into console_session (digest, user_name) values (%s, %s)"
 SEEN = "update console_user set seen_at = now() where name = %s"
 #: Its role is the account's of now, so that a change holds at once. `seen_at` is written once a minute at most.
 LIVE = """
-select user_name, role, now() - session.seen_at > interval '1 minute'
+select user_name, role, case when role = 'viewer' then teams end, now() - session.seen_at > interval '1 minute'
 from console_session as session join console_user on name = user_name
 where digest = %s and session.seen_at > now() - %s * interval '1 second'
     and session.created_at > now() - %s * interval '1 second'
@@ -34,6 +34,8 @@ class Session(Struct, frozen=True):
     role: Role
     #: Tells sessions apart in memory; the secret itself is kept nowhere.
     digest: bytes
+    #: Whose calls they see; None where they see all, as admins do.
+    teams: tuple[str, ...] | None = None
 
     @property
     def admin(self) -> bool:
@@ -66,9 +68,9 @@ class Sessions:
             row = await (await connection.execute(LIVE, [digest, *self._limits])).fetchone()
             if row is None:
                 return None
-            if row[2]:
+            if row[3]:
                 await connection.execute(TOUCH, [digest])
-        return Session(row[0], row[1], digest)
+        return Session(row[0], row[1], digest, None if row[2] is None else tuple(row[2]))
 
     async def end(self, secret: str) -> None:
         """Sign out."""

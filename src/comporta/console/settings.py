@@ -25,6 +25,16 @@ class OidcSection(Section):
     viewers: list[str] = Field([], description="Addresses of people who may look.")
     admin_groups: list[str] = Field([], description="Groups whose members may change things.")
     viewer_groups: list[str] = Field([], description="Groups whose members may look.")
+    team_viewers: dict[str, list[str]] = Field(
+        {},
+        description="Addresses or groups of people who may look at one team's calls alone, by team. It binds those "
+        "whom `viewers` and `viewer_groups` name too, and no admin.",
+    )
+    teams_claim: str | None = Field(
+        None,
+        description="Where the provider says somebody's teams: a viewer then sees these alone, and one without any is "
+        "not let in. Teams of `team_viewers` are added.",
+    )
     groups_claim: str = Field("groups", description="Where the provider says somebody's groups.")
 
     @field_validator("issuer")
@@ -38,8 +48,9 @@ class OidcSection(Section):
 
     @model_validator(mode="after")
     def _somebody(self) -> OidcSection:
-        if not (self.admins or self.viewers or self.admin_groups or self.viewer_groups):
-            raise ValueError("lets nobody in: list people under admins or viewers, or groups")
+        lists = (self.admins, self.viewers, self.admin_groups, self.viewer_groups, self.team_viewers)
+        if not any(lists):
+            raise ValueError("lets nobody in: list people under admins, viewers or team_viewers, or groups")
         return self
 
 

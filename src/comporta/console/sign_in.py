@@ -156,7 +156,9 @@ class SignIn:
         assert self._oidc is not None
         try:
             person, way = await self._oidc.end(request.query_params, request.cookies.get(self._cookie + _WAY))
-            name = await self._accounts.vouched(person.name, person.role, subject=person.subject, by=OIDC)
+            name = await self._accounts.vouched(
+                person.name, person.role, subject=person.subject, by=OIDC, teams=person.teams
+            )
             response = await self.entered(request, name, way)
         except ComportaError as error:
             return self._shown(request, "/", "provider", reason=error.message, status=error.status)

@@ -91,8 +91,7 @@ class Site:
         async def give(request: Request) -> Response:
             try:
                 view = self._view(request, page)
-                if page.admin:
-                    await view.demand_admin()
+                await _may(view, page)
                 return await csv_of(file.name, file.rows(view))
             except ComportaError as error:
                 return PlainTextResponse(error.message, error.status)
@@ -112,13 +111,20 @@ class Site:
     async def _build(self, view: View, page: Page) -> None:
         with self._frame.around(view, page), tag("div.page__inside") as inside:
             try:
-                if page.admin:
-                    await view.demand_admin()
+                await _may(view, page)
                 await page.build(view)
             except Exception as error:
                 inside.clear()
                 with inside:
                     _failed(view, error)
+
+
+async def _may(view: View, page: Page) -> None:
+    """Raises Forbidden for people who may not see the page."""
+    if page.admin:
+        await view.demand_admin()
+    if not page.teams:
+        view.demand_all()
 
 
 def _failed(view: View, error: Exception) -> None:

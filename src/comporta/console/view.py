@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 
 from comporta.console.sessions import Session, Sessions
+from comporta.console.teams import ANSWERS, TeamDatabases
 from comporta.console.words import Words
 from comporta.errors import Forbidden, InvalidKey
 from comporta.providers.catalogue import Catalogue
@@ -55,6 +56,8 @@ class Around(Struct, frozen=True):
     """What the console is given by those to its right."""
 
     database: Database
+    #: The same, for people who are bound to teams.
+    narrow: TeamDatabases
     gate: Gate
     #: Looks at everything that the gate needs; takes seconds.
     doctor: Callable[[], Awaitable[list[Finding]]]
@@ -81,8 +84,22 @@ class View:
 
     @property
     def database(self) -> Database:
-        """Read from it with telemetry's functions: no page asks the gate for what stands here."""
-        return self._around.database
+        """Read from it with telemetry's functions: no page asks the gate for what stands here.
+
+        Who is bound to teams finds their rows in it alone: no page has to think of that.
+        """
+        teams = self.session.teams
+        return self._around.database if teams is None else self._around.narrow.of(teams)
+
+    @property
+    def bound(self) -> bool:
+        """Whether they see the calls of some teams alone; what leads to pages of everybody's things is left out."""
+        return self.session.teams is not None
+
+    def demand_all(self) -> None:
+        """Raises Forbidden for people who are bound to teams."""
+        if self.session.teams is not None:
+            raise Forbidden(self.t("bound_only", teams=", ".join(self.session.teams)), code="bound")
 
     @property
     def around(self) -> Around:
@@ -108,8 +125,15 @@ class View:
         return await self.ask(method, path, body)
 
     async def ask(self, method: str, path: str, body: JSON | None = None) -> Any:
-        """Ask the gate, and let it write down who asked. For reading: an act goes by `act`."""
-        return await self._around.gate.ask(method, path, body, headers={BY: quote(self.session.user)})
+        """Ask the gate, and let it write down who asked. For reading: an act goes by `act`.
+
+        It knows nothing of teams: who is bound to some hears what teams.ANSWERS leaves of it. Raises Forbidden.
+        """
+        teams, kept = self.session.teams, ANSWERS.get((method, path))
+        if kept is None:
+            self.demand_all()
+        answer = await self._around.gate.ask(method, path, body, headers={BY: quote(self.session.user)})
+        return answer if kept is None or teams is None else kept(answer, teams)
 
     @asynccontextmanager
     async def stream(self, path: str, body: JSON, headers: Mapping[str, str] | None = None) -> AsyncIterator[Streamed]:

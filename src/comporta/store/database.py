@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,13 +37,18 @@ AWAY_CODES = ("57P01", "57P02", "57P03", "57P05")
 
 
 class Database:
-    """PostgreSQL behind a small pool, opened at the first use. Nothing here starts or stops a server."""
+    """PostgreSQL behind a small pool, opened at the first use. Nothing here starts or stops a server.
+
+    `prepare` is done once to every new connection.
+    """
 
     def __init__(
-        self, dsn: str, *, min_size: int = MIN_SIZE, max_size: int = MAX_SIZE, checkout_s: float = CHECKOUT_LIMIT_S
-    ) -> None:
+        self, dsn: str, *, min_size: int = MIN_SIZE, max_size: int = MAX_SIZE, checkout_s: float = CHECKOUT_LIMIT_S,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
         self.dsn = dsn
         self._checkout_s = checkout_s
+        self._prepare = prepare
         try:
             #: Where the database is, without the password: for messages.
             self.place = place_of(dsn)
@@ -137,7 +142,7 @@ class Database:
         low, high = self._sizes
         return AsyncConnectionPool(
             self.dsn, min_size=low, max_size=high, open=False, timeout=self._checkout_s, name="comporta",
-            reconnect_timeout=RECONNECT_S, kwargs=CONNECT_OPTIONS,
+            reconnect_timeout=RECONNECT_S, kwargs=CONNECT_OPTIONS, configure=self._prepare,
         )  # fmt: skip
 
     def _away(self) -> Unavailable:

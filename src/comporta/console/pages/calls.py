@@ -273,5 +273,5 @@ def _line(call: CallRow) -> Sequence[object]:
 
 PAGE = Page(
     "/calls", "title", build, TEXTS, group="watch", letter="c", icon="calls",
-    files=(File("/calls.csv", "calls.csv", _rows),),
+    files=(File("/calls.csv", "calls.csv", _rows),), teams=True,
 )  # fmt: skip

@@ -66,14 +66,16 @@ _ROWS = 100
 async def build(view: View) -> None:
     """By `?by=`, over `?range=`."""
     by = view.query.get("by", "team")
-    by = by if by in (*_LISTED, *_TOPS) else "team"
+    # Lists of users and sessions are made of everybody's calls.
+    choices = _LISTED if view.bound else (*_LISTED, *_TOPS)
+    by = by if by in choices else "team"
     chosen = range_of(view, "30d")
     budgets = asyncio.create_task(_budgets_of(view))
     total = await series(view.database, _FIGURES, since=chosen.since, until=chosen.until, step_s=_step_s(chosen))
     with head(view.t("title")):
         range_links(view, chosen)
     _figures(view, total)
-    links(view.t("by"), [(view.t(f"by_{n}"), view.link(by=n), n == by) for n in (*_LISTED, *_TOPS)])
+    links(view.t("by"), [(view.t(f"by_{n}"), view.link(by=n), n == by) for n in choices])
     if not total.lines[0].calls:
         with card():
             empty(view, view.t("none_title"), view.t("none_text"), command='comporta call "What is a sluice gate?"')
@@ -195,6 +197,7 @@ def _budgets(view: View, found: list[dict[str, Any]] | ComportaError) -> None:
             return
         if not found:
             tag("p.muted", view.t("no_budgets"))
+        if not found and view.admin:
             command_line(view, "comporta budget create care --limit 100 --team care")
         for one in found:
             _budget(view, one)
@@ -251,4 +254,5 @@ PAGE = Page(
     letter="m",
     icon="costs",
     files=(File("/costs.csv", "costs.csv", _rows),),
+    teams=True,
 )

@@ -95,7 +95,8 @@ async def build(view: View) -> None:
     judged = any(value is not None for value in over_time.lines[0].total.values())
     with head(view.t("title")):
         filters(view, [Filter("route", view.t("route"))])
-        tag("a.button", view.t("review"), href="/review")
+        if not view.bound:
+            tag("a.button", view.t("review"), href="/review")
         range_links(view, chosen)
     if not (judged or comments.scores or found.findings or weeks):
         with card():
@@ -258,5 +259,5 @@ def _example(view: View, one: ExampleCall) -> None:
             tag("div.chat__text.muted", one.output)
 
 
-PAGE = Page("/feedback", "title", build, TEXTS, group="protect", letter="f", icon="feedback")
+PAGE = Page("/feedback", "title", build, TEXTS, group="protect", letter="f", icon="feedback", teams=True)
 FINDING = Page("/feedback/finding", "finding", build_finding, TEXTS, icon="feedback", parent="/feedback")

@@ -197,4 +197,4 @@ async def _say(view: View, one: ScoreRow, call_id: str, said: Tag, *, right: boo
     say(view.t("thanks"))
 
 
-PAGE = Page("/guardrails", "title", build, TEXTS, group="protect", letter="u", icon="shield")
+PAGE = Page("/guardrails", "title", build, TEXTS, group="protect", letter="u", icon="shield", teams=True)

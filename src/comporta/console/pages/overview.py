@@ -286,4 +286,4 @@ def _seconds(at: datetime.datetime) -> float:
     return at.timestamp()
 
 
-PAGE = Page("/", "title", build, TEXTS, group="watch", letter="o", icon="overview")
+PAGE = Page("/", "title", build, TEXTS, group="watch", letter="o", icon="overview", teams=True)

@@ -121,4 +121,4 @@ def _scores(view: View, scores: list[ScoreRow]) -> None:
         score_list(view, scores[:20])
 
 
-PAGE = Page("/session", "title", build, TEXTS, icon="sessions", parent="/sessions")
+PAGE = Page("/session", "title", build, TEXTS, icon="sessions", parent="/sessions", teams=True)

@@ -44,12 +44,14 @@ _CSV_PAGES = 100
 
 async def build(view: View) -> None:
     """The latest, or with `?by=` those that lead a figure over the chosen time."""
+    # Lists of who leads are made of everybody's calls.
+    orders = _ORDERS[:1] if view.bound else _ORDERS
     order = view.query.get("by", "last")
-    order = order if order in _ORDERS else "last"
+    order = order if order in orders else "last"
     rows, following = await _read(view, order)
     with head(view.t("title")):
         links(view.t("order"), [(view.t(f"by_{n}"), view.link(by=None if n == "last" else n, after=None), n == order)
-                                for n in _ORDERS])  # fmt: skip
+                                for n in orders])  # fmt: skip
         if order != "last":
             range_links(view, range_of(view, "7d"))
     filters(view, [Filter("user", view.t("user"))], keep=())
@@ -118,5 +120,5 @@ async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
 
 PAGE = Page(
     "/sessions", "title", build, TEXTS, group="watch", letter="s", icon="sessions",
-    files=(File("/sessions.csv", "sessions.csv", _rows),),
+    files=(File("/sessions.csv", "sessions.csv", _rows),), teams=True,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,13 +86,13 @@ TEXTS: Texts = {
 }  # fmt: skip
 _TONES = ("accent", "sky", "violet", "amber", "olive", "info", "warn", "bad")
 _FALL_PX = 420
+#: A record is shipped within a second or two; a page that is longer in coming says that there is none.
+_AWAITED_S, _AGAIN_S = 8.0, 0.25
 
 
 async def build(view: View) -> None:
     """The trace of the address; `?call=` chooses one of its calls, else the first one is."""
-    trace, scores = await asyncio.gather(
-        read_trace(view.database, view.path["trace"]), scores_of_trace(view.database, view.path["trace"])
-    )
+    trace, scores = await _read(view)
     if not trace.calls and not trace.others:
         raise NotFound(view.t("none", id=view.path["trace"][:64]))
     chosen = next((one for one in trace.calls if one.id == view.query.get("call")), None)
@@ -104,6 +105,18 @@ async def build(view: View) -> None:
         await _call(view, await one_call(view.database, chosen.id), scores)
 
 
+async def _read(view: View) -> tuple[Trace, list[ScoreRow]]:
+    """Of a call that just ended (`?new=1`) the record is still on its way: that is waited for."""
+    until_s = time.monotonic() + (_AWAITED_S if view.query.get("new") else 0.0)
+    while True:
+        trace, scores = await asyncio.gather(
+            read_trace(view.database, view.path["trace"]), scores_of_trace(view.database, view.path["trace"])
+        )
+        if trace.calls or trace.others or time.monotonic() > until_s:
+            return trace, scores
+        await asyncio.sleep(_AGAIN_S)
+
+
 def _head(view: View, trace: Trace, chosen: CallRow | None) -> None:
     n_spans = sum(len(spans) for spans in trace.spans.values()) + len(trace.others)
     known = [call.cost_microusd for call in trace.calls if call.cost_microusd is not None]
@@ -111,7 +124,7 @@ def _head(view: View, trace: Trace, chosen: CallRow | None) -> None:
     with head(view.t("title"), sub):
         if known:
             tag("span.figure__value", view.t.money(sum(known)))
-        if chosen is not None and chosen.kind == "chat":
+        if chosen is not None and chosen.kind == "chat" and not view.bound:
             tag("a.button.button--main", view.t("replay"), href=view.link("/playground", call=chosen.id), data_key="p")
 
 
@@ -179,7 +192,8 @@ def _facts(view: View, call: CallRow) -> None:
     pairs: list[tuple[str, Any]] = [
         (t("model"), f"{call.model or '–'} · {call.provider or '–'}"),
         (t("route"), link(call.route, "/calls", route=call.route or "")),
-        (t("variant"), call.variant), (t("prompt"), link(prompt, "/prompts/" + (call.prompt_id or ""))),
+        (t("variant"), call.variant),
+        (t("prompt"), prompt if view.bound else link(prompt, "/prompts/" + (call.prompt_id or ""))),
         (t("took"), t.seconds(call.duration_us / 1e6)),
         (t("first"), None if call.first_us is None else t.seconds(call.first_us / 1e6)),
         (t("cache"), None if call.cache == "bypass" else call.cache), (t("retries"), call.retries or None),
@@ -272,4 +286,4 @@ def _extra(view: View, found: OneCall) -> None:
                 code(json.dumps(value, indent=2, ensure_ascii=False), label=title)
 
 
-PAGE = Page("/traces/{trace}", "title", build, TEXTS, icon="calls", parent="/calls")
+PAGE = Page("/traces/{trace}", "title", build, TEXTS, icon="calls", parent="/calls", teams=True)

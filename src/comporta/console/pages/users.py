@@ -35,6 +35,12 @@ TEXTS: Texts = {
         "A new password for {name}? Their sessions end at once.",
         "Nova senha para {name}? As sessões terminam já.",
     ),
+    "teams": ("Teams", "Equipes"),
+    "teams_hint": (
+        "Names with commas between them: a viewer sees their calls alone. Empty: all.",
+        "Nomes com vírgulas: um leitor só vê as chamadas delas. Vazio: todas.",
+    ),
+    "teams_of": ("Whose calls does {name} see?", "De quem são as chamadas que {name} vê?"),
     "never": ("never signed in", "nunca entrou"),
     "provider": ("by the identity provider", "pelo provedor de identidade"),
     "seen": ("last signed in", "entrou por último"),
@@ -67,6 +73,8 @@ def _list(view: View, accounts: Accounts, found: Sequence[Account], once: Callab
                 badge(view.t(f"role_{one.role}"), "accent" if one.role == "admin" else "dim")
                 with tag("span.events__text"):
                     tag("strong", one.name)
+                    if one.teams and one.role == "viewer":
+                        tag("span.muted", f" · {view.t('teams')}: {', '.join(one.teams)}")
                     if not one.has_password:
                         tag("span.muted", f" · {view.t('provider')}")
                     with tag("div.when"):
@@ -91,6 +99,18 @@ def _acts(view: View, accounts: Accounts, one: Account, once: Callable[[str, str
             await accounts.set_password(one.name, password, by=by.user)
             once(one.name, password)
 
+    async def bind() -> None:
+        fields = []
+
+        def body() -> None:
+            known = ", ".join(one.teams or [])
+            fields.append(text(view.t("teams"), known, most=2000, hint=view.t("teams_hint")))
+
+        if await ask(view, view.t("teams_of", name=one.name), body, label=view.t("save")):
+            by = await view.demand_admin()
+            await accounts.set_teams(one.name, _named(fields[0].value), by=by.user)
+            go("/system/users")
+
     async def remove() -> None:
         if await ask(view, view.t("remove_sure", name=one.name), label=view.t("remove"), tone="danger"):
             by = await view.demand_admin()
@@ -99,6 +119,8 @@ def _acts(view: View, accounts: Accounts, one: Account, once: Callable[[str, str
 
     with tag("div.row"):
         button(view, view.t(f"make_{other}"), change_role, tone="small")
+        if one.has_password and one.role == "viewer":
+            button(view, view.t("teams"), bind, tone="small")
         if one.has_password:
             button(view, view.t("new_password"), new_password, tone="small")
         button(view, view.t("remove"), remove, tone="small.button--danger")
@@ -107,6 +129,7 @@ def _acts(view: View, accounts: Accounts, one: Account, once: Callable[[str, str
 def _form(view: View, accounts: Accounts, once: Callable[[str, str], None]) -> None:
     with tag("div.filters__form.bare"):
         name = text(view.t("name"), most=100)
+        teams = text(view.t("teams"), most=2000, hint=view.t("teams_hint"))
         role = choice(view.t("role"), [(one, view.t(f"role_{one}")) for one in reversed(ROLES)])
 
         async def make() -> None:
@@ -115,13 +138,20 @@ def _form(view: View, accounts: Accounts, once: Callable[[str, str], None]) -> N
             if known is None:
                 raise BadRequest("A role is admin or viewer.", param="role")
             password = made()
-            await accounts.add(name.value.strip(), known, password=password, by=by.user)
+            bound = _named(teams.value)
+            await accounts.add(name.value.strip(), known, password=password, by=by.user, teams=bound)
             once(name.value.strip(), password)
             name.put("")
+            teams.put("")
             say(view.t("done"))
 
         with tag("div.filters__acts"):
             button(view, view.t("make"), make, tone="main")
+
+
+def _named(teams: str) -> list[str] | None:
+    """None where none is named: then they see all."""
+    return [one.strip() for one in teams.split(",") if one.strip()] or None
 
 
 PAGE = Page("/system/users", "title", build, TEXTS, icon="person", parent="/system", admin=True)

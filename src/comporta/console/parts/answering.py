@@ -133,6 +133,6 @@ class Column:
         with self._after:
             if self.call_id is not None:
                 trace = self.call_id.replace("-", "")
-                place = view.link(f"/traces/{trace}", call=self.call_id)
+                place = view.link(f"/traces/{trace}", call=self.call_id, new=1)
                 tag("a.button.button--small", self._words("trace"), href=place)
                 button(view, self._words("save_case"), lambda: self._save(self), tone="small")
