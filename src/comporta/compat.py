@@ -23,12 +23,12 @@ from comporta.chains.values import Step as Step
 from comporta.errors import BadRequest, ComportaError, NotFound
 from comporta.evaluation.scorers.tones import tones
 from comporta.gateway.answering import EXTENSION
-from comporta.gateway.ensemble.model import FACT as ENSEMBLE
 from comporta.guardrails.trying import Checked
 from comporta.prompts.draft import PromptTemplate as PromptTemplate
 from comporta.prompts.draft import PromptValidation as PromptValidation
 from comporta.prompts.draft import optimize_prompt as optimize_prompt
 from comporta.prompts.draft import validate_prompt as validate_prompt
+from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE
 from comporta.telemetry.observability.bounds import Bound, read_bound, shown, written
 from comporta.telemetry.observability.names import Metric, metric
 from comporta.telemetry.observability.report import report

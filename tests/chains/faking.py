@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from comporta.chains.model import Bound
+from comporta.chains.running import PROVIDER, Run
 from comporta.chains.steps import Found, Tools
 from comporta.chains.values import Chain
 from comporta.errors import ClientGone, ComportaError, NotFound
 from comporta.pipeline import Call, collect
 from comporta.prompts.prompt import Prompt
 from comporta.providers.base import Endpoint, Query
+from comporta.providers.composed import Bound
 from comporta.types import Caller, Choice, Delta, Event, Input, Message, PromptRef, Reply, Target, Text, Usage
 
 Said = str | Exception | Callable[[Call], str]
@@ -135,7 +136,11 @@ def events(
     """The events of a chain's answer."""
     query = Query(kind=call.kind, input=call.input, model=chain.name, stream=call.stream)
     chains = {one.name: one for one in (chain, *others)}
-    return Bound(chains, models.tools, call, total_s).answer(query, Endpoint("chain", ""))
+
+    def begin(chain: Chain, call: Call, query: Query, total_s: float, depth: int) -> Run:
+        return Run(chain, call, query, models.tools, total_s, depth)
+
+    return Bound[Chain](PROVIDER, chains, begin, "chain_too_deep", call, total_s).answer(query, Endpoint(PROVIDER, ""))
 
 
 async def run(chain: Chain, models: Models, call: Call | None = None, total_s: float = 10.0) -> Reply:

@@ -13,7 +13,7 @@ from comporta.cache.memory import Memory
 from comporta.cache.policy import CachePolicy, policy_of
 from comporta.cache.postgres import PostgresStore
 from comporta.cache.redis import RedisStore
-from comporta.chains.model import PROVIDER as CHAIN
+from comporta.chains.running import PROVIDER as CHAIN
 from comporta.errors import ConfigError
 from comporta.pipeline import Call
 from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE

@@ -9,27 +9,28 @@ from typing import Any
 
 from msgspec import Struct
 
-from comporta.app.on_behalf import guard_as, keep_no_more
+from comporta.app.on_behalf import bound, guard_as, keep_no_more
 from comporta.app.settings import Settings
 from comporta.chains.checks import checked_in_python
 from comporta.chains.folder import Survey, chain_files, survey
 from comporta.chains.graph import tangles
-from comporta.chains.model import PROVIDER, ChainModel
-from comporta.chains.running import FACT, Run
+from comporta.chains.running import PROVIDER, Run
 from comporta.chains.steps import Found, Tools
 from comporta.chains.values import Chain, StepResult, steps_of
 from comporta.config.loading import Loaded
 from comporta.config.tree import Path as Place
 from comporta.errors import Conflict, NotFound
 from comporta.gateway.asking import Streamed, ask
-from comporta.gateway.attempt import Reached, TimeLimits
+from comporta.gateway.attempt import Reached
 from comporta.gateway.fallback import GIVEN_S
 from comporta.gateway.prompting import want_guards
 from comporta.gateway.reach import wrong_params
 from comporta.pipeline import Call, Next
 from comporta.prompts.refs import label_of
 from comporta.prompts.registry import Registry
+from comporta.providers.base import Query
 from comporta.providers.catalogue import Catalogue, ModelFacts
+from comporta.providers.composed import ComposedModel
 from comporta.providers.credentials import Credentials
 from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.rows import Row
@@ -42,8 +43,6 @@ FOLDER = "chains"
 _ROW = Row(name=PROVIDER, wire=PROVIDER, title="Chains", needs_key=False, local=True)
 #: What a chain costs beside its steps.
 _FREE = ModelFacts(price=Price(input=0, output=0))
-#: A chain ends itself when its time is over, and says at which step; what stands around it waits a little longer.
-_GRACE_S = 1.0
 
 #: The chains that a name of a route or model leads to.
 Leads = Callable[[str], Iterable[str]]
@@ -63,7 +62,7 @@ class Chained(Struct, frozen=True):
 
     chains: Mapping[str, Chain] = {}
     survey: Survey = Survey()
-    model: ChainModel | None = None
+    model: ComposedModel[Chain] | None = None
 
     def routes(self) -> dict[str, Route]:
         """The names that chains are asked for by."""
@@ -128,7 +127,11 @@ class Chaining:
         self._own: dict[str, Chain] = {}
         self._now = Chained()
         tools = Tools(self._ask, self._stream, self._prompt, want_guards, self._made)
-        self.model = ChainModel(lambda: self._now.chains, tools)
+
+        def begin(chain: Chain, call: Call, query: Query, total_s: float, depth: int) -> Run:
+            return Run(chain, call, query, tools, total_s, depth)
+
+        self.model = ComposedModel[Chain](PROVIDER, lambda: self._now.chains, begin, "chain_too_deep")
 
     # ---- which there are ----
 
@@ -180,12 +183,7 @@ class Chaining:
 
     def bound(self, call: Call, reached: Reached) -> Reached:
         """A chain's step upstream: bound to its call, which keeps its time itself."""
-        total_s = reached.limits.total_s
-        outer_s = total_s + _GRACE_S
-        return Reached(
-            self.model.of(call, total_s), reached.endpoint, reached.query, reached.credential,
-            TimeLimits(first_token_s=outer_s, idle_s=outer_s, total_s=outer_s),
-        )  # fmt: skip
+        return bound(self.model, call, reached)
 
     async def _ask(self, call: Call, within_s: float) -> Reply:
         call.facts[GIVEN_S] = within_s
@@ -238,7 +236,7 @@ class Runner:
         """Run it to its end. Raises ComportaError that names the step; its `details` hold what came before."""
         call = self._call(input, {**(variables or {}), **more}, timeout_s)
         reply = await ask(self._pipeline, call)
-        run: Run = call.facts[FACT]
+        run: Run = call.facts[PROVIDER]
         return Ran(
             reply.text, run.outputs, tuple(run.results), call.usage, call.cost_microusd, call.id, call.latency_s
         )  # fmt: skip

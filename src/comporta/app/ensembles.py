@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from pydantic import ValidationError
 
 from comporta.app.guarding import PROMPT_GUARDS, UNGUARDED
-from comporta.app.on_behalf import guard_as, keep_no_more
+from comporta.app.on_behalf import bound, guard_as, keep_no_more
 from comporta.app.settings import Settings
 from comporta.app.telemetry import Telemetry
 from comporta.config.loading import Loaded
@@ -18,13 +18,15 @@ from comporta.errors import BadRequest
 from comporta.evaluation import jsonpath
 from comporta.gateway.admission import COVERED, admitted
 from comporta.gateway.asking import Streamed
-from comporta.gateway.attempt import Reached, TimeLimits
+from comporta.gateway.attempt import Reached
 from comporta.gateway.ensemble.asking import Tools
-from comporta.gateway.ensemble.model import EnsembleModel
+from comporta.gateway.ensemble.running import Run
 from comporta.gateway.reach import wrong_params
 from comporta.pipeline import Call, Next
 from comporta.prompts.refs import ref_of
+from comporta.providers.base import Query
 from comporta.providers.catalogue import Catalogue, ModelFacts
+from comporta.providers.composed import ComposedModel
 from comporta.providers.credentials import Credentials
 from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.rows import Row
@@ -37,8 +39,6 @@ from comporta.types import JSON, Price
 _ROW = Row(name=PROVIDER, wire=PROVIDER, title="Ensembles", needs_key=False, local=True)
 #: What an ensemble costs beside its members.
 _FREE = ModelFacts(price=Price(input=0, output=0))
-#: An ensemble ends itself when its time is over; what stands around it waits a little longer.
-_GRACE_S = 1.0
 _UNNAMED = "ensemble"
 #: In a parent's facts: a judge was asked with the money that is held for one.
 _JUDGED = "ensemble_judged"
@@ -52,7 +52,7 @@ class Ensembled(Struct, frozen=True):
     """The ensembles of a moment by the name they are asked for by, those of the program's own among them."""
 
     own: Mapping[str, Ensemble] = {}
-    model: EnsembleModel | None = None
+    model: ComposedModel[Ensemble] | None = None
 
     def all(self, settings: Settings) -> dict[str, Ensemble]:
         """Those of the routes, and the program's own."""
@@ -82,7 +82,7 @@ class Ensembled(Struct, frozen=True):
 
     def _provider(self, catalogue: Catalogue, ensembles: Mapping[str, Ensemble]) -> Provider:
         """Where nothing is asked (a check) it speaks to nobody."""
-        model = self.model or EnsembleModel(dict, _NOBODY)
+        model = self.model or ComposedModel[Ensemble](PROVIDER, dict, _nobody, "ensemble_too_deep")
         return Provider(
             name=PROVIDER, row=_ROW, speaks=model, base_url="", credentials=Credentials((), {}), timeouts=Timeouts(),
             headers={}, options={}, models=(), catalogue=catalogue, overrides=dict.fromkeys(ensembles, _FREE),
@@ -93,7 +93,6 @@ def _nobody(*_: Any) -> Any:
     raise AssertionError("ensembles that are only checked ask nobody")
 
 
-_NOBODY = Tools(_nobody, _nobody, _nobody, _nobody)  # type: ignore[arg-type]
 #: A program without ensembles of its own.
 NO_ENSEMBLES = Ensembled()
 
@@ -206,10 +205,12 @@ class Ensembling:
         self._gate = gate
         #: Those of this program, by name.
         self._own: dict[str, Ensemble] = {}
-        self.model = EnsembleModel(
-            lambda: gate.known.ensembles,
-            Tools(self._stream, self._made, lambda *said: gate.telemetry.review(*said), embedder),
-        )
+        tools = Tools(self._stream, self._made, lambda *said: gate.telemetry.review(*said), embedder)
+
+        def begin(ensemble: Ensemble, call: Call, query: Query, total_s: float, depth: int) -> Run:
+            return Run(ensemble, call, query, tools, total_s, depth)
+
+        self.model = ComposedModel[Ensemble](PROVIDER, lambda: gate.known.ensembles, begin, "ensemble_too_deep")
 
     def now(self) -> Ensembled:
         return Ensembled(dict(self._own), self.model)
@@ -237,12 +238,7 @@ class Ensembling:
 
     def bound(self, call: Call, reached: Reached) -> Reached:
         """An ensemble's step upstream: bound to its call, which keeps its time itself."""
-        total_s = reached.limits.total_s
-        outer_s = total_s + _GRACE_S
-        return Reached(
-            self.model.of(call, total_s), reached.endpoint, reached.query, reached.credential,
-            TimeLimits(first_token_s=outer_s, idle_s=outer_s, total_s=outer_s),
-        )  # fmt: skip
+        return bound(self.model, call, reached)
 
     def _stream(self, call: Call) -> Streamed:
         return Streamed(self._gate.pipeline, call)

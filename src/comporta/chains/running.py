@@ -21,7 +21,7 @@ from comporta.providers.base import Query
 from comporta.types import JSON, Delta, Event, Usage, added
 
 #: Where a call's run is found in its facts.
-FACT = "chain"
+PROVIDER = "chain"
 #: How much of earlier outputs an error tells, in characters: of each, and of all.
 _LONGEST_OUTPUT = 4_000
 _LONGEST_OUTPUTS = 20_000
@@ -46,6 +46,11 @@ class Run:
         #: The output of the step that answered last.
         self._answer: Any = None
         self._answered = False
+
+    @property
+    def total(self) -> tuple[Usage | None, int | None]:
+        """Tokens and micro-dollars of all steps; None where they are not known."""
+        return self.usage, self.cost_microusd
 
     @property
     def outputs(self) -> dict[str, Any]:

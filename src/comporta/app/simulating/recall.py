@@ -30,7 +30,7 @@ from comporta.cache.semantic.embedding import Vectors
 from comporta.cache.semantic.index import Index
 from comporta.cache.semantic.policy import SemanticPolicy
 from comporta.cache.semantic.recall import VERIFIED, is_fit, key_of_question
-from comporta.chains.model import PROVIDER as CHAIN
+from comporta.chains.running import PROVIDER as CHAIN
 from comporta.pipeline import Call
 from comporta.routing.ensemble.plan import PROVIDER as ENSEMBLE
 
