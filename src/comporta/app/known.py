@@ -18,7 +18,7 @@ from comporta.app.recall_works import cache_mistakes
 from comporta.app.settings import Settings
 from comporta.app.tasks import NO_TASKS, Tasks
 from comporta.app.tasks import put_in as put_in_tasks
-from comporta.chains.running import PROVIDER
+from comporta.chains.model import PROVIDER
 from comporta.chains.values import PREFIX
 from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
@@ -268,7 +268,6 @@ def _overrides(settings: Settings) -> dict[str, dict[str, ModelFacts]]:
             max_output=section.max_output,
             capabilities=tuple(section.capabilities or ()),
             price=price(section.price) if section.price else None,
-            batch_percent=None if section.batch_price is None else max(1, round(section.batch_price * 100)),
         )
     return found
 
