@@ -18,7 +18,7 @@ from comporta.app.recall_works import cache_mistakes
 from comporta.app.settings import Settings
 from comporta.app.tasks import NO_TASKS, Tasks
 from comporta.app.tasks import put_in as put_in_tasks
-from comporta.chains.model import PROVIDER
+from comporta.chains.running import PROVIDER
 from comporta.chains.values import PREFIX
 from comporta.config.loading import Loaded
 from comporta.config.mistakes import did_you_mean
