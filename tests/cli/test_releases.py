@@ -13,6 +13,7 @@ import pytest
 from cli.conftest import Type
 from comporta.cli import releases
 from support.serving import Served
+from support.talking import ask
 
 TEXT = "id: {id}\nversion: {version}\nmodel: openai/gpt-4o\nsystem_prompt: {text}\n"
 
@@ -56,6 +57,44 @@ def test_a_refused_one_keeps_all_out_and_is_told_beside_the_others(at_gate: Type
     )
     assert "new        kept-new@1.0.0" in done.out and done.err.endswith("1 new, 1 refused. Nothing was pushed.\n")
     assert at_gate("prompts", "show", "kept-new").code == 1
+
+
+def test_the_questions_of_tests_go_along_and_replace_those_of_before(
+    at_gate: Type, folder: Path, served: Served
+) -> None:
+    more = "variables: [{name: question}]\nuser_prompt_template: 'Customer: {question}'\n"
+    (folder / "tested.yaml").write_text(TEXT.format(id="tested", version="1.0.0", text="Help.") + more)
+    (folder / "tests").mkdir()
+    tests = folder / "tests" / "tested.yaml"
+    case = "cases:\n  - {id: late, input: Where is it?, assert: [{min_words: 1}]}\n"
+    tests.write_text(f"{case}  - {{variables: {{question: Refund me}}, assert: [{{min_words: 1}}]}}\n")
+    dry = at_gate("prompts", "push", "--dry-run")
+    assert dry.code == 0 and "went along" not in dry.err
+    assert ask(served, "/admin/prompts/tested/cases").json["error"]["code"] == "prompt_without_cases"
+    assert "Tests of 1 prompt went along: 2 cases." in at_gate("prompts", "push").err
+    kept = ask(served, "/admin/prompts/tested/cases?limit=1").json
+    assert (kept["cases"], kept["pushed_by"], kept["next"]) == (2, me(), 1)
+    asked = {"id": "late", "input": "Customer: Where is it?", "variables": {"question": "Where is it?"}}
+    assert kept["data"] == [asked]
+    (second,) = ask(served, "/admin/prompts/tested/cases?after=1").json["data"]
+    assert second["input"] == "Customer: Refund me"
+    tests.write_text(case)
+    again = at_gate("prompts", "push")
+    assert "unchanged  tested@1.0.0" in again.out
+    assert ask(served, "/admin/prompts/tested/cases").json["data"] == [asked]
+    log = at_gate("prompts", "log", "tested").out
+    assert log.count("prompt.cases") == 2 and "cases=1" in log
+
+
+def test_tests_with_mistakes_are_told_and_keep_prompts_out_only_where_strict(at_gate: Type, folder: Path) -> None:
+    write(folder, "untested")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "untested.yaml").write_text("cases:\n  - {inputs: x}\n")
+    strict = at_gate("prompts", "push", "--strict")
+    assert strict.code == 1 and "untested.yaml:2: cases[0].inputs" in strict.err and "Nothing was pushed" in strict.err
+    done = at_gate("prompts", "push")
+    assert done.code == 0 and "untested.yaml:2" in done.err and "(left out)" in done.err
+    assert done.out == "new        untested@1.0.0\n"
 
 
 def test_a_mistake_is_told_with_file_and_line(at_gate: Type, folder: Path) -> None:

@@ -135,3 +135,11 @@ async def test_a_push_may_be_larger_than_other_bodies_and_is_bounded_too(asked: 
 async def test_bad_input_is_told(asked: Asked, path: str, body: Any, status: int, code: str) -> None:
     await asked.push("ana", file().text)
     assert (await asked("ana", "POST", path, body, status))["error"]["code"] == code
+
+
+async def test_cases_of_a_prompt_that_is_not_there_keep_the_push_out(asked: Asked) -> None:
+    refused = await asked.push("ana", file().text, cases={"nobody": [{"id": "a", "input": "Hi"}]}, status=400)
+    assert refused["error"]["param"] == "cases" and "nobody" in refused["error"]["message"]
+    assert (await asked("ana", "GET", "/prompts"))["data"] == []
+    wrong = await asked.push("ana", file().text, cases={"support": [{"input": "Hi"}]}, status=400)
+    assert "cases.support.0.id" in wrong["error"]["message"]

@@ -12,10 +12,11 @@ from comporta.store.database import Database
 CALL = """
 insert into call (started_at, id, trace_id, request_id, duration_us, door, kind, stream, asked, route, key_id, key_name,
     user_id, estimated, cost_microusd, output_tokens, cache, retries, outcome, outcome_class, status,
-    malformed_frames, capture, prompt, reply, prompt_id, prompt_version)
+    malformed_frames, capture, prompt, reply, variables, prompt_id, prompt_version)
 values (%(at)s, %(id)s::uuid, %(id)s::text, 'r', 1000, 'openai.chat', 'chat', false, 'support', %(route)s,
     'k', 'key', %(user)s,
-    false, %(cost)s, 50, 'bypass', 0, 'ok', 'ok', 200, 0, 'full', %(prompt)s, %(reply)s, 'help', %(version)s)
+    false, %(cost)s, 50, 'bypass', 0, 'ok', 'ok', 200, 0, 'full', %(prompt)s, %(reply)s, %(variables)s,
+    'help', %(version)s)
 """
 SCORE = """
 insert into score (owner, id, name, at, kind, number, label, source, who, reason, call_id, trace_id, called_at,
@@ -27,10 +28,13 @@ values ('', %(id)s, %(name)s, %(at)s, %(kind)s,
 
 
 class Said:
-    """One question with its answer, and what it cost."""
+    """One question with its answer, what it cost, and the values that a prompt made it of."""
 
-    def __init__(self, question: str, answer: str = "You find it on the page of your orders.", cost: int = 100) -> None:
-        self.question, self.answer, self.cost = question, answer, cost
+    def __init__(
+        self, question: str, answer: str = "You find it on the page of your orders.", cost: int = 100,
+        variables: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.question, self.answer, self.cost, self.variables = question, answer, cost, variables
 
 
 async def put_calls(
@@ -44,6 +48,7 @@ async def put_calls(
             "at": at + datetime.timedelta(seconds=n * every_s), "id": id, "route": route, "user": user,
             "cost": one.cost, "version": version,
             "prompt": json.dumps({"messages": [{"role": "user", "parts": [{"type": "text", "text": one.question}]}]}),
+            "variables": None if one.variables is None else json.dumps(one.variables),
             "reply": json.dumps([{"index": 0, "text": one.answer, "finish": "stop"}]),
         }
         for n, (id, one) in enumerate(zip(ids, said, strict=True))

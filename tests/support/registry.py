@@ -10,7 +10,10 @@ from comporta.prompts.kept import Source
 from comporta.store.database import Database
 from comporta.testing.servers import Postgres
 
-TABLES = "audit, prompt, prompt_version, prompt_deploy, prompt_label, prompt_approval, prompt_test_run"
+TABLES = (
+    "audit, prompt, prompt_version, prompt_deploy, prompt_label, prompt_approval, prompt_test_run, prompt_test_set, "
+    "prompt_test_case"
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from comporta.feedback.drift.changes import Floats
 from comporta.feedback.findings import tables
 from comporta.feedback.findings.acting import Acting
 from comporta.feedback.findings.commenting import Commenting
-from comporta.feedback.findings.looking import Embed, Looking
+from comporta.feedback.findings.looking import Looking
 from comporta.feedback.findings.shapes import Action, Kind
+from comporta.feedback.findings.vectors import Embed
 from comporta.notify.notice import Notice
 
 

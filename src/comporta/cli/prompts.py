@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,18 @@ def _push(
     data: Path = DATA,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Take a folder of prompts into the registry: all of them, each version once and for good, or none."""
+    """Take a folder of prompts into the registry: all of them, each version once and for good, or none.
+
+    The questions of their tests go along: what production asks is held against them.
+    """
     sources = asyncio.run(sources_of(folder))
+    # What reads files of tests takes a second to load, which `check` and others should not pay.
+    tests = import_module("comporta.cli.prompts_cases").gathered(folder)
+    if strict and tests.mistakes:
+        raise ComportaError("\n".join([*tests.mistakes, "Nothing was pushed."]), code="test_mistakes")
     body = {
         "files": [_file(one) for one in sources], "commit_sha": commit_sha, "author": author, "message": message,
-        "force": force, "strict": strict, "dry_run": dry_run,
+        "force": force, "strict": strict, "dry_run": dry_run, "cases": tests.cases,
     }  # fmt: skip
     gate = find(data, timeout_s=_PUSH_LIMIT_S)
     done = _pushed(gate, body)
@@ -126,6 +134,7 @@ def _push(
         say_json(done)
     else:
         _tell_push(done, dry_run or refused)
+        _tell_cases(tests, dry_run or refused)
     if refused:
         raise typer.Exit(1)
 
@@ -155,3 +164,13 @@ def _tell_push(done: Any, nothing: bool) -> None:
     outcomes = [one["outcome"] for one in done["prompts"]]
     counts = [f"{outcomes.count(word)} {word}" for word in ("new", "unchanged", "refused") if word in outcomes]
     note(f"{', '.join(counts)}.{' Nothing was pushed.' if nothing else ''}")
+
+
+def _tell_cases(tests: Any, nothing: bool) -> None:
+    """What is wrong with tests keeps no prompt out: `comporta prompts test` is who fails for it."""
+    for text in tests.mistakes:
+        note(f"{text} (left out)")
+    if tests.cases and not nothing:
+        note(
+            f"Tests of {_counted(len(tests.cases), 'prompt')} went along: {sum(map(len, tests.cases.values()))} cases."
+        )

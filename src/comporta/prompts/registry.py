@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from comporta.errors import BadRequest, Conflict, NotFound, Unavailable
 from comporta.prompts import deploying, kept_rows, pushing
+from comporta.prompts.cases import TestCase, TestSet, put_cases, read_cases
 from comporta.prompts.commit import sources_of
 from comporta.prompts.content import Contents
 from comporta.prompts.deploying import Standing, Wanted
@@ -193,6 +194,10 @@ class Registry:
             rows = await (await connection.execute(kept_rows.TESTS, values)).fetchall()
         return [TestRun(*row) for row in rows]
 
+    async def cases(self, id: str, *, after: int = 0, limit: int = 100) -> tuple[TestSet, builtins.list[TestCase]]:
+        """What a prompt is tested with, as it was pushed last; those behind place `after`. Raises NotFound."""
+        return await read_cases(self._database, id, after=after, limit=min(limit, MOST))
+
     async def diff(self, id: str, before: str | None, after: str) -> str:
         """A unified diff of two versions' texts; the whole text where `before` is None. Raises NotFound."""
         old = None if before is None else await self.get(id, before)
@@ -203,14 +208,15 @@ class Registry:
 
     async def push(
         self, source: Path | Sequence[Source], by: str, *, commit: Commit | None = None, force: bool = False,
-        strict: bool = False, dry_run: bool = False,
+        strict: bool = False, dry_run: bool = False, cases: Mapping[str, Sequence[TestCase]] | None = None,
     ) -> Push:  # fmt: skip
         """Take in the prompts of a folder (with git's word on each file), or of files. All of them, or none.
 
         `commit` counts for all files and wins over git; without either, `by` is the author. `force` lets a version in
         that is lower than the highest; `strict` takes warnings for mistakes; `dry_run` only says what would be done,
-        and then refused ones too. Raises BadRequest with a line for each mistake (`prompt_mistakes`), Conflict
-        (`prompt_version_taken`, `prompt_version_lower`), ConfigError for a folder that can't be read.
+        and then refused ones too. `cases` are what prompts are tested with, in place of those before. Raises
+        BadRequest with a line for each mistake (`prompt_mistakes`), Conflict (`prompt_version_taken`,
+        `prompt_version_lower`), ConfigError for a folder that can't be read.
         """
         by = checked_by(by)
         sources = await sources_of(source) if isinstance(source, Path) else source
@@ -220,7 +226,9 @@ class Registry:
         if dry_run:
             return await pushing.look(self._database, sent, force)
         async with self._database.connection() as connection:
-            return await pushing.write(connection, sent, by=by, force=force, topic=TOPIC)
+            done = await pushing.write(connection, sent, by=by, force=force, topic=TOPIC)
+            await put_cases(connection, cases or {}, by=by)
+            return done
 
     async def plan(
         self, id: str, version: str, environment: str, tags: Mapping[str, str] | None = None, force: bool = False, *,

@@ -99,6 +99,16 @@ async def test_steady_traffic_is_left_in_peace_and_windows_stay_bounded(database
     assert {row["n"] for row in rows} <= set(range(100, 251)) and len(rows) == 3
 
 
+async def test_a_version_that_asks_the_same_in_other_words_is_no_change_of_topics(database: Database) -> None:
+    frames = ("Read what our customer writes and answer kindly: {}", "Mensagem do cliente, em qualquer idioma: {} Fim.")
+    for part, frame in enumerate(frames):
+        texts = [one.question for one in asked(ORDERS, 200, part)]
+        said = [Said(frame.format(text), variables={"text": text, "tone": "kind"}) for text in texts]
+        at = NOW - datetime.timedelta(hours=2 - part)
+        await put_calls(database, said, at, version=f"1.{part}.0")
+    assert await looking(database, NOW).round() == 0
+
+
 async def test_what_was_not_kept_and_routes_not_wanted_are_left_out(database: Database) -> None:
     await put_calls(database, asked(ORDERS, 5), NOW - datetime.timedelta(minutes=30), route="other")
     await looking(database, NOW, routes=["support"]).round()

@@ -12,13 +12,17 @@ from comporta.feedback.drift.changes import Change, Floats, Test
 
 
 class Sizes(Struct, frozen=True):
-    """How many items the windows hold, after how many new ones they are compared, and the reference's least time."""
+    """How many items the windows hold, after how many new ones they are compared, and the reference's least time.
+
+    A `fixed` reference stays what it is, whatever is found.
+    """
 
     reference: int = 400
     current: int = 200
     every: int = 50
     fewest: int = 100
     reference_lasts_s: float = 0.0
+    fixed: bool = False
 
 
 class Item(Struct, frozen=True):
@@ -77,7 +81,7 @@ class Windows:
         assert self.began_at is not None
         short = len(self.reference) < self._sizes.reference
         young = (item.at - self.began_at).total_seconds() < self._sizes.reference_lasts_s
-        return not self.current and (short or young)
+        return not self.current and not self._sizes.fixed and (short or young)
 
     def _put(self, item: Item) -> None:
         if len(self.reference) < self._sizes.reference:
@@ -93,8 +97,10 @@ class Windows:
         if not changes:
             return []
         found = [self._found(change) for change in changes]
-        self.reference, self.current = self.current, []
-        self.taken, self.tested, self.began_at = len(self.reference), 0, self.reference[0].at
+        if not self._sizes.fixed:
+            self.reference = self.current
+            self.began_at = self.reference[0].at
+        self.current, self.taken, self.tested = [], len(self.reference), 0
         return found
 
     def _found(self, change: Change) -> Found:

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import structlog
+from msgspec import Struct, structs
 
-from comporta.errors import ComportaError
 from comporta.feedback.drift.changes import Floats, Test
 from comporta.feedback.drift.concepts import compare_concepts
+from comporta.feedback.drift.skew import compare_skew
 from comporta.feedback.drift.topics import compare_topics
 from comporta.feedback.drift.values import Column, comparing
 from comporta.feedback.drift.windows import Found, Item, Sizes, Windows
 from comporta.feedback.findings import tables
 from comporta.feedback.findings.seeing import Between, SeenCall, SeenScore, calls_of, scores_of
+from comporta.feedback.findings.serving import Asked, serving, space_of
 from comporta.feedback.findings.settings import FindingsSection
 from comporta.feedback.findings.shapes import Action, Kind
 from comporta.feedback.findings.tables import MARK, Held, New, Stream, id_of
+from comporta.feedback.findings.vectors import Embed, Vectors
 from comporta.feedback.findings.words import title_of
-from comporta.feedback.processing import lexical
 from comporta.feedback.processing.answers import COLUMNS, COSTS, costs_of, figures_of
 from comporta.store.database import Connection, Database
-from comporta.text.language import guess_language
 
 log = structlog.get_logger("comporta.findings")
 
@@ -37,14 +38,17 @@ _STEP = datetime.timedelta(hours=1)
 _STEPS = 24
 _FIRST = datetime.timedelta(hours=23)
 _BACK = datetime.timedelta(days=7)
-_ENGLISH = 0.8
 #: Scores are joined by clocks of several processes.
 _SETTLED = datetime.timedelta(seconds=10)
 _SCORE = (Column("score", "points", 0.3),)
 
-#: Vectors of length one, a row for each text.
-Embed = Callable[[Sequence[str]], Awaitable[Floats]]
-Fed = tuple[Stream, list[Item]]
+
+class Fed(Struct, frozen=True):
+    """What comes into a stream; `reference` is what it begins with where it is empty, of streams that bring theirs."""
+
+    stream: Stream
+    items: list[Item]
+    reference: list[Item] = []
 
 
 class Looking:
@@ -58,7 +62,7 @@ class Looking:
         self._database = database
         self._section = section
         self._actions = actions
-        self._model = model
+        self._vectors = Vectors(section.vectors, model)
         self._clock = clock
         self._sizes = Sizes(
             section.reference, section.current, section.every, max(section.current // 2, 10), section.reference_lasts
@@ -88,7 +92,7 @@ class Looking:
             spaces = {row["name"]: row["space"] for row in await tables.rows(connection, tables.SPACES)}
             found = 0
             if calls is not None:
-                found += await self._feed(connection, await self._of_calls(await calls_of(connection, calls), spaces))
+                found += await self._feed(connection, await self._of_calls(connection, calls, spaces))
             if scores is not None:
                 told = await scores_of(connection, scores)
                 found += await self._feed(connection, await self._of_scores(told, spaces))
@@ -105,20 +109,31 @@ class Looking:
 
     # ---- what goes into which stream ----
 
-    async def _of_calls(self, calls: Sequence[SeenCall], spaces: Mapping[str, str]) -> list[Fed]:
-        fed: dict[Stream, list[Item]] = {}
+    async def _of_calls(self, connection: Connection, window: Between, spaces: Mapping[str, str]) -> list[Fed]:
+        figures: dict[Stream, list[Item]] = {}
+        calls = await calls_of(connection, window)
         for call in calls:
             if not call.cached:
-                _put_figures(fed, call)
+                _put_figures(figures, call)
+        fed = [Fed(stream, items) for stream, items in figures.items()]
         for route in dict.fromkeys(call.route for call in calls):
             mine = [call for call in calls if call.route == route and call.question]
-            name = f"inputs{MARK}{route}"
-            made = await self._embedded([call.question or "" for call in mine], spaces.get(name))
-            if made is not None:
-                # It names the version that was asked last; all of them are in it.
-                stream = Stream(name, "inputs", route, made[0], mine[-1].prompt, mine[-1].version)
-                fed[stream] = [_item(one, vector) for one, vector in zip(mine, made[1], strict=True)]
-        return list(fed.items())
+            fed += await self._of_route(connection, route, mine, spaces)
+        return fed
+
+    async def _of_route(
+        self, connection: Connection, route: str, mine: Sequence[SeenCall], spaces: Mapping[str, str]
+    ) -> list[Fed]:
+        """What users ask, against what they asked before and against what prompts are tested with."""
+        name = f"inputs{MARK}{route}"
+        made = await self._vectors.of([call.question or "" for call in mine], spaces.get(name))
+        if made is None:
+            return []
+        # It names the version that was asked last; all of them are in it.
+        stream = Stream(name, "inputs", route, made[0], mine[-1].prompt, mine[-1].version)
+        inputs = Fed(stream, [_item(one, vector) for one, vector in zip(mine, made[1], strict=True)])
+        skewed = await serving(connection, Asked(mine, *made), spaces, self._vectors, self._section.reference)
+        return [inputs, *(Fed(one.stream, one.items, one.tests) for one in skewed)]
 
     async def _of_scores(self, scores: Sequence[SeenScore], spaces: Mapping[str, str]) -> list[Fed]:
         fed: dict[Stream, list[Item]] = {}
@@ -130,7 +145,7 @@ class Looking:
         for route, name in dict.fromkeys((one.route, one.name) for one in asked):
             mine = [one for one in asked if (one.route, one.name) == (route, name)]
             place = f"concepts{MARK}{name}{MARK}{route}"
-            made = await self._embedded([one.question or "" for one in mine], spaces.get(place))
+            made = await self._vectors.of([one.question or "" for one in mine], spaces.get(place))
             if made is None:
                 continue
             stream = Stream(place, "concepts", route, made[0], mine[-1].prompt, mine[-1].version)
@@ -139,65 +154,53 @@ class Looking:
             fed[stream] = [
                 _scored(one, np.append(vector, sign * one.value)) for one, vector in zip(mine, made[1], strict=True)
             ]
-        return list(fed.items())
-
-    async def _embedded(self, texts: Sequence[str], known: str | None) -> tuple[str, Floats] | None:
-        """The name of the space, and the vectors; `known` is the stream's space so far, which it stays in.
-
-        None where there are no texts, or where the model fails: these are then left out.
-        """
-        if not texts:
-            return None
-        if self._model is None or not self._wants_model(texts, known):
-            return lexical.SPACE, await asyncio.to_thread(lexical.hashed, texts)
-        try:
-            return self._model[0], await self._model[1](texts)
-        except ComportaError as error:
-            log.warning("findings.model_away", reason=error.message)
-            return None
-
-    def _wants_model(self, texts: Sequence[str], known: str | None) -> bool:
-        if self._section.vectors != "auto":
-            return self._section.vectors == "local"
-        if known is not None:
-            return known != lexical.SPACE
-        english = sum(guess_language(text).code == "en" for text in texts)
-        return english >= _ENGLISH * len(texts)
+        return [Fed(stream, items) for stream, items in fed.items()]
 
     # ---- the streams ----
 
     async def _feed(self, connection: Connection, fed: Sequence[Fed]) -> int:
         found = 0
-        for stream, items in fed:
-            was = await tables.held(connection, stream)
-            now, told = await asyncio.to_thread(self._through, stream, was, items)
-            await tables.keep(connection, stream, was, now)
-            for number, one in told:
-                found += await self._tell(connection, stream, number, one)
+        for one in fed:
+            was = await tables.held(connection, one.stream)
+            begun = was if was.reference or not one.reference else _begun(was, one.reference)
+            if one.stream.kind == "skew" and not begun.reference:
+                continue
+            now, told = await asyncio.to_thread(self._through, one.stream, begun, one.items)
+            await tables.keep(connection, one.stream, was, now)
+            for number, change in told:
+                found += await self._tell(connection, one.stream, number, change)
         return found
 
     def _through(self, stream: Stream, was: Held, items: Sequence[Item]) -> tuple[Held, list[tuple[int, Found]]]:
         windows = Windows(
-            _test_of(stream), self._sizes, was.reference, was.current, taken=was.taken, tested=was.tested,
-            began_at=was.began_at,
+            _test_of(stream), self._sizes_of(stream, was), was.reference, was.current, taken=was.taken,
+            tested=was.tested, began_at=was.began_at,
         )  # fmt: skip
         told = []
         seen = was.seen
         for item in items:
             seen += 1
-            numbered = Item(seen, item.at, item.vector, item.call_id, item.user)
+            numbered = structs.replace(item, number=seen)
             told += [(seen, one) for one in windows.take(numbered)]
         now = Held(windows.reference, windows.current, seen, windows.taken, windows.tested, windows.began_at)
         return now, told
 
+    def _sizes_of(self, stream: Stream, was: Held) -> Sizes:
+        """Tests are a reference that is whole and stays."""
+        if stream.kind != "skew":
+            return self._sizes
+        return structs.replace(self._sizes, reference=len(was.reference), reference_lasts_s=0.0, fixed=True)
+
     async def _tell(self, connection: Connection, stream: Stream, number: int, one: Found) -> bool:
         change, kind = one.change, _kind_of(stream)
+        # Of tests it is told once, and again when they were changed: the space names them.
+        event = stream.space if stream.kind == "skew" else number
         new = New(
-            id=id_of(kind, stream.name, number, change.measure), kind=kind, measure=_measure(stream, one),
+            id=id_of(kind, stream.name, event, change.measure), kind=kind, measure=_measure(stream, one),
             title=title_of(stream, change), route=stream.route, prompt_id=stream.prompt or None,
             prompt_version=stream.version or None, since=one.since, size=change.size, before=change.before,
             after=change.after, low=change.low, high=change.high, n_before=one.n_before, n_after=one.n_after,
-            facts={"unit": change.unit, "vectors": stream.space, **change.facts},
+            facts={"unit": change.unit, "vectors": space_of(stream.space), **change.facts},
             examples=tuple(item.call_id for item in one.items if item.call_id),
         )  # fmt: skip
         if not await tables.put(connection, new, self._actions(kind)):
@@ -218,6 +221,13 @@ def _put_figures(fed: dict[Stream, list[Item]], call: SeenCall) -> None:
         fed.setdefault(stream, []).append(_item(call, costs_of(call.cost_microusd, call.tokens)))
 
 
+def _begun(was: Held, reference: Sequence[Item]) -> Held:
+    """A stream that begins with what it is compared with."""
+    numbered = [structs.replace(one, number=was.seen + at) for at, one in enumerate(reference, 1)]
+    seen = was.seen + len(numbered)
+    return Held(numbered, seen=seen, taken=len(numbered), began_at=min(one.at for one in numbered))
+
+
 def _item(call: SeenCall, vector: Floats) -> Item:
     return Item(0, call.at, vector, call.id, call.user)
 
@@ -231,13 +241,15 @@ def _test_of(stream: Stream) -> Test:
         return compare_topics
     if stream.kind == "concepts":
         return compare_concepts
+    if stream.kind == "skew":
+        return compare_skew
     return comparing({"answers": COLUMNS, "costs": COSTS}.get(stream.kind, _SCORE))
 
 
 def _kind_of(stream: Stream) -> Kind:
     kinds: dict[str, Kind] = {
         "inputs": "input_drift", "answers": "answer_drift", "costs": "cost_drift", "scores": "score_drift",
-        "concepts": "concept_drift",
+        "concepts": "concept_drift", "skew": "serving_skew",
     }  # fmt: skip
     return kinds[stream.kind]
 

@@ -40,7 +40,7 @@ MOOD = "mood"
 _LIST = "select * from finding where true {where} order by found_at desc, id desc limit {limit}"
 _ACTS = "select * from finding_act where finding_id = any(%(ids)s) order by action"
 _EXAMPLES = """
-select e.call_id::text, e.called_at, e.user_id, c.trace_id, c.prompt, c.reply
+select e.call_id::text, e.called_at, e.user_id, c.trace_id, c.prompt, c.reply, c.variables
 from finding_example e
 left join call c on c.started_at = e.called_at and c.id = e.call_id
 where e.finding_id = %(id)s order by e.place
@@ -211,7 +211,7 @@ def _finding(row: Mapping[str, Any], acts: tuple[Act, ...], examples: tuple[Exam
 
 def _example(row: Mapping[str, Any]) -> ExampleCall:
     return ExampleCall(
-        row["call_id"], row["called_at"], row["trace_id"], row["user_id"], question_of(row["prompt"]),
+        row["call_id"], row["called_at"], row["trace_id"], row["user_id"], question_of(row["prompt"], row["variables"]),
         answer_of(row["reply"]),
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ STREAM = "select * from drift_stream where name = %(name)s for update"
 ITEMS = """
 select number, reference, call_id::text, at, user_id, vector from drift_item where stream = %(name)s order by number
 """
-SPACES = "select name, space from drift_stream where kind in ('inputs', 'concepts')"
+SPACES = "select name, space from drift_stream where kind in ('inputs', 'concepts', 'skew')"
 PUT_STREAM = """
 insert into drift_stream (name, kind, route, prompt_id, prompt_version, space, seen, taken, tested, began_at)
 values (%(name)s, %(kind)s, %(route)s, %(prompt)s, %(version)s, %(space)s, %(seen)s, %(taken)s, %(tested)s, %(began)s)

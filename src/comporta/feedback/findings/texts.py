@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 #: Vectors and lexicons speak of no more than this.
 MOST_CHARACTERS = 4_000
+#: A value of one word may stand in any message by chance.
+_SPACE = re.compile(r"\s")
 
 
 def question_of(prompt: Any, variables: Any = None) -> str | None:
-    """What the user asked last; of a prompt with nothing but values, those. None where it was not kept."""
-    asked = [one for one in _said(prompt) if one[0] == "user"]
-    if asked:
-        return asked[-1][1][:MOST_CHARACTERS]
-    if isinstance(variables, Mapping):
-        values = [value for value in map(_value, variables.values()) if value]
-        return "\n".join(values)[:MOST_CHARACTERS] or None
-    return None
+    """What the user asked last. None where it was not kept."""
+    asked = [text for role, text in _said(prompt) if role == "user"]
+    return asked_of(asked[-1] if asked else None, variables)
+
+
+def asked_of(message: str | None, variables: Any = None) -> str | None:
+    """The user's part of a message that a prompt was made into: the values that stand in it, else all of it.
+
+    A version that says the same in other words must not look like users who ask something else. Of a prompt with
+    nothing but values, those. None where there is nothing.
+    """
+    values = [_value(value) for value in variables.values()] if isinstance(variables, Mapping) else []
+    if message is not None:
+        values = [value for value in values if _SPACE.search(value.strip()) and value.strip() in message]
+    joined = "\n".join(value for value in values if value)
+    return (joined or message or "")[:MOST_CHARACTERS] or None
 
 
 def answer_of(reply: Any) -> str | None:

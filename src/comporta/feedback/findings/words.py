@@ -10,6 +10,7 @@ _SHARES = {
     "code": "answers with code", "en": "answers in English", "pt": "answers in Portuguese", "es": "answers in Spanish",
     "other": "answers in other languages",
 }  # fmt: skip
+_LANGUAGES = {"en": "English", "pt": "Portuguese", "es": "Spanish"}
 _RATIOS = {"words": "answers' length", "cost": "cost per call", "tokens": "tokens per call"}
 
 
@@ -20,6 +21,8 @@ def title_of(stream: Stream, change: Change) -> str:
 
 
 def _told(stream: Stream, change: Change) -> str:
+    if stream.kind == "skew":
+        return _skewed(change)
     if change.unit == "told_apart":
         return f"users ask about other things; {change.facts['new']:.0%} of the inputs are unlike those of before"
     way = "rose" if change.size > 0 else "fell"
@@ -33,3 +36,13 @@ def _told(stream: Stream, change: Change) -> str:
     score = stream.name.split(MARK)[1]
     same = "on the same sort of inputs " if stream.kind == "concepts" else ""
     return f"{same}the score {score} {way} from {before:.3g} to {after:.3g}"
+
+
+def _skewed(change: Change) -> str:
+    """Before is what the tests have, after what production has."""
+    if change.unit == "told_apart":
+        return f"users ask what the prompt is not tested with; {change.facts['new']:.0%} of the inputs are unlike tests"
+    if change.unit == "ratio":
+        return f"inputs are {abs(change.size):.0%} {'longer' if change.size > 0 else 'shorter'} than those of its tests"
+    name = _LANGUAGES.get(change.measure, "other languages")
+    return f"{change.after or 0.0:.0%} of the inputs are in {name}, and {change.before or 0.0:.0%} of its tests"

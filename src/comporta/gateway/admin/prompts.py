@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, structs
 
 from comporta.gateway.admin import prompts_shapes as shapes
 from comporta.gateway.admin.shapes import Listing, moment
+from comporta.prompts.cases import TestCase
 from comporta.prompts.kept import Commit, Source
 from comporta.prompts.registry import Registry
 from comporta.prompts.written import text_of
@@ -24,6 +25,7 @@ _Id = Annotated[str, Path(min_length=1, max_length=100, description="The prompt'
 _At = Annotated[str, Path(min_length=1, max_length=100, description="A version, or the environment that points at it.")]
 _Text = Annotated[str, Query(max_length=100)]
 _Limit = Annotated[int, Query(ge=1, le=_MOST)]
+_After = Annotated[int, Query(ge=0, le=2**31 - 1, description="The `next` of the page before.")]
 _Before = Annotated[int, Query(ge=1, le=2**62, description="The `number` of the last one that is known: older ones.")]
 
 
@@ -43,6 +45,7 @@ def router(prompts: Registry, database: Database, who: Who) -> APIRouter:
     add("/prompts/{id}/versions/{at}", reading.version, "Show a version with its text")
     add("/prompts/{id}/diff", reading.diff, "Compare two versions")
     add("/prompts/{id}/history", reading.history, "List the moves of labels")
+    add("/prompts/{id}/cases", reading.cases, "Show what a prompt is tested with")
     add("/prompts/{id}/plan", changing.plan, "See what a deploy would do", "POST")
     add("/prompts/{id}/deploy", changing.deploy, "Point an environment at a version", "POST")
     add("/prompts/{id}/rollback", changing.rollback, "Point an environment at what it had before", "POST")
@@ -96,6 +99,17 @@ class _Reading:
         found = await self._prompts.history(id, environment, before=before, limit=limit)
         return Listing(data=[shapes.DeployOut(**told(one)) for one in found])
 
+    async def cases(
+        self, id: _Id, after: _After = 0, limit: _Limit = 100
+    ) -> shapes.CasesOut:  # fmt: skip
+        """The questions of its test cases, as they were pushed last."""
+        known, found = await self._prompts.cases(id, after=after, limit=limit)
+        end = after + len(found)
+        return shapes.CasesOut(
+            cases=known.cases, pushed_at=moment(known.pushed_at_s), pushed_by=known.pushed_by,
+            data=[shapes.CaseOut.model_validate(one) for one in found], next=end if end < known.cases else None,
+        )  # fmt: skip
+
     async def audit(
         self, subject: Annotated[_Text | None, Query(description="A prompt's id.")] = None,
         act: Annotated[_Text | None, Query(description="What acts begin with: `prompt.deploy`.")] = None,
@@ -114,9 +128,10 @@ class _Changing:
     async def push(self, body: shapes.PushIn, request: Request) -> shapes.PushOut:
         """Take in the prompts of files: every version once and for good. One that is refused keeps all of them out."""
         sources = [Source(one.name, one.text, _commit(one)) for one in body.files]
+        cases = {id: [TestCase(one.id, one.input, one.variables) for one in those] for id, those in body.cases.items()}
         done = await self._prompts.push(
             sources, self._who(request), commit=_commit(body), force=body.force, strict=body.strict,
-            dry_run=body.dry_run,
+            dry_run=body.dry_run, cases=cases,
         )  # fmt: skip
         return shapes.PushOut(
             prompts=[shapes.PushedOut(**told(one)) for one in done.prompts], warnings=list(done.warnings)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from comporta.gateway.admin.shapes import SHOWN, WHOLE, In, Out, Tags
+from comporta.prompts.cases import MOST_CASES
 from comporta.prompts.fields import LONGEST_WHY
 from comporta.prompts.pushing import LONGEST_FIELD, MOST_FILES
 
@@ -33,6 +34,14 @@ class FileIn(In):
     message: _Said | None = None
 
 
+class CaseIn(In):
+    """A test case's question."""
+
+    id: str = Field(min_length=1, max_length=200)
+    input: str = Field("", max_length=200_000, description="What the model is told last in the user's name.")
+    variables: dict[str, Any] = Field(default_factory=dict, description="The values that it was made of.")
+
+
 class PushIn(In):
     """Prompt files to take in: all of them, or none."""
 
@@ -43,6 +52,11 @@ class PushIn(In):
     force: bool = Field(False, description="Take in versions that are lower than the highest.")
     strict: bool = Field(False, description="Take warnings for mistakes.")
     dry_run: bool = Field(False, description="Only say what would be done, and what would be refused.")
+    cases: dict[_Label, Annotated[list[CaseIn], Field(max_length=MOST_CASES)]] = Field(
+        default_factory=dict, max_length=MOST_FILES,
+        description="What prompts are tested with, by their ids, in place of what was pushed before. What production "
+        "asks is held against it.",
+    )  # fmt: skip
 
 
 class PushedOut(Out):
@@ -61,6 +75,24 @@ class PushOut(Out):
 
     prompts: list[PushedOut]
     warnings: list[str]
+
+
+class CaseOut(Out):
+    """A test case's question."""
+
+    id: str
+    input: str
+    variables: dict[str, Any]
+
+
+class CasesOut(Out):
+    """What a prompt is tested with, as it was pushed last."""
+
+    cases: int = Field(description="How many there are.")
+    pushed_at: datetime
+    pushed_by: str
+    data: list[CaseOut]
+    next: int | None = Field(description="Ask again with it as `after` for more; null at the end.")
 
 
 class DeployIn(In):
