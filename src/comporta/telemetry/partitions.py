@@ -40,6 +40,8 @@ DROP_HOURS = tuple(
         f"delete from {table} where period < %s"
         for table in ("rollup_hour", "score_hour", "facet_hour", "facet_stale_hour", "top_hour")
     ]
+    # The day in which the hours end stays whole until all of them are gone.
+    + [f"delete from {table} where period < %s - interval '1 day'" for table in ("facet_day", "facet_stale_day")]
 )
 #: On the disk, with indexes and what is stored out of line.
 SIZES = """

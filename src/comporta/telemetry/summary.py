@@ -13,7 +13,7 @@ from psycopg import sql
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
 from comporta.telemetry.histogram import quantile_us
-from comporta.telemetry.observability.facets import facet_of, source
+from comporta.telemetry.observability.sources import Unit, calls_in, facet_of, stretches
 from comporta.telemetry.record import OK
 from comporta.telemetry.tables import BUCKETS
 
@@ -35,7 +35,7 @@ _WINDOW = re.compile(r"(\d{1,5})(m|h|d)", re.ASCII)
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 _MAX_WINDOW = datetime.timedelta(days=400)
 _NEVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
-#: Longer windows are read from the sums by hour.
+#: Longer windows are widened to whole hours.
 MINUTES_UP_TO = datetime.timedelta(hours=24)
 
 _SUMMED = (
@@ -163,7 +163,7 @@ Calls = dict[int, int]
 
 
 class _Asked(Struct, frozen=True):
-    unit: str
+    unit: Unit
     since: datetime.datetime
     filters: dict[str, str]
     group_by: str | None
@@ -189,7 +189,8 @@ class _Asked(Struct, frozen=True):
         ]
         group = sql.Identifier(COLUMNS[self.group_by]) if self.group_by else sql.SQL("''")
         columns = [*also, *(COLUMNS[name] for name in (*self.filters, *([self.group_by] if self.group_by else [])))]
-        return {"group": group, "table": source(self.unit, facet_of(columns)), "where": sql.SQL("").join(where)}
+        table = calls_in(stretches(self.unit, self.since, _NEVER, "day"), facet_of(columns))
+        return {"group": group, "table": table, "where": sql.SQL("").join(where)}
 
     def _values(self) -> dict[str, Any]:
         """Without an end: what begins in the future is of a clock that goes ahead."""

@@ -77,7 +77,7 @@ async def test_calls_that_come_late_are_counted_at_once_and_summed_up_again(
     await facets.refresh(database)
     await put(database, make_record, "a", "m1", 4.0)
     assert (await everything(database))[0][0].total["calls"] == 2.0
-    assert await facets.refresh(database) == 2, "its minute and its hour"
+    assert await facets.refresh(database) >= 2, "its minute and its hour, and its day where that is over"
     assert (await everything(database))[0][0].total["calls"] == 2.0
     assert await facets.refresh(database) == 0
 
@@ -116,4 +116,4 @@ async def test_rollups_that_came_by_another_way_can_be_marked(database: Database
     await put(database, make_record, "a", "m1", 4.0)
     await facets.refresh(database)
     await facets.mark_all(database)
-    assert await facets.refresh(database) == 2
+    assert await facets.refresh(database) >= 2

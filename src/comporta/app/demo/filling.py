@@ -28,6 +28,11 @@ where span.call_id = call.id and span.started_at = call.started_at and call.key_
 """
 #: Sums by one property are made of the rollups; where those are gone nobody makes them anew.
 _FACETS = "delete from facet_{unit} where not exists (select from rollup_{unit} r where r.period = facet_{unit}.period)"
+_DAYS = """
+delete from facet_day as d where not exists (
+    select from rollup_hour as r where r.period >= d.period and r.period < d.period + interval '1 day'
+)
+"""
 _REVIEWS = "delete from review where call_id in (select id from call where key_id = any(%s))"
 _TOPS = "delete from top_hour where name like 'customer-%%' or name like 'chat-%%' or name like 'console/demo%%'"
 _EVENTS = "delete from alert_event where notice_id = 'demo'"
@@ -85,8 +90,10 @@ async def take_away(database: Database, progress: Progress) -> int:
         gone = await _gone(database, f"delete from {name} where key_id = any(%s)", [ids])
         calls += gone if name == "call" else 0
         progress((at + 1) / len(_BY_KEY))
-    for statement in (_TOPS, _EVENTS, *(_FACETS.format(unit=unit) for unit in ("minute", "hour"))):
+    for statement in (_TOPS, _EVENTS, _DAYS, *(_FACETS.format(unit=unit) for unit in ("minute", "hour"))):
         await _gone(database, statement, [])
+    # What was summed up while rows went, of periods that others have calls in too.
+    await facets.mark_all(database)
     return calls
 
 

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
-from comporta.telemetry.observability.facets import facet_of, source
 from comporta.telemetry.observability.names import Metric, named_scores
+from comporta.telemetry.observability.sources import UNIT_S, Unit, calls_in, facet_of, scores_in, stretches
 from comporta.telemetry.observability.sums import SUMMED, Sums, Tally, take
 from comporta.telemetry.summary import COLUMNS, MINUTES_UP_TO, floor
 
@@ -20,6 +20,7 @@ Table = Literal["minute", "hour"]
 #: Steps of one answer: more than a chart has pixels for.
 MOST_STEPS = 2_000
 _HOUR_S = 3600
+_COARSE: tuple[Unit, ...] = ("day", "hour")
 _YEARS = (2000, 2100)
 
 #: `at` is the step's beginning. The origin is the window's own beginning: steps need not divide a day.
@@ -61,6 +62,18 @@ class Asked(Struct, frozen=True):
         """The beginnings of the steps."""
         count = -(-int((self.until - self.since).total_seconds()) // self.step_s)
         return [self.since + datetime.timedelta(seconds=n * self.step_s) for n in range(count)]
+
+    @property
+    def coarsest(self) -> Unit:
+        """The coarsest sums of which none lies in two steps."""
+        if self.since + datetime.timedelta(seconds=self.step_s) >= self.until:
+            return "day"
+        fitting = (
+            unit
+            for unit in _COARSE
+            if self.step_s % UNIT_S[unit] == 0 and floor(self.since, UNIT_S[unit]) == self.since
+        )
+        return next(fitting, "minute")
 
     def seconds(self, at: datetime.datetime, now: datetime.datetime) -> float:
         """How much of the step that begins then has passed."""
@@ -125,25 +138,27 @@ class _Reader:
 
     async def calls(self) -> None:
         sums = sql.SQL(", ").join(sql.SQL("sum({})::bigint").format(sql.Identifier(c)) for c in SUMMED)
-        for at, group, outcome, *values in await self._rows(_CALLS, "rollup", sums=sums):
+        for at, group, outcome, *values in await self._rows(_CALLS, self._calls(), sums=sums):
             take(self._cell(at, group), outcome, dict(zip(SUMMED, values, strict=True)))
 
     async def histogram(self, column: str) -> None:
-        for at, group, bucket, calls in await self._rows(_BUCKETS, "rollup", histogram=sql.Identifier(column)):
+        for at, group, bucket, calls in await self._rows(_BUCKETS, self._calls(), histogram=sql.Identifier(column)):
             sums = self._cell(at, group)
             (sums.latency if column == "latency" else sums.first_token)[bucket] = calls
 
     async def scores(self, names: Sequence[str]) -> None:
-        for at, group, *key, n, total, low in await self._rows(_SCORES, "score", {"scores": list(names)}):
+        question = self._asked
+        table = scores_in(stretches(question.table, question.since, question.until, question.coarsest))
+        for at, group, *key, n, total, low in await self._rows(_SCORES, table, {"scores": list(names)}):
             name, source, judge, label = key
             self._cell(at, group).scores[name, source, judge, label] = Tally(n, total, low)
 
     async def days(self) -> None:
         """Money since the midnight before each step's end, for every step and group that there is."""
+        unit: Table = "minute" if self._asked.step_s % _HOUR_S else "hour"
         midnight = _midnight(self._asked.since)
-        unit = "minute" if self._asked.step_s % _HOUR_S else "hour"
         hour = sql.SQL("date_trunc({}, period, 'UTC')").format(sql.Literal(unit))
-        rows = await self._rows(_DAYS, "rollup", {"since": midnight}, hour=hour)
+        rows = await self._rows(_DAYS, self._calls(midnight, unit), {"since": midnight}, hour=hour)
         spent: dict[str, list[tuple[datetime.datetime, int]]] = {}
         for at, group, cost in rows:
             spent.setdefault(group, []).append((at, cost))
@@ -154,7 +169,7 @@ class _Reader:
                 self._cell(at, group).day_microusd = sum(cost for when, cost in costs if begin <= when < end)
 
     async def _rows(
-        self, query: sql.SQL, kind: str, values: Mapping[str, Any] | None = None, **parts: sql.Composable
+        self, query: sql.SQL, table: sql.Composable, values: Mapping[str, Any] | None = None, **parts: sql.Composable
     ) -> Iterable[tuple[Any, ...]]:
         question = self._asked
         where = [
@@ -163,19 +178,18 @@ class _Reader:
         ]
         composed = query.format(
             at=sql.SQL(_AT), group=sql.Identifier(COLUMNS[question.group_by]) if question.group_by else sql.SQL("''"),
-            table=self._table(kind), where=sql.SQL("").join(where), **parts,
+            table=table, where=sql.SQL("").join(where), **parts,
         )  # fmt: skip
         given = {f"only_{name}": value for name, value in question.filters.items()}
         times = {"since": question.since, "until": question.until, "step_s": question.step_s}
         cursor = await self._connection.execute(composed, {**times, **given, **(values or {})})
         return await cursor.fetchall()
 
-    def _table(self, kind: str) -> sql.Composable:
+    def _calls(self, since: datetime.datetime | None = None, coarsest: Unit | None = None) -> sql.Composable:
         question = self._asked
-        if kind == "score":
-            return sql.Identifier(f"score_{question.table}")
         columns = [COLUMNS[name] for name in (*question.filters, *([question.group_by] if question.group_by else []))]
-        return source(question.table, facet_of(columns))
+        parts = stretches(question.table, since or question.since, question.until, coarsest or question.coarsest)
+        return calls_in(parts, facet_of(columns))
 
     def _cell(self, at: datetime.datetime, group: str) -> Sums:
         cell = self._cells.get((at, group))
