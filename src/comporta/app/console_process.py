@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from comporta import __version__
+from comporta.app.collector import leave_what_is_loaded
 from comporta.app.console_start import listening
 from comporta.app.folder import Folder
 from comporta.app.loaded import Places, load_settings
@@ -72,6 +73,7 @@ async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[st
                 lifespan="on",
             )
         )
+        leave_what_is_loaded()
         try:
             await server.serve()
         finally:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from comporta.app.collector import leave_what_is_loaded
 from comporta.app.doors import make_server
 from comporta.app.folder import Folder
 from comporta.app.gate import Gate
@@ -64,9 +65,8 @@ class Worker:
 
 
 def _rest_the_collector() -> None:
-    """What is loaded by now stays: the collector need not walk it again and again. Calls leave few cycles behind."""
-    gc.collect()
-    gc.freeze()
+    """Calls leave few cycles behind."""
+    leave_what_is_loaded()
     gc.set_threshold(20_000, 20, 50)
 
 
