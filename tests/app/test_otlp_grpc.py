@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,8 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from comporta.app.otlp_grpc import TracesOverGrpc, sends_over_grpc
-from comporta.errors import InvalidKey
+from comporta.app.otlp_grpc import TracesOverGrpc, sends_over_grpc, until_stopped
+from comporta.errors import InvalidKey, Unavailable
 from comporta.telemetry.otlp.exporting import METRICS, TRACES, Send, Unsent
 from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
@@ -49,6 +50,29 @@ async def test_spans_sent_by_grpc_lie_in_the_inbox(tmp_path: Path) -> None:
     (path,) = inbox.waiting()
     envelope = inbox.read(path)
     assert envelope is not None and envelope.caller.name == "backend"
+
+
+async def test_a_port_that_another_has_is_said_once_and_taken_when_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    listens = asyncio.Event()
+    monkeypatch.setattr("comporta.app.otlp_grpc.log.error", lambda event, **told: said.append(told["reason"]))
+    monkeypatch.setattr("comporta.app.otlp_grpc.log.info", lambda event, **told: listens.set())
+    first, second = (TracesOverGrpc(known, Inbox(tmp_path / name, 1_000_000), 1_000_000) for name in ("a", "b"))
+    port = await first.start("127.0.0.1", 0)
+    with pytest.raises(Unavailable, match=f"127.0.0.1:{port}"):
+        await second.start("127.0.0.1", port)
+    task = asyncio.create_task(until_stopped(second, "127.0.0.1", port, again_s=0.05))
+    while not said:  # noqa: ASYNC110 (a list that fills tells nobody)
+        await asyncio.sleep(0.01)
+    await first.stop()
+    await asyncio.wait_for(listens.wait(), 20)
+    async with sending(port, {"x-api-key": "good"}) as send:
+        assert (await send(TRACES, BODY)).status == 200
+    assert len(said) == 1 and f"127.0.0.1:{port}" in said[0]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_full_inbox_asks_to_come_again(tmp_path: Path) -> None:

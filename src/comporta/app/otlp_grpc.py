@@ -32,6 +32,7 @@ _REFUSED_STATUS = {
     grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403, grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.RESOURCE_EXHAUSTED: TOO_LARGE,
 }  # fmt: skip
+_AGAIN_S = 5.0
 _DETAILS, _COME_AGAIN = "grpc-status-details-bin", b"google.rpc.RetryInfo"
 
 
@@ -74,14 +75,20 @@ class TracesOverGrpc:
     def __init__(self, authenticate: Callable[[str, float], Caller], inbox: Inbox, max_body: int) -> None:
         self._authenticate = authenticate
         self._inbox = inbox
-        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", max_body),))
+        # A port that others listen at, too, would hand them some of the spans, and nobody would hear of it.
+        options = (("grpc.max_receive_message_length", max_body), ("grpc.so_reuseport", 0))
+        self._server = grpc.aio.server(options=options)
         export = grpc.unary_unary_rpc_method_handler(self._export)
         service = grpc.method_handlers_generic_handler(_SERVICES[TRACES], {"Export": export})
         self._server.add_generic_rpc_handlers((service,))
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the port that it is."""
-        found = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        """Listen; the port that it is. Raises Unavailable where nobody may, since another program does."""
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            found = self._server.add_insecure_port(place)
+        except RuntimeError:
+            raise Unavailable(f"Spans can't be taken by gRPC: nothing can listen at {place}.") from None
         await self._server.start()
         return int(found)
 
@@ -107,11 +114,24 @@ def _secret(context: Any) -> str:
     return secret.strip() if scheme.lower() == "bearer" else str(given.get("x-api-key", ""))
 
 
-async def until_stopped(server: TracesOverGrpc, host: str, port: int) -> None:
-    """Listen until cancelled."""
-    await server.start(host, port)
-    log.info("otlp.grpc_listens", host=host, port=port)
+async def until_stopped(server: TracesOverGrpc, host: str, port: int, again_s: float = _AGAIN_S) -> None:
+    """Listen until cancelled; while another program has the port, try again every so often, and say so once."""
+    told = False
     try:
+        while not await _listens(server, host, port, told=told):
+            told = True
+            await asyncio.sleep(again_s)
+        log.info("otlp.grpc_listens", host=host, port=port)
         await asyncio.Event().wait()
     finally:
         await server.stop()
+
+
+async def _listens(server: TracesOverGrpc, host: str, port: int, *, told: bool) -> bool:
+    try:
+        await server.start(host, port)
+    except Unavailable as error:
+        if not told:
+            log.error("otlp.grpc_waits", reason=error.message, hint="Set otlp.take.grpc_port to one that is free.")
+        return False
+    return True
