@@ -184,3 +184,6 @@ def test_the_command_line_shows_seeds_and_clears(gate: Served, tmp_path: Path) -
     file.write_text('{"question": "x"}\n')
     wrong = typed(gate, "cache", "seed", str(file), "--route", "faq")
     assert wrong.returncode == 1 and "line 1 needs answer" in wrong.stderr
+    astray = [{"question": "Where?", "answer": "Here.", "route": route} for route in ("fqa", "support-off", "faq")]
+    told = ask(gate, "/admin/cache/seed", {"entries": astray}).json
+    assert told["stored"] == 1 and "there is no route or model 'fqa'" in str(told["refused"]), told

@@ -123,7 +123,7 @@ class Worker:
         self.cache.semantic = self.semantic
         self.cache.cleared = self.clearings.since
         self.semantic.forgotten = self.cache.is_forgotten
-        self.seeding = Seeding(self.vectors, self.writing)
+        self.seeding = Seeding(self.vectors, self.writing, lambda route: route)
 
     async def open(self) -> Worker:
         await self.searching.refresh()

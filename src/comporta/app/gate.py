@@ -87,7 +87,7 @@ class Gate(Asks):
         #: Prompts by version and label: `await gate.prompts.push(Path("prompts"), by="ana")`.
         self.prompts = self._registry()
         self.catalogue = Catalogue.shipped()
-        self._speakers = Speakers(folder.cache)
+        self.speakers = Speakers(folder.cache)
         self.transport = transport_of(settings.outgoing)
         self.loaded = loaded
         self.pricing = Pricing(lambda: self.known, lambda: self.registered.models)
@@ -100,7 +100,7 @@ class Gate(Asks):
         self.chaining = Chaining(lambda: self.pipeline, self.prompts, lambda route: self.telemetry.mode(route))
         #: What must not go in, and what must not come out.
         self.guarding = self._guards()
-        self.ensembling = Ensembling(self, self._speakers.embedder)
+        self.ensembling = Ensembling(self, self.speakers.embedder)
         self.known: Known = self._build(loaded)
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self.pricing.cost)
@@ -119,7 +119,7 @@ class Gate(Asks):
         self.rollouts = self.rolling.releases
         #: Fewer tokens: counts, shortened prompts, providers' own caches.
         self.sparing = Sparing(
-            lambda: self.loaded, lambda: self.known, self.pricing.price, self._speakers.embedder, lambda: self.pipeline,
+            lambda: self.loaded, lambda: self.known, self.pricing.price, self.speakers.embedder, lambda: self.pipeline,
             self.telemetry.scores.add, lambda: self.notifier,
         )  # fmt: skip
         #: Which model answers which task.
@@ -144,15 +144,15 @@ class Gate(Asks):
         #: What people say of answers, and what is found out about live ones.
         self.listening = Listening(
             self.database, self.telemetry, lambda: self.loaded, lambda: self.pipeline, lambda: self.metering,
-            self._speakers.embedder,
+            self.speakers.embedder,
         )  # fmt: skip
         self.judged = self.listening.judged
         #: What people are to look at: `await gate.reviews.list(filters={"state": "waiting"})`.
         self.reviews = self.telemetry.reviews
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
-        last = self.metering.toll(Attempt(self._reach, self.transport))
-        stages = self._stages()
+        last = self.metering.toll(Attempt(self.reach, self.transport))
+        self.stages = stages = self._stages()
         self.pipeline = compose(stages, last)
         #: How the cache asks a chosen variant again, to see whether an old answer still holds.
         self._afresh = compose([stage for stage in stages if stage[0] in AFRESH], last)
@@ -175,7 +175,7 @@ class Gate(Asks):
 
     def _guards(self) -> Guarding:
         return Guarding(
-            Tools(embedder=self._speakers.embedder, post=posts_over(self.transport)), self._verdicts,
+            Tools(embedder=self.speakers.embedder, post=posts_over(self.transport)), self._verdicts,
             Rewording(lambda: self.pipeline, lambda: self.loaded.value.guardrails.reword_with),
             Judging(lambda: self.pipeline, lambda: self.loaded.value.guardrails.judge), self._redirect,
         )  # fmt: skip
@@ -183,8 +183,8 @@ class Gate(Asks):
     def _recalling(self) -> Recalling:
         return Recalling(
             lambda: self.loaded.value, self.database,
-            lambda name: embedder_named(name, self._speakers.embedder, lambda: self.pipeline), lambda: self.pipeline,
-            lambda: self._afresh,
+            lambda name: embedder_named(name, self.speakers.embedder, lambda: self.pipeline), lambda: self.pipeline,
+            lambda: self._afresh, lambda name: self.known.leads_to(name),
         )  # fmt: skip
 
     # ---- life ----
@@ -212,7 +212,7 @@ class Gate(Asks):
         self.listening.subscribe(self._changes)
         if not self.loaded.value.providers and self.known.routes[DEFAULT_ROUTE].variants[0].provider == "offline":
             # Where providers are configured hardly anybody asks it, and every start would pay for its warmth.
-            self._run(self._speakers.warm())
+            self._run(self.speakers.warm())
         self._run(self._changes.run())
         await self._rebuild_counters()
         await self.health.open()
@@ -247,7 +247,7 @@ class Gate(Asks):
         await self.metering.close()
         await self.health.close()
         await self.telemetry.close()
-        await self._speakers.close()
+        await self.speakers.close()
         await self.transport.close()
         await self.database.close()
 
@@ -296,7 +296,7 @@ class Gate(Asks):
     def _build(self, loaded: Loaded[Settings], chained: Chained | None = None) -> Known:
         self.guarding.read(loaded)
         chains = self.chaining.read(loaded) if chained is None else chained
-        return build(loaded, self.found, self.catalogue, self._speakers, lambda: self.registered.models, chains,
+        return build(loaded, self.found, self.catalogue, self.speakers, lambda: self.registered.models, chains,
                      self.ensembling.now())  # fmt: skip
 
     async def _reload_models(self) -> None:
@@ -371,7 +371,7 @@ class Gate(Asks):
     def _retry(self, call: Call) -> Retry:
         return self.known.retry(call.target.route if call.target else "")
 
-    def _reach(self, call: Call) -> Reached:
+    def reach(self, call: Call) -> Reached:
         known = self.known
         reached = reach(call, known.providers.get, known.timeouts)
         if reached.model is self.chaining.model:

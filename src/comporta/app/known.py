@@ -13,6 +13,7 @@ from comporta.app.chains import NO_CHAINS, Chained
 from comporta.app.ensembles import NO_ENSEMBLES, Ensembled, variant_of
 from comporta.app.ensembles import mistakes as ensemble_mistakes
 from comporta.app.live import live_mistakes
+from comporta.app.model_facts import meant, overrides_of
 from comporta.app.otlp_extra import mistakes as otlp_mistakes
 from comporta.app.recall_works import cache_mistakes
 from comporta.app.settings import Settings
@@ -32,14 +33,14 @@ from comporta.providers.catalogue import Catalogue, ModelFacts
 from comporta.providers.directory import Provider, Timeouts
 from comporta.providers.rows import ROWS, Row, wrong_options
 from comporta.providers.script import read_script
-from comporta.providers.settings import ModelSection, PriceSection, ProviderSection, TimeoutsSection
+from comporta.providers.settings import ProviderSection, TimeoutsSection
 from comporta.providers.wires import Speakers
 from comporta.routing.choose import Route, Variant
 from comporta.routing.ensemble.plan import Ensemble
 from comporta.routing.registered import RegisteredModel
 from comporta.routing.retry import Retry
 from comporta.routing.settings import RetrySection, RouteSection, VariantSection
-from comporta.types import Price, Target
+from comporta.types import Target
 
 #: Asked for when a client names no model of its own; the best of what is there.
 DEFAULT_ROUTE = "default"
@@ -117,6 +118,11 @@ class Known:
         offering = self.offering(asked)
         return f"{offering[0]}/{asked}" if len(offering) == 1 else asked
 
+    def leads_to(self, asked: str) -> str | None:
+        """The one name of what is asked for by this one; None where it leads nowhere."""
+        name = self.name_of(asked)
+        return name if self.route(name) is not None or name.partition("/")[0] in self.providers else None
+
     def provider(self, name: str) -> bool:
         return name in self.providers
 
@@ -175,7 +181,7 @@ def build(
     sections = dict(settings.providers) or {name: ProviderSection() for name in found.rows}
     sections.setdefault("offline", ProviderSection())
     sections.setdefault("local", ProviderSection())
-    overrides = _overrides(settings)
+    overrides = overrides_of(loaded, wrong)
     providers: dict[str, Provider] = {}
     for name, section in sections.items():
         row = ROWS.get(section.kind or name)
@@ -258,29 +264,6 @@ def timeouts(section: TimeoutsSection) -> Timeouts:
     return Timeouts(section.connect, section.first_token, section.idle, section.total)
 
 
-def _overrides(settings: Settings) -> dict[str, dict[str, ModelFacts]]:
-    """By provider and model: facts that the configuration knows better."""
-    found: dict[str, dict[str, ModelFacts]] = {}
-    for name, section in settings.models.items():
-        provider, model = _meant(name, section)
-        found.setdefault(provider, {})[model] = ModelFacts(
-            context=section.context,
-            max_output=section.max_output,
-            capabilities=tuple(section.capabilities or ()),
-            price=price(section.price) if section.price else None,
-        )
-    return found
-
-
-def _meant(name: str, section: ModelSection) -> tuple[str, str]:
-    provider, _, model = name.partition("/")
-    return section.provider or provider, section.model or model or name
-
-
-def price(section: PriceSection) -> Price:
-    return Price(**section.model_dump())
-
-
 def _chains_behind(name: str, routes: Mapping[str, Route]) -> list[str]:
     """The chains that a name leads to, by itself or by a variant of its route."""
     route = routes.get(name)
@@ -300,7 +283,7 @@ def _routes(
     taken = [(part, name) for part in ("models", "routes") for name in getattr(settings, part) if name in chains]
     wrong += [loaded.mistake(path, "is the name of a chain; take another") for path in taken]
     for name, section in settings.models.items():
-        provider, model = _meant(name, section)
+        provider, model = meant(name, section)
         if provider not in providers:
             wrong.append(loaded.mistake(("models", name), _unknown_provider(provider, providers)))
             continue

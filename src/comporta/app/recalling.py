@@ -28,7 +28,7 @@ from comporta.cache.semantic.store import SemanticStore
 from comporta.cache.semantic.thresholds import TOPIC, Check, Thresholds
 from comporta.cache.semantic.writing import Writing
 from comporta.embedding.base import Embedder
-from comporta.errors import ComportaError, Conflict
+from comporta.errors import BadRequest, ComportaError, Conflict
 from comporta.gateway.asking import ask
 from comporta.pipeline import Call, Next
 from comporta.store.database import Database
@@ -47,7 +47,7 @@ class Recalling:
 
     def __init__(
         self, settings: Callable[[], Settings], database: Database, embedder: Callable[[str], Embedder],
-        pipeline: Callable[[], Next], afresh: Callable[[], Next],
+        pipeline: Callable[[], Next], afresh: Callable[[], Next], leads_to: Callable[[str], str | None],
     ) -> None:  # fmt: skip
         self._settings = settings
         self._database = database
@@ -65,7 +65,8 @@ class Recalling:
         self.semantic = Semantic(
             store, self.vectors, self._searching, writing, self.thresholds, self.clearings, self.checks, self._judge
         )
-        self._seeding = Seeding(self.vectors, writing)
+        self._seeding = Seeding(self.vectors, writing, self._looked_up)
+        self._leads_to = leads_to
 
     @property
     def topics(self) -> Sequence[tuple[str, Callable[[], Awaitable[object]]]]:
@@ -75,6 +76,17 @@ class Recalling:
     def policy_of(self, route: str) -> SemanticPolicy | None:
         """What holds on a route today."""
         return semantic_policy(self._settings(), route)
+
+    def _looked_up(self, route: str) -> str:
+        """The name that calls on a route are looked up by. Raises BadRequest where none would be."""
+        found = self._leads_to(route)
+        if found is None:
+            raise BadRequest(f"there is no route or model '{route[:100]}'", param="route")
+        if self.policy_of(found) is None:
+            raise BadRequest(
+                f"'{route[:100]}' has no semantic cache: `cache.semantic.enabled` is off for it", param="route"
+            )
+        return found
 
     @property
     def wanted(self) -> bool:

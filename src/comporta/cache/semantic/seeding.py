@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -42,7 +42,9 @@ class Seeded(Struct, frozen=True):
 class Seeding:
     """Stores seeds. Every worker finds them within a second or two."""
 
-    def __init__(self, vectors: Vectors, writing: Writing) -> None:
+    def __init__(self, vectors: Vectors, writing: Writing, looked_up: Callable[[str], str]) -> None:
+        """`looked_up` gives the name that calls on a route are looked up by; it raises BadRequest where none would."""
+        self._looked_up = looked_up
         self._vectors = vectors
         self._writing = writing
 
@@ -59,7 +61,7 @@ class Seeding:
         return Seeded(len({row.key for row in rows}), tuple(refused))
 
     async def _row(self, seed: Seed) -> Row:
-        embedded = self._vectors.embedded
+        embedded, route = self._vectors.embedded, self._looked_up(seed.route)
         question = seed.question.strip()
         if not question or len(question) > LONGEST_CHARACTERS:
             raise BadRequest(f"a question has 1 to {LONGEST_CHARACTERS} characters")
@@ -79,11 +81,11 @@ class Seeding:
             )  # fmt: skip
         now_s = time.time()
         tenant = EVERYBODY if seed.team is None else f"team/{seed.team}"
-        scope = seed_scope(seed.route, tenant, embedded, language or "")
-        tags = tuple(dict.fromkeys(("seed", f"route:{seed.route}", *(tag for tag in seed.tags if tag != EVERYTHING))))
+        scope = seed_scope(route, tenant, embedded, language or "")
+        tags = tuple(dict.fromkeys(("seed", f"route:{route}", *(tag for tag in seed.tags if tag != EVERYTHING))))
         event = Event((Delta(text=seed.answer, finish="stop"),), usage=Usage(), model="seed", whole=True, last=True)
         return Row(
-            key=key_of_question(scope, question), scope=scope, tenant=tenant, route=seed.route, key_id=None,
+            key=key_of_question(scope, question), scope=scope, tenant=tenant, route=route, key_id=None,
             embedder=embedded.name, question=question, language=language or "", vector=vector, tags=tags, seeded=True,
             owner=None, begun_s=now_s, stored_s=now_s, ttl_s=FOR_EVER_S if seed.ttl_s is None else seed.ttl_s,
             body=encoded(Entry(now_s, (event,), Usage(), None, tags, "seed")),
