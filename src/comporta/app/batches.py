@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from comporta.app.around import Around
+from comporta.gateway.batches.handovers import Handovers
+from comporta.gateway.batches.native import HandingOver
 from comporta.gateway.batches.running import Answered, Running, Send
 from comporta.gateway.batches.store import Batches
 
@@ -14,10 +16,13 @@ def sends_over(around: Around) -> Send:
 
     async def send(path: str, body: str, headers: Mapping[str, str]) -> Answered:
         answer = await around.gate.send("POST", path, body.encode(), headers=headers)
-        retry = answer.headers.get("retry-after", "")
+        head = answer.headers
+        retry = head.get("retry-after", "")
         return Answered(
-            answer.status, answer.body.decode("utf-8", "replace"), answer.headers.get("x-request-id"),
+            answer.status, answer.body.decode("utf-8", "replace"),
+            head.get("x-comporta-request") or head.get("x-request-id"),
             float(retry) if retry.replace(".", "", 1).isdecimal() else None,
+            _microusd(head.get("x-comporta-cost-usd")), _microusd(head.get("x-comporta-saved-usd")),
         )  # fmt: skip
 
     return send
@@ -32,6 +37,20 @@ async def run_batches(around: Around) -> None:
     await running.run()
 
 
+async def hand_over(around: Around) -> None:
+    """Hand rows to providers' own batch APIs until cancelled; the gate takes each step."""
+
+    async def step(id: str) -> float:
+        told = await around.gate.ask("POST", f"/native/step/{id}")
+        return float(told["wait_s"])
+
+    await HandingOver(Handovers(around.database), step).run()
+
+
 async def prune_batches(around: Around) -> None:
     """Drop old files and batches."""
     await Batches(around.database).prune(around.settings().batches.keep)
+
+
+def _microusd(usd: str | None) -> int | None:
+    return None if usd is None else round(float(usd) * 1_000_000)

@@ -11,6 +11,7 @@ import msgspec
 
 from comporta import __version__
 from comporta.app.gate import Gate
+from comporta.app.native import Native
 from comporta.errors import Forbidden
 from comporta.gateway.admin.page import render
 from comporta.gateway.answering import Answering, refuse_when
@@ -35,6 +36,8 @@ from comporta.telemetry.metrics import CONTENT_TYPE
 from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
 
+#: One step of a native batch may bring a large file; shorter than the job worker waits for it.
+_NATIVE_LIMIT_S = 600.0
 #: What a form has around its file.
 _FORM_BYTES = 64 * 1024
 
@@ -69,6 +72,7 @@ def make_server(gate: Gate) -> Server:
         AnthropicMessages(),
         AnthropicCountTokens(),
     )
+    native = Native(gate).pages(doors, pages.acting, pages.authenticate)
     reference = Reference(lambda: document(doors, __version__))
     return Server(
         answering=answering,
@@ -99,10 +103,12 @@ def make_server(gate: Gate) -> Server:
             "/v1/feedback/token": feedback.token,
             "/v1/guard": guards.post,
             **({"/v1/traces": traces.post} if taking.enabled else {}),
+            **({"/native/": native.post} if batching.enabled else {}),
             **({"/v1/files": batches.upload} if batching.enabled else {}),
             **({"/v1/batches": batches.create, "/v1/batches/": batches.cancel} if batching.enabled else {}),
         },
         preflights={"/v1/feedback": feedback.ask_first},
+        slow={"/native/": _NATIVE_LIMIT_S},
         packed={"/v1/traces": taking.max_body},
         large={"/v1/files": batching.max_file + _FORM_BYTES},
         max_body=gate.loaded.value.server.max_body,

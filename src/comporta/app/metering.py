@@ -108,6 +108,10 @@ class Metering:
     async def close(self) -> None:
         await self.counters.close()
 
+    def most_of(self, call: Call, target: Target) -> int | None:
+        """The most that a call may cost at a target; None where its price is unknown."""
+        return self._cost_of(call, target)
+
     def _cost_of(self, call: Call, target: Target) -> int | None:
         """The most that a call may cost at a target."""
         self._refresh()

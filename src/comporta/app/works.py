@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from comporta.app.alerting import make_tops, sum_up, watch_alerts
 from comporta.app.around import Around, Work
-from comporta.app.batches import prune_batches, run_batches
+from comporta.app.batches import hand_over, prune_batches, run_batches
 from comporta.app.budget_watch import watch_budgets
 from comporta.app.findings import act_on_findings, go_over_comments, look_for_drift, prune_findings
 from comporta.app.jobs import Periodic
@@ -47,7 +47,16 @@ BY_CLOCK: tuple[ByClock, ...] = (
 )
 
 #: What runs until it is cancelled, in every job worker: where only one of them may, it takes a lock in the database.
-ALL_THE_TIME: tuple[Work, ...] = (watch_budgets, watch_alerts, sum_up, export, take_in, take_in_over_grpc, run_batches)
+ALL_THE_TIME: tuple[Work, ...] = (
+    watch_budgets,
+    watch_alerts,
+    sum_up,
+    export,
+    take_in,
+    take_in_over_grpc,
+    run_batches,
+    hand_over,
+)
 
 
 def by_clock(around: Around, rows: Sequence[ByClock] = BY_CLOCK) -> tuple[Periodic, ...]:

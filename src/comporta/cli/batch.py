@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from comporta.cli.batch_native import Came, NativeRun
 from comporta.cli.batch_run import Ceiling, Item, Outcome, Run, done_before, items_of
 from comporta.cli.gate import find
 from comporta.cli.shown import AS_JSON, DATA, note, say_json
@@ -25,6 +26,11 @@ OUT = typer.Option(..., "--out", "-o", help="Where answers go, one a line; those
 MODEL = typer.Option("default", "--model", "-m", envvar="COMPORTA_MODEL", help="For lines that name none.")
 AT_ONCE = typer.Option(5, "--concurrency", "-c", min=1, max=256, help="How many are asked at a time.")
 MOST = typer.Option(None, "--max-cost", help="Begin no call that could take the sum above this: $5.")
+NATIVE = typer.Option(
+    False,
+    "--native/--no-native",
+    help="As one batch of the gate's, which providers' own batch APIs may answer at a lower price, within a day.",
+)
 ERRORS = typer.Option(None, "--errors", help="Where refusals go; default: OUT with .errors before its ending.")
 
 
@@ -34,7 +40,7 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
 
 def _batch(
     file: Path = FILE, out: Path = OUT, model: str = MODEL, concurrency: int = AT_ONCE, max_cost: str | None = MOST,
-    errors: Path | None = ERRORS, data: Path = DATA, as_json: bool = AS_JSON,
+    errors: Path | None = ERRORS, native: bool = NATIVE, data: Path = DATA, as_json: bool = AS_JSON,
 ) -> None:  # fmt: skip
     items = items_of(_read(file), model)
     before = done_before(out)
@@ -42,6 +48,14 @@ def _batch(
     ceiling = Ceiling(_most_usd(max_cost))
     url, key = find(data).access
     refusals = errors or out.with_name(f"{out.stem}.errors{out.suffix}")
+    if native:
+        if max_cost is not None:
+            raise BadRequest("A batch of the gate's has no --max-cost: give its key a budget.", param="max-cost")
+        outcome = _native(url.removesuffix("/v1"), key, out, refusals, waiting, before)
+        _tell(outcome, out, refusals, as_json)
+        if outcome.failed or outcome.left:
+            raise typer.Exit(1)
+        return
     with _bar(len(items), len(items) - len(waiting), ceiling) as tell:
         run = Run(url.removesuffix("/v1"), key, out, refusals, ceiling, tell)
         left = asyncio.run(_run(run, waiting, concurrency))
@@ -53,6 +67,38 @@ def _batch(
     _tell(outcome, out, refusals, as_json)
     if outcome.failed or outcome.left:
         raise typer.Exit(1)
+
+
+def _native(url: str, key: str, out: Path, refusals: Path, items: list[Item], before: set[str]) -> Outcome:
+    if not items:
+        return Outcome(0, 0, len(before), 0, 0.0, 0)
+    with _bar(len(items), 0, Ceiling(None)) as tell:
+        seen = 0
+
+        def told(done: int) -> None:
+            nonlocal seen
+            for _ in range(done - seen):
+                tell()
+            seen = max(seen, done)
+
+        run = NativeRun(url, key, out, refusals, told)
+        came = asyncio.run(_run_native(run, items, before))
+    if not came.over:
+        note(f"The batch goes on at the gate; the same command waits for it ({out}.batch knows which).")
+        return Outcome(0, 0, len(before), len(items), 0.0, 0)
+    if not came.failed:
+        refusals.unlink(missing_ok=True)
+    return Outcome(
+        came.done + came.failed, came.failed, len(before), len(items) - came.done - came.failed, came.spent_usd, 0,
+        came.saved_usd, came.handed_over,
+    )  # fmt: skip
+
+
+async def _run_native(run: NativeRun, items: list[Item], before: set[str]) -> Came:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, run.stop)
+    return await run.run(items, before)
 
 
 async def _run(run: Run, items: list[Item], concurrency: int) -> int:
@@ -100,6 +146,8 @@ def _tell(outcome: Outcome, out: Path, errors: Path, as_json: bool) -> None:
         f"{outcome.asked - outcome.failed} answered into {out}, {outcome.failed} refused, {outcome.before} from an "
         f"earlier run, ${outcome.spent_usd:.6f} spent.\n"
     )
+    if outcome.handed_over:
+        sys.stdout.write(f"{outcome.handed_over} went to providers' own batch APIs: ${outcome.saved_usd:.6f} saved.\n")
     if outcome.unpriced:
         note(f"The cost of {outcome.unpriced} is unknown, and not in that sum.")
     if outcome.failed:

@@ -41,6 +41,9 @@ class Outcome(Struct, frozen=True):
     left: int
     spent_usd: float
     unpriced: int
+    #: What providers' own batch APIs saved, and of how many of these rows.
+    saved_usd: float = 0.0
+    handed_over: int = 0
 
 
 def items_of(text: str, model: str) -> list[Item]:

@@ -153,6 +153,13 @@ class Admission:
             raise _limited(_rule(asked, taken), taken.wait_s)
         return await next(call)
 
+    async def book(self, call: Call, next: Next) -> AsyncIterator[Event]:
+        """In place of both, for an answer that was paid for already: its cost is counted, and refuses nothing."""
+        purses = self._purses.of(call.caller, call.user)
+        if purses:
+            admit(call, self._counters, purses, self._settled)
+        return await next(call)
+
     async def spend(self, call: Call, next: Next) -> AsyncIterator[Event]:
         """The stage `spend`. Raises BudgetExceeded where a budget has nothing left, RateLimited where it throttles."""
         held = admitted(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +36,8 @@ class Page(Struct, frozen=True):
     content_type: str = "application/json"
     status: int = 200
     headers: Pairs = ()
+    #: In place of the body: it is sent as it comes, however long it is.
+    pieces: AsyncIterator[bytes] | None = None
 
 
 class Asked(Struct, frozen=True):
@@ -58,7 +60,8 @@ class Server:
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
     answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
     `packed` are those of the posts that take a packed body, as it is, and of how many bytes; `large` those that take a
-    larger one than others. `preflights` answer OPTIONS, with which browsers ask for leave of another origin's pages.
+    larger one than others; `slow` are prefixes of those that may take so many seconds.
+    `preflights` answer OPTIONS, with which browsers ask for leave of another origin's pages.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Server:
         packed: Mapping[str, int] | None = None,
         large: Mapping[str, int] | None = None,
         preflights: Mapping[str, PageOf] | None = None,
+        slow: Mapping[str, float] | None = None,
         max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
@@ -84,6 +88,7 @@ class Server:
         self._packed = packed or {}
         self._large = {**(large or {}), **self._packed}
         self._preflights = preflights or {}
+        self._slow = slow or {}
         self._max_body = max_body
         self._mounts = mounts
 
@@ -114,7 +119,8 @@ class Server:
         take, posted = _below(self._posts, path)
         if take is not None and scope.method == "POST":
             most = self._large.get(path, self._max_body)
-            await _show(take, posted, scope, proto, most, packed=path in self._packed)
+            limit_s = next((s for below, s in self._slow.items() if path.startswith(below)), _PAGE_LIMIT_S)
+            await _show(take, posted, scope, proto, most, packed=path in self._packed, limit_s=limit_s)
             return
         if page is None or scope.method not in ("GET", "HEAD"):
             _wrong_path(scope, proto, _methods(page, remove, take or door))
@@ -154,7 +160,10 @@ def _printable(path: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in path[:200])
 
 
-async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int = 0, *, packed: bool = False) -> None:
+async def _show(
+    page: PageOf, rest: str, scope: Any, proto: Any, max_body: int = 0, *, packed: bool = False,
+    limit_s: float = _PAGE_LIMIT_S,
+) -> None:  # fmt: skip
     """`max_body`: the largest body that is read, in bytes; 0 reads none."""
     request_id = request_id_of(scope.headers) or new_id()
     loop = asyncio.get_running_loop()
@@ -162,10 +171,10 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int =
         _check(rest, "path")
         query = _query(scope.query_string)
         body = await read_body(proto, scope.headers, max_body, _BODY_LIMIT_S, loop, packed) if max_body else b""
-        async with asyncio.timeout(_PAGE_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             shown = await page(Asked(rest, query, scope.headers, body))
     except TimeoutError:
-        told = f"No answer within {_PAGE_LIMIT_S:g} s: does PostgreSQL respond? See `comporta doctor`."
+        told = f"No answer within {limit_s:g} s: does PostgreSQL respond? See `comporta doctor`."
         _send_error(scope, proto, Unavailable(told, code="database_unavailable"), request_id)
     except ComportaError as error:
         _send_error(scope, proto, error, request_id)
@@ -174,7 +183,24 @@ async def _show(page: PageOf, rest: str, scope: Any, proto: Any, max_body: int =
         _send_error(scope, proto, ComportaError(f"This failed; see the log under request id {request_id}."), request_id)
     else:
         head = [("content-type", shown.content_type), ("x-request-id", request_id), *shown.headers]
+        if shown.pieces is not None and scope.method != "HEAD":
+            await _send_pieces(shown.pieces, shown.status, head, proto, request_id)
+            return
         proto.response_bytes(shown.status, head, b"" if scope.method == "HEAD" else shown.body)
+
+
+async def _send_pieces(
+    pieces: AsyncIterator[bytes], status: int, head: Sequence[tuple[str, str]], proto: Any, request_id: str
+) -> None:
+    """Send what comes, as it comes. Where it breaks off it is shorter than its content-length said, and no client takes
+    a part for the whole."""
+    out = proto.response_stream(status, list(head))
+    try:
+        async for piece in pieces:
+            await out.send_bytes(piece)
+    except Exception as error:
+        log.warning("page_broke_off", request_id=request_id, kind=type(error).__name__)
+        raise
 
 
 def _query(text: str) -> dict[str, str]:

@@ -26,6 +26,8 @@ VERDICTS = "verdicts"
 REFUSED = "guard_refusal"
 #: In the call's facts: its input was looked at; until then nobody knows what stands in it.
 GUARDED = "guarded"
+#: In the call's facts: its input was looked at, and masked, before it left: it comes by with its answer.
+LOOKED_IN = "looked_in"
 #: In the call's facts: its input was blocked, and whether all that guards would have marked in it is masked.
 BLOCKED = "guard_blocked"
 #: In the call's facts: its answer went out, and guards that only watch have not looked at it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -92,6 +92,21 @@ class Masks:
             self._known = len(self._of), _any_of(masks)
         found: str = self._known[1].sub(lambda one: masks[one.group()], text)
         return found
+
+    def kept(self) -> dict[str, Any]:
+        """All of it as JSON values, from which `restored` makes it again."""
+        return {
+            "style": self._style, "lead_back": self._lead_back, "of": self._of, "values": self._values,
+            "counts": self._counts, "taken": sorted(self._taken),
+        }  # fmt: skip
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any]) -> Masks:
+        """The masks that `kept` told."""
+        made = cls(kept["style"], lead_back=kept["lead_back"])
+        made._of, made._values, made._counts = dict(kept["of"]), dict(kept["values"]), dict(kept["counts"])
+        made._taken = frozenset(kept["taken"])
+        return made
 
     def _new(self, value: str, kind: str) -> str:
         if self._style == "stars":

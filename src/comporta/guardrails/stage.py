@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import reduce
 
 from comporta.errors import GuardFailed
-from comporta.guardrails.call import BLOCKED, GUARDED, MASKS, REFUSED, Judge, Looking, Told, blocking, refusal
+from comporta.guardrails.call import BLOCKED, GUARDED, LOOKED_IN, MASKS, REFUSED, Judge, Looking, Told, blocking, refusal
 from comporta.guardrails.held import Held, Observed
 from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.parts import pieces_of, with_texts
@@ -59,7 +59,7 @@ class Guard:
         looking.masks = call.facts.get(MASKS) or Masks(
             self._style(), _all(pieces_of(call.input)), lead_back=policy.unmask
         )
-        if policy.input:
+        if policy.input and LOOKED_IN not in call.facts:
             blocked = await self._look_in(looking, call, policy)
             if blocked is not None:
                 return _refused(call, policy, blocked)

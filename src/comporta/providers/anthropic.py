@@ -40,7 +40,7 @@ class Anthropic:
         return Request(
             url=address(endpoint.base_url, "v1", path),
             body=to_json(body),
-            headers=_headers(endpoint, query.headers),
+            headers=headers_of(endpoint, query.headers),
             dropped=dropped,
         )
 
@@ -57,7 +57,7 @@ class Anthropic:
         return Request(
             url=address(endpoint.base_url, "v1", "/models?limit=1000"),
             body=b"",
-            headers=_headers(endpoint, {}),
+            headers=headers_of(endpoint, {}),
             method="GET",
         )
 
@@ -69,7 +69,7 @@ class Anthropic:
         return tuple(model.id for model in listed.data if model.id)
 
 
-def _headers(endpoint: Endpoint, client: Mapping[str, str]) -> dict[str, str]:
+def headers_of(endpoint: Endpoint, client: Mapping[str, str]) -> dict[str, str]:
     """The client's own version and beta words go along (WIRE 26); the secret stands last, so nothing replaces it."""
     headers = {"content-type": "application/json", "anthropic-version": VERSION}
     headers |= {name.lower(): value for name, value in endpoint.headers.items()}

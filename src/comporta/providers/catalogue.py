@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Final, Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comporta.types import Price, Usage
 
@@ -42,6 +42,8 @@ class ModelFacts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     #: Prompts of more tokens than this cost `long_price`, all of their tokens.
     long_above: int | None = None
     long_price: Price | None = None
+    #: What the provider's own batch API asks for it, in percent of the price; None leaves it to the provider's row.
+    batch_percent: int | None = None
     #: The day (ISO) its provider stops serving it.
     ends: str | None = None
 
@@ -97,6 +99,14 @@ def _names(model: str) -> tuple[str, ...]:
         return (model, base, _DATED.sub("", base))
     undated = _DATED.sub("", model)
     return (model,) if undated == model else (model, undated)
+
+
+def batch_cost_microusd(usage: Usage, price: Price, percent: int) -> int | None:
+    """What a usage costs in a provider's own batch, at `percent` of the price; rounded up once, as `cost_microusd`."""
+    rates = {name: rate * percent for name, rate in structs.asdict(price).items() if rate is not None}
+    cost = cost_microusd(usage, Price(**rates))
+    # Rounding up a quotient that was rounded up is rounding up once.
+    return None if cost is None else -(-cost // 100)
 
 
 def cost_microusd(usage: Usage, price: Price) -> int | None:

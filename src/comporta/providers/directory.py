@@ -94,6 +94,11 @@ class Provider:
             known = self._facts[model] = self._find(model)
         return known
 
+    def batch_percent(self, model: str) -> int:
+        """What the provider's own batch API asks for a model, in percent of its price; 100 where it is no cheaper."""
+        own = self.facts(model).batch_percent
+        return self.row.batch_percent if own is None else own
+
     def _find(self, model: str) -> ModelFacts:
         known = self._catalogue.find(self.row.name, model) or ModelFacts()
         override = self._overrides.get(model)

@@ -45,7 +45,7 @@ class OpenAI:
     def encode(self, query: Query, endpoint: Endpoint) -> Request:
         options = endpoint.options
         dropped: tuple[str, ...] = ()
-        part = self._part(query)
+        part = self.part(query)
         raw = query.input.raw or {}
         if part == "chat/completions":
             body, dropped = openai_encode.body_of(query, options)
@@ -70,7 +70,7 @@ class OpenAI:
         return place
 
     def decoder(self, query: Query) -> Decoder:
-        part = self._part(query)
+        part = self.part(query)
         if part == "responses":
             return openai_responses.ResponsesDecoder(self._title)
         if part == "completions":
@@ -78,7 +78,7 @@ class OpenAI:
         return openai_decode.ChatDecoder(query, self._title)
 
     def reply(self, query: Query, body: bytes) -> Any:
-        part = self._part(query)
+        part = self.part(query)
         if part == "chat/completions":
             return openai_decode.reply_of(query, body, self._title)
         if part == "embeddings":
@@ -103,7 +103,7 @@ class OpenAI:
         names = [row.get("id") or row.get("name") for row in rows if isinstance(row, dict)]
         return tuple(name for name in names if isinstance(name, str))
 
-    def _part(self, query: Query) -> str:
+    def part(self, query: Query) -> str:
         """Which part of the API, as its path, answers a call. The client's own wire only while nobody changed it."""
         if query.kind == "embed":
             return "embeddings"

@@ -91,6 +91,8 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
     default_model: str = ""
     #: Whether a key in the environment is enough to use it without any configuration.
     detected: bool = False
+    #: What its own batch API asks, in percent of the usual price; 100 where there is none or it is no cheaper.
+    batch_percent: int = 100
     options: JSON = {}
 
 

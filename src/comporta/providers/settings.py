@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from comporta.config.section import Section
-from comporta.config.values import Duration, Money
+from comporta.config.values import Duration, Money, Share
 
 
 class CredentialSection(Section):
@@ -89,6 +89,12 @@ class ModelSection(Section):
     provider: str | None = Field(None, description="A key of `providers`; default: the part of the name before `/`.")
     model: str | None = Field(None, description="The provider's own name; default: the part after `/`.")
     price: PriceSection | None = Field(None, description="Overrides the catalogue's prices.")
+    batch_price: Share | None = Field(
+        None,
+        gt=0,
+        description="What the provider's own batch API asks, as a share of the price (openai and anthropic: "
+        "50%); 100% keeps batches from it.",
+    )
     context: int | None = Field(None, gt=0, description="Tokens that fit in.")
     max_output: int | None = Field(None, gt=0, description="Tokens it can write.")
     capabilities: list[str] | None = Field(

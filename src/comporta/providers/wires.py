@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from comporta.embedding.minilm import MiniLM
 from comporta.errors import Unavailable
 from comporta.providers.anthropic import Anthropic
+from comporta.providers.anthropic_batches import AnthropicBatches
 from comporta.providers.base import Local, Wire
+from comporta.providers.batching import Batching
 from comporta.providers.gemini import Gemini
 from comporta.providers.local_embedding import LocalEmbedding
 from comporta.providers.offline import Offline
 from comporta.providers.ollama import Ollama
 from comporta.providers.openai import OpenAI
+from comporta.providers.openai_batches import OpenAIBatches
 from comporta.providers.rows import Row
 from comporta.providers.scripted import Scripted
+
+#: The wires whose providers may have a batch API of their own.
+_BATCHING: Mapping[str, Callable[[Any], Batching]] = {
+    "openai": OpenAIBatches,
+    "anthropic": lambda wire: AnthropicBatches(),
+}
 
 
 class Speakers:
@@ -46,6 +56,11 @@ class Speakers:
         if key not in self._made:
             self._made[key] = self._makers[row.wire](row)
         return self._made[key]
+
+    def batching(self, provider: str, row: Row) -> Batching | None:
+        """The provider's own batch API; None where its wire has none."""
+        make, wire = _BATCHING.get(row.wire), self.of(provider, row)
+        return None if make is None else make(wire)
 
     async def warm(self) -> None:
         """Load the embedding model, so that the first who needs it does not wait; where it is missing, they hear it."""

@@ -353,6 +353,8 @@ _TOTALS = {
     "scores_shipped": "Scores that reached the database",
     "batch_rows_done": "Rows of batches that were answered",
     "batch_rows_failed": "Rows of batches that were refused",
+    "batch_rows_native": "Rows of batches that a provider's own batch API answered",
+    "batch_saved_usd": "US dollars that those would have cost more when asked one by one",
     "otlp_spans_taken": "Spans of others that were taken in",
     "otlp_spans_refused": "Spans of others without sound ids or times",
     "otlp_batches_refused": "Batches of spans that could not be read",

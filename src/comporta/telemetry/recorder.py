@@ -82,6 +82,12 @@ class Recorder:
         watched.over(events)
         return watched
 
+    def forget(self, call: Call) -> None:
+        """Write no record of a call: it was stopped on its way, and goes on another time."""
+        if isinstance(call.facts.get(_FACT), Watched):
+            self.in_flight -= 1
+        call.facts[_FACT] = _DONE
+
     def record(self, call: Call) -> None:
         """Write the call's record. Never raises: whatever is wrong with one record is no reason to fail its call."""
         watched = call.facts.get(_FACT)

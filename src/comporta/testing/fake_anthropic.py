@@ -8,8 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from comporta.testing.anthropic_rules import check, check_headers
+from comporta.testing.fake_anthropic_batches import MessageBatches
+from comporta.testing.fake_batches import Batches
 from comporta.testing.rules import Broken
-from comporta.testing.upstream import Answer, FakeUpstream, Route, Seen, Step, frame
+from comporta.testing.upstream import Answer, FakeUpstream, Route, Script, Seen, Step, frame
 from comporta.types import JSON, Usage
 
 _STOPS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -22,9 +24,14 @@ _MODELS: Final = ("claude-sonnet-5-5", "claude-haiku-4-5")
 
 
 class FakeAnthropic(FakeUpstream):
-    """Messages, token counts and models, on 127.0.0.1."""
+    """Messages, token counts, models and batches, on 127.0.0.1."""
 
     wire = "anthropic"
+
+    def __init__(self, default: Script | None = None, port: int = 0) -> None:
+        super().__init__(default, port)
+        self.batches = Batches(lambda row: self.answer_row(row.path, row.body))
+        self._batched = MessageBatches(self.batches, _refusal, lambda: self.url)
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         return {
@@ -32,6 +39,7 @@ class FakeAnthropic(FakeUpstream):
             ("POST", "/v1/messages/count_tokens"): _checked(_count, counting=True),
             ("GET", "/v1/models"): _models,
             ("GET", "/v1/models/{name}"): _model,
+            **{place: _headed(route) for place, route in self._batched.routes().items()},
         }
 
     def failure(self, seen: Seen, step: Step) -> bytes:
@@ -41,6 +49,23 @@ class FakeAnthropic(FakeUpstream):
 
 def _envelope(kind: str, message: str) -> bytes:
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_fake"})
+
+
+def _refusal(status: int, message: str) -> Answer:
+    return Answer(status=status, body=_envelope(_KINDS.get(status, "api_error"), message))
+
+
+def _headed(route: Route) -> Route:
+    """Of batches the headers are looked at (some have no body, and no word for its kind); the rest is theirs."""
+
+    def answer(seen: Seen, step: Step) -> Answer:
+        try:
+            check_headers({"content-type": "application/json", **seen.headers})
+        except Broken as broken:
+            return Answer(status=broken.status, body=_envelope(broken.kind or "invalid_request_error", broken.message))
+        return route(seen, step)
+
+    return answer
 
 
 def _checked(route: Route, *, counting: bool) -> Route:

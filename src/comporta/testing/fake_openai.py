@@ -1,4 +1,4 @@
-"""A fake of OpenAI's API, honest enough for its own SDK: chat, completions, responses, embeddings, models.
+"""A fake of OpenAI's API, honest enough for its own SDK: chat, completions, responses, embeddings, models, batches.
 
 It checks requests as OpenAI does (key, model, roles, tool results that answer a call, `stream_options` on a stream
 only) and answers with the fields that OpenAI sends. `strict=True` also refuses fields that OpenAI does not know, where
@@ -16,6 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from comporta.testing import fake_responses
+from comporta.testing.fake_batches import Batches
+from comporta.testing.fake_openai_batches import Files
 from comporta.testing.upstream import Answer, FakeUpstream, Route, Script, Seen, Step, ToolAsk, frame
 from comporta.types import JSON, Usage
 
@@ -73,6 +75,8 @@ class FakeOpenAI(FakeUpstream):
         self.key = key
         self.strict = strict
         self.models = models
+        self.batches = Batches(lambda row: self.answer_row(row.path, row.body))
+        self._files = Files(self.batches, refusal)
 
     @property
     def base_url(self) -> str:
@@ -85,6 +89,7 @@ class FakeOpenAI(FakeUpstream):
             ("POST", "/v1/embeddings"): self._checked(self.embeddings),
             ("POST", "/v1/responses"): self._checked(fake_responses.answer),
             ("GET", "/v1/models"): self._checked(self.listing),
+            **{place: self._known(route) for place, route in self._files.routes().items()},
         }
 
     def failure(self, seen: Seen, step: Step) -> bytes:
@@ -99,12 +104,22 @@ class FakeOpenAI(FakeUpstream):
 
         return answer
 
-    def _refused(self, seen: Seen) -> Answer | None:
+    def _known(self, route: Route) -> Route:
+        """Of files and batches the key alone is looked at; the rest is theirs."""
+        return lambda seen, step: self._unknown(seen) or route(seen, step)
+
+    def _unknown(self, seen: Seen) -> Answer | None:
         scheme, _, secret = seen.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not secret:
             return refusal(401, "You didn't provide an API key.")
         if self.key is not None and secret != self.key:
             return refusal(401, f"Incorrect API key provided: {secret}.")
+        return None
+
+    def _refused(self, seen: Seen) -> Answer | None:
+        unknown = self._unknown(seen)
+        if unknown is not None:
+            return unknown
         if seen.method == "GET":
             return None
         if not seen.valid:

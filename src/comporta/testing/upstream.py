@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import copy
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -73,6 +74,8 @@ class Step(Struct, frozen=True, kw_only=True):
     token_delay_s: float = 0.0
     #: The connection is closed without a single byte of an answer.
     drop: bool = False
+    #: The same, after what was asked has been done.
+    lost: bool = False
     #: After so many frames (of a plain body: after half of it) the connection is closed, or nothing more comes.
     cut_after: int | None = None
     stall_after: int | None = None
@@ -132,20 +135,32 @@ class Seen:
         self.query: dict[str, str] = dict(request.query)
         self.headers: dict[str, str] = {name.lower(): value for name, value in request.headers.items()}
         self.match: dict[str, str] = dict(request.match_info)
-        self.body = body
-        try:
-            value = msgspec.json.decode(body) if body else {}
-        except msgspec.DecodeError:
-            value = None
-        #: The body as JSON; empty where it is no JSON object (`valid` tells).
-        self.json: JSON = value if isinstance(value, dict) else {}
-        self.valid = isinstance(value, dict)
+        self.take(body)
         #: Set when the client left before the answer's end.
         self.gone = asyncio.Event()
         #: Set when the whole answer was written.
         self.done = asyncio.Event()
         #: How many frames were written.
         self.frames = 0
+
+    def take(self, body: bytes) -> None:
+        """Hold this body."""
+        self.body = body
+        try:
+            value = msgspec.json.decode(body) if body else {}
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            value = None
+        #: The body as JSON; empty where it is no JSON object (`valid` tells).
+        self.json: JSON = value if isinstance(value, dict) else {}
+        self.valid = isinstance(value, dict)
+
+    def within(self, path: str, body: bytes) -> Seen:
+        """A request that stood in this one: a row of a batch."""
+        row = copy.copy(self)
+        row.method, row.path = "POST", path
+        row.headers = {**self.headers, "content-type": "application/json"}
+        row.take(body)
+        return row
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -280,12 +295,22 @@ class FakeUpstream:
         if step.drop:
             return _cut(request, seen)
         answer = self._answer(seen, step, route)
+        if step.lost:
+            return _cut(request, seen)
         response = web.StreamResponse(status=answer.status, headers={**answer.headers, **step.headers})
         response.content_type = answer.content_type
         if answer.frames is None:
             return await self._play_body(request, seen, step, answer, response)
         await response.prepare(request)
         return await self._play_frames(request, seen, step, answer, response)
+
+    def answer_row(self, path: str, body: bytes) -> Answer:
+        """What a batch's row is answered: by the script of its model, else by the default."""
+        row = self.seen[-1].within(path, body)
+        model = self.model_of(row)
+        queue = self._steps.get(model) if model is not None else None
+        script = queue.popleft() if queue else self.default
+        return self._answer(row, script if isinstance(script, Step) else script(row), self.routes()["POST", path])
 
     def _answer(self, seen: Seen, step: Step, route: Route) -> Answer:
         if step.body is not None:

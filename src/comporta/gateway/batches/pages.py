@@ -64,8 +64,8 @@ class BatchPages:
         caller = self._who(asked)
         id, _, below = asked.rest.partition("/")
         if below == "content":
-            pieces = [piece async for piece in await self._batches.content(caller, id)]
-            return Page(b"".join(pieces), "application/jsonl")
+            size, pieces = await self._batches.content(caller, id)
+            return Page(b"", "application/jsonl", headers=[("content-length", str(size))], pieces=pieces)
         if below:
             raise NotFound(f"A file has nothing at '{below[:60]}'; there is /content.")
         return Page(encode(_file(await self._batches.file(caller, id))))
@@ -88,8 +88,11 @@ class BatchPages:
             raise BadRequest("input_file_id must name an uploaded file.", param="input_file_id")
         if not isinstance(endpoint, str):
             raise BadRequest("endpoint must say where the requests go.", param="endpoint")
-        metadata, window_s = _metadata(body), self._settings().window
-        row = await self._batches.create(caller, file=file, endpoint=endpoint, metadata=metadata, window_s=window_s)
+        settings = self._settings()
+        row = await self._batches.create(
+            caller, file=file, endpoint=endpoint, metadata=_metadata(body), window_s=settings.window,
+            native=_native(body, settings.native),
+        )  # fmt: skip
         return Page(encode(shown(row)))
 
     async def batches(self, asked: Asked) -> Page:
@@ -127,6 +130,10 @@ def shown(row: BatchRow) -> JSON:
         "error_file_id": row.error_file, "metadata": row.metadata,
         "errors": None if row.mistakes is None else {"object": "list", "data": row.mistakes},
         "request_counts": {"total": row.total, "completed": row.done, "failed": row.failed},
+        "comporta": {
+            "native": row.native, "handed_over": row.handed, "cost_usd": row.cost_microusd / 1e6,
+            "saved_usd": row.saved_microusd / 1e6,
+        },
     }  # fmt: skip
     for name in (
         "created_at", "expires_at", "in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at",
@@ -168,6 +175,14 @@ def _body(data: bytes) -> JSON:
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
     if not isinstance(found, dict):
         raise BadRequest("The body must be a JSON object.")
+    return found
+
+
+def _native(body: JSON, usual: bool) -> bool:
+    """Whether rows may go to their provider's own batch API: as the body says, else as the configuration does."""
+    found = body.get("native", usual)
+    if not isinstance(found, bool):
+        raise BadRequest("native must be true or false.", param="native")
     return found
 
 

@@ -16,6 +16,8 @@ from msgspec import Struct
 from psycopg.rows import class_row, dict_row
 
 from comporta.errors import Unavailable
+from comporta.gateway.batches.native_rows import ALONE as ALONE_STATUS
+from comporta.gateway.batches.native_rows import STOPPED
 from comporta.gateway.batches.reading import Row, rows_of
 from comporta.gateway.reading import AS_KEY, BATCH
 from comporta.store.database import Connection, Database
@@ -45,7 +47,8 @@ FAILED = "update batch set status = 'failed', failed_at = now(), mistakes = %s w
 CLAIM = """
 with next as (
     select r.batch_id, r.number from batch_row as r join batch as b on b.id = r.batch_id
-    where b.status = 'in_progress' and b.expires_at > now()
+    where (b.status = 'in_progress' and b.expires_at > now()
+            or r.result is not null and b.status in ('in_progress', 'cancelling'))
         and (r.state = 'waiting' and coalesce(r.lease_until, now()) <= now()
             or r.state = 'running' and r.lease_until < now())
     order by r.number, r.batch_id limit %(limit)s for update of r skip locked
@@ -53,15 +56,21 @@ with next as (
 update batch_row as r set state = 'running', lease_until = now() + make_interval(secs => %(lease_s)s)
 from next, batch as b
 where r.batch_id = next.batch_id and r.number = next.number and b.id = r.batch_id
-returning r.batch_id, r.number, r.body, b.key_id, b.endpoint
+returning r.batch_id, r.number, r.body, b.key_id, b.endpoint, r.result is not null as arrived,
+    b.native and not r.alone as native
 """
 WRITE = """
 update batch_row set state = %(state)s, status = %(status)s, request_id = %(request_id)s, answer = %(answer)s,
-    lease_until = null
+    lease_until = null, cost_microusd = %(cost_microusd)s, saved_microusd = %(saved_microusd)s,
+    parked = null, request = null, result = null
 where batch_id = %(batch)s and number = %(number)s and state = 'running'
 """
 LATER = """
 update batch_row set state = 'waiting', lease_until = now() + make_interval(secs => %(pause_s)s)
+where batch_id = %(batch)s and number = %(number)s and state = 'running'
+"""
+ALONE = """
+update batch_row set state = 'waiting', lease_until = null, alone = true
 where batch_id = %(batch)s and number = %(number)s and state = 'running'
 """
 #: What has nothing left to ask has ended, each by the word for how it ended.
@@ -69,26 +78,30 @@ END = """
 update batch as b set
     status = case b.status when 'cancelling' then 'cancelled'
         else case when b.expires_at <= now() and exists (
-            select from batch_row where batch_id = b.id and state = 'waiting'
+            select from batch_row where batch_id = b.id and state in ('waiting', 'parked')
         ) then 'expired' else 'completed' end end,
     finalizing_at = now(),
     completed_at = case when b.status = 'in_progress' and not (b.expires_at <= now() and exists (
-        select from batch_row where batch_id = b.id and state = 'waiting')) then now() end,
+        select from batch_row where batch_id = b.id and state in ('waiting', 'parked'))) then now() end,
     expired_at = case when b.status = 'in_progress' and b.expires_at <= now() and exists (
-        select from batch_row where batch_id = b.id and state = 'waiting') then now() end,
+        select from batch_row where batch_id = b.id and state in ('waiting', 'parked')) then now() end,
     cancelled_at = case when b.status = 'cancelling' then now() end
 where b.status in ('in_progress', 'cancelling')
     and not exists (
         select from batch_row as r
         where r.batch_id = b.id and (r.state = 'running' and r.lease_until > now()
             or r.state = 'waiting' and b.status = 'in_progress' and b.expires_at > now()
-            or r.state = 'running' and b.status = 'in_progress' and b.expires_at > now())
+            or r.state = 'running' and b.status = 'in_progress' and b.expires_at > now()
+            or r.state = 'parked' and (r.handover_id is not null
+                or b.status = 'in_progress' and b.expires_at > now())
+            or r.state in ('waiting', 'running') and r.result is not null)
     )
 returning b.id, b.status
 """
 #: Rows that were not asked in time, or whose worker died when nobody asks again, are told as such.
 LEFT_OUT = """
-update batch_row set state = 'failed', answer = %(error)s where batch_id = %(batch)s and state in ('waiting', 'running')
+update batch_row set state = 'failed', answer = %(error)s, parked = null, request = null
+where batch_id = %(batch)s and state in ('waiting', 'running', 'parked')
 """
 
 
@@ -99,6 +112,8 @@ class Answered(Struct, frozen=True):
     body: str
     request_id: str | None = None
     retry_after_s: float | None = None
+    cost_microusd: int | None = None
+    saved_microusd: int | None = None
 
 
 class Claimed(Struct, frozen=True):
@@ -109,6 +124,16 @@ class Claimed(Struct, frozen=True):
     body: str
     key_id: str
     endpoint: str
+    #: Whether a provider's batch has answered it, and whether one may.
+    arrived: bool
+    native: bool
+
+    @property
+    def path(self) -> str:
+        """Where the gate is asked: for an answer, to be stopped at the provider's edge, or for what was arrived."""
+        if self.arrived:
+            return f"/native/arrive/{self.batch_id}/{self.number}"
+        return f"/native/park/{self.batch_id}/{self.number}{self.endpoint}" if self.native else self.endpoint
 
 
 #: Asks the gate: path, body, and the headers that say for whom. Raises Unavailable where it can't be reached.
@@ -194,13 +219,16 @@ class Running:
     async def _ask(self, row: Claimed) -> None:
         """Ask one row and write down what came; where that can't be done the lease brings it back."""
         try:
-            answered = await self._send(row.endpoint, row.body, {AS_KEY: row.key_id, BATCH: row.batch_id})
+            answered = await self._send(row.path, row.body, {AS_KEY: row.key_id, BATCH: row.batch_id})
         except Unavailable:
             await self._put_off(row, _AWAY_S)
             return
         except Exception as error:
             log.error("batch_row_failed", batch=row.batch_id, row=row.number, kind=type(error).__name__)
             await self._put_off(row, _AWAY_S)
+            return
+        if row.native and not row.arrived and answered.status in (STOPPED, ALONE_STATUS):
+            await self._stopped(row, answered.status)
             return
         place = (row.batch_id, row.number)
         tries = self._tries.pop(place, 0)
@@ -211,14 +239,23 @@ class Running:
             return
         await self._write(row, answered)
 
+    async def _stopped(self, row: Claimed, status: int) -> None:
+        """The gate has written down that it is parked; one that can't be is asked by itself."""
+        if status == ALONE_STATUS:
+            await self._until_done(ALONE, {"batch": row.batch_id, "number": row.number})
+
     async def _write(self, row: Claimed, answered: Answered) -> None:
         good = answered.status < 400
         values = {
             "batch": row.batch_id, "number": row.number, "state": "done" if good else "failed",
             "status": answered.status, "request_id": answered.request_id, "answer": answered.body.replace("\0", ""),
+            "cost_microusd": answered.cost_microusd, "saved_microusd": answered.saved_microusd,
         }  # fmt: skip
         await self._until_done(WRITE, values)
         self._count("batch_rows_done" if good else "batch_rows_failed", 1)
+        if row.arrived:
+            self._count("batch_rows_native", 1)
+            self._count("batch_saved_usd", (answered.saved_microusd or 0) / 1e6)
 
     async def _put_off(self, row: Claimed, pause_s: float) -> None:
         await self._until_done(LATER, {"batch": row.batch_id, "number": row.number, "pause_s": pause_s})

@@ -41,18 +41,23 @@ DELETE_FILE = "delete from uploaded_file where id = %(id)s and owner = %(owner)s
 LINES = (
     "select number, line from file_line where file_id = %(id)s and number > %(after)s order by number limit %(limit)s"
 )
+#: As it is given out: of what was uploaded empty lines are not kept.
+SIZE = "select coalesce(sum(octet_length(line) + 1), 0)::bigint from file_line where file_id = %s"
 
 INSERT_BATCH = """
-insert into batch (id, owner, key_id, endpoint, input_file_id, status, metadata, expires_at)
-values (%(id)s, %(owner)s, %(key_id)s, %(endpoint)s, %(file)s, 'validating', %(metadata)s,
+insert into batch (id, owner, key_id, endpoint, input_file_id, status, metadata, native, expires_at)
+values (%(id)s, %(owner)s, %(key_id)s, %(endpoint)s, %(file)s, 'validating', %(metadata)s, %(native)s,
     now() + make_interval(secs => %(window_s)s))
 """
 _BATCH = """
-select b.*, coalesce(r.done, 0) as done, coalesce(r.failed, 0) as failed
+select b.*, coalesce(r.done, 0) as done, coalesce(r.failed, 0) as failed, coalesce(r.handed, 0) as handed,
+    coalesce(r.cost, 0) as cost_microusd, coalesce(r.saved, 0) as saved_microusd
 from batch as b
 left join lateral (
     select count(*) filter (where state = 'done')::integer as done,
-        count(*) filter (where state = 'failed')::integer as failed
+        count(*) filter (where state = 'failed')::integer as failed,
+        count(*) filter (where handover_id is not null)::integer as handed,
+        sum(cost_microusd)::bigint as cost, sum(saved_microusd)::bigint as saved
     from batch_row where batch_id = b.id
 ) as r on true
 """
@@ -106,8 +111,13 @@ class BatchRow(Struct, frozen=True):
     expired_at: datetime.datetime | None
     cancelling_at: datetime.datetime | None
     cancelled_at: datetime.datetime | None
+    native: bool
     done: int
     failed: int
+    #: Rows that providers' own batch APIs have or had, what all rows cost, and what those saved.
+    handed: int
+    cost_microusd: int
+    saved_microusd: int
 
     @property
     def ended(self) -> bool:
@@ -184,13 +194,17 @@ class Batches:
             if await cursor.fetchone() is None:
                 raise NotFound(f"There is no file {id[:100]}.", param="id")
 
-    async def content(self, caller: Caller, id: str) -> AsyncIterator[bytes]:
-        """A file's content, piece by piece. Raises NotFound before the first."""
-        await self.file(caller, id)
-        return self._answers(id) if id.startswith((_OUTPUT, _ERRORS)) else self._lines(id)
+    async def content(self, caller: Caller, id: str) -> tuple[int, AsyncIterator[bytes]]:
+        """A file's content, piece by piece, and its bytes all together. Raises NotFound before the first."""
+        found = await self.file(caller, id)
+        if id.startswith((_OUTPUT, _ERRORS)):
+            return found.bytes, self._answers(id)
+        async with self._database.reading() as connection:
+            row = await (await connection.execute(SIZE, [id])).fetchone()
+        return int(row[0]) if row else 0, self._lines(id)
 
     async def create(
-        self, caller: Caller, *, file: str, endpoint: str, metadata: JSON | None, window_s: float
+        self, caller: Caller, *, file: str, endpoint: str, metadata: JSON | None, window_s: float, native: bool = False
     ) -> BatchRow:
         """A new batch over an uploaded file. Raises BadRequest and NotFound, naming the field."""
         if endpoint not in ENDPOINTS:
@@ -205,6 +219,7 @@ class Batches:
         values = {
             "id": id, "owner": owner(caller), "key_id": caller.key_id, "endpoint": endpoint, "file": file,
             "metadata": None if metadata is None else msgspec.json.encode(metadata).decode(), "window_s": window_s,
+            "native": native,
         }  # fmt: skip
         async with self._database.connection() as connection:
             await connection.execute(INSERT_BATCH, values)

@@ -53,6 +53,19 @@ class BatchRequest(Shape):
         dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]] | None,
         Meta(description="Up to 16 pairs."),
     ] = None
+    native: Annotated[
+        bool | None,
+        Meta(description="Hand rows to their provider's own batch API where that is cheaper; `batches.native` else."),
+    ] = None
+
+
+class NativeSums(Shape):
+    """What rows cost, and what providers' own batch APIs saved; in dollars, of rows whose answers are there."""
+
+    native: bool
+    handed_over: int
+    cost_usd: float
+    saved_usd: float
 
 
 class Batch(Shape):
@@ -71,6 +84,7 @@ class Batch(Shape):
     errors: Annotated[Object | None, Meta(description="What is wrong with the file, with its lines.")]
     request_counts: dict[str, int]
     metadata: Object | None
+    comporta: Annotated[NativeSums, Meta(description="How much went to providers' own batch APIs.")]
     created_at: int
     expires_at: int | None
     in_progress_at: int | None
