@@ -138,7 +138,7 @@ class Served:
     def key(self) -> str:
         return (self.data / "admin.key").read_text().strip()
 
-    def start(self, within_s: float = 40.0) -> float:
+    def start(self, within_s: float = 90.0) -> float:
         """Start and wait until it is ready; seconds that took."""
         started_s = time.monotonic()
         with (self.folder / "output.txt").open("ab") as out:
@@ -161,7 +161,7 @@ class Served:
         except (urllib.error.URLError, OSError):
             return False
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 30.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 60.0) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(within_s)

@@ -40,7 +40,7 @@ def ask(
     gate: Served, path: str, body: Any = None, *, method: str | None = None, key: str | None = "admin", **headers: str
 ) -> Answer:
     """One request. `key`: a secret, `admin` for the administrator's, None for none."""
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=60)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if key is not None:
         sent["Authorization"] = f"Bearer {gate.key if key == 'admin' else key}"
@@ -62,7 +62,7 @@ def chat(gate: Served, model: str, text: str = "Hello", *, key: str | None = "ad
     return ask(gate, "/v1/chat/completions", {"model": model, "messages": messages, **body}, key=key, **headers)
 
 
-def until(look: Callable[[], T], within_s: float = 15.0) -> T:
+def until(look: Callable[[], T], within_s: float = 40.0) -> T:
     """What `look` gives once it is true, asked again and again; the last one given where it never is."""
     deadline_s = time.monotonic() + within_s
     while True:
