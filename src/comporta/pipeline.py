@@ -74,8 +74,8 @@ class Call(Struct, kw_only=True, eq=False):
     parent_id: str | None = None
     #: The client's own span (W3C trace context), as 16 hexadecimal digits; `trace_id` is then the client's trace.
     parent_span: str | None = None
-    #: Whether the trace is the client's: then providers hear of it too.
-    traced: bool = False
+    #: Of a trace that is the client's its flags (`01`: it is kept) and `tracestate`: then providers hear of it too.
+    traced: tuple[str, str | None] | None = None
     depth: int = 0
     session: str | None = None
     user: str | None = None

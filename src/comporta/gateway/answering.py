@@ -17,7 +17,7 @@ from comporta.gateway.first import opened
 from comporta.gateway.outgoing import Gone, Outgoing
 from comporta.gateway.reading import AS_KEY, BATCH, passed_headers, read_body, request_id_of, secret_of
 from comporta.pipeline import Call, Next, collect, new_id
-from comporta.telemetry.otlp.context import parent_of
+from comporta.telemetry.otlp.context import parent_of, state_of
 from comporta.types import Caller, Event
 
 log = structlog.get_logger("comporta.gateway")
@@ -224,7 +224,7 @@ def call_of(
         request_id=request_id or "",
         trace_id="" if parent is None else parent.trace_id,
         parent_span=None if parent is None else parent.span_id,
-        traced=parent is not None,
+        traced=None if parent is None else (parent.flags, state_of(headers.get("tracestate"))),
         session=_clipped(headers.get("x-comporta-session")) or _clipped(parsed.session),
         user=_clipped(parsed.user) or _clipped(headers.get("x-comporta-user")),
         tags=dict(caller.tags),

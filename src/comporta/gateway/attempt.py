@@ -12,7 +12,7 @@ from comporta.errors import ComportaError, UpstreamFault, UpstreamTimeout
 from comporta.gateway.transport import MAX_FAULT_BYTES, MAX_REPLY_BYTES, Response, Transport
 from comporta.pipeline import Call, Span
 from comporta.providers.base import Decoder, Endpoint, Local, Query, Request, Wire
-from comporta.telemetry.otlp.context import header_of
+from comporta.telemetry.otlp.context import headers_of
 from comporta.telemetry.scrubbing import MIN_SECRET_LENGTH
 from comporta.types import Event
 
@@ -73,8 +73,8 @@ class Attempt:
             return LocalEvents(reached.model.answer(reached.query, reached.endpoint), reached.limits, call, span)
         wire = cast(Wire, reached.model)
         request = wire.encode(reached.query, reached.endpoint)
-        if call.traced:
-            request = structs.replace(request, headers={**request.headers, "traceparent": header_of(call)})
+        if call.traced is not None:
+            request = structs.replace(request, headers={**request.headers, **headers_of(call)})
         call.dropped = request.dropped
         return await self._send(call, reached, wire, request, span)
 
