@@ -121,7 +121,7 @@ class BudgetOut(Out):
     alert_thresholds: list[int]
     actions: dict[str, list[str]]
     cheaper_model: str | None
-    throttle: dict[str, float] | None
+    throttle: dict[str, int | float] | None
     enforced: bool = Field(description="Whether calls are refused at some point.")
     now: str | None = Field(description="What calls meet at what is spent now.")
     passed: list[PassedOut] = Field(description="Thresholds that people were told of in this period.")
