@@ -3,9 +3,11 @@
     PYTHONPATH=tests python bench/console.py [--spans 10000000] [--rounds 10] [--json]
 
 A gate with its console is started in a folder of its own. The week of `comporta demo` is multiplied by COPY until there
-are so many spans; then every page is asked again and again, a trace of 5,000 spans too; records come in at 2,000 calls
-a second while the live page is asked for; and the gate answers in pairs of rounds, with and without somebody who reads
-pages all the time. The figures stand beside the machine's load: they mean little on one that others use.
+are so many spans, in sessions of their own; the sums by minute and hour are made of those calls, and stand for four
+weeks before as well. Then every page is asked again and again, a trace of 5,000 spans too; records come in at 2,000
+calls a second while the live page is asked for; and the gate answers in pairs of rounds, with and without somebody who
+reads pages all the time. Times by the clock mean little on a machine that others use: its load stands beside them, and
+so does the processor's time that the console took for a page.
 """
 
 # ruff: noqa: T201 (a bench prints, and asks the servers that it started)
@@ -55,6 +57,10 @@ _TAIL_PER_S, _TAIL_S, _BATCH = 2000, 12.0, 500
 #: A round, how long its reader takes to begin, and how long people look at a page.
 _ROUND_S, _WARM_S, _PAUSE_S = 4.0, 1.5, 1.0
 _CLIENTS = 4
+#: Rows that go out at once.
+_ROWS = 1000
+#: Processes that run when nobody asks anything, by a word of their command lines.
+_RESTING = {"console": "console_process", "jobs": "jobs_process", "database": "postgres"}
 
 
 class Reader:
@@ -89,25 +95,25 @@ def multiplied(dsn: str, spans: int) -> tuple[int, int]:
         n = base.execute("select count(*) from span").fetchone()
         times = max(spans // (n[0] if n and n[0] else 1), 1)
         columns = [row[0] for row in base.execute(_COLUMNS, ["call"]).fetchall()]
-        kept = [row[0] for row in base.execute(_COLUMNS, ["rollup_minute"]).fetchall()]
         # The copies are made from a copy: else each would be copied again.
-        base.execute("create temp table a_week as select * from call where tags ? 'demo'")
+        base.execute(_WEEK)
         base.execute("create temp table its_spans as select * from span where call_id in (select id from a_week)")
-        base.execute("create temp table its_minutes as select * from rollup_minute")
         for name, key in (("call", "id"), ("span", "call_id")):
             _copied(base, name, key, times, columns)
-        for n_th in range(1, min(times, 60)):
-            shown = ", ".join(f"period - interval '{n_th} minutes'" if c == "period" else c for c in kept)
-            base.execute(f"insert into rollup_minute select {shown} from its_minutes on conflict do nothing")
         base.execute(_LONG_CALL, [TRACE])
         base.execute(_LONG_SPANS, [TRACE])
-        base.execute("analyze")
+        _rolled_up(base)
+        # What the database would do by itself in the next minutes, in the midst of what is measured.
+        base.execute("vacuum analyze")
+        base.execute("checkpoint")
         told = base.execute("select (select count(*) from call), (select count(*) from span)").fetchone()
         assert told is not None
         return told[0], told[1]
 
 
 _COLUMNS = "select column_name from information_schema.columns where table_name = %s and table_schema = current_schema() order by ordinal_position"  # noqa: E501
+#: Not of the running hour: its copies would lie in the future.
+_WEEK = "create temp table a_week as select * from call where tags ? 'demo' and started_at < date_trunc('hour', now())"
 _LONG_CALL = """
 insert into call select (jsonb_populate_record(
     null::call, to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'trace_id', %s::text))).*
@@ -128,23 +134,40 @@ def _copied(base: psycopg.Connection[Any], name: str, key: str, times: int, colu
     names = columns if name == "call" else [r[0] for r in base.execute(_COLUMNS, ["span"]).fetchall()]
     with base.cursor() as cursor, cursor.copy(f"copy (select * from {source}) to stdout") as out:
         lines = [bytes(row).decode().rstrip("\n").split("\t") for row in out]
-    at_key, at_time = names.index(key), names.index("started_at")
-    at_trace = names.index("trace_id") if "trace_id" in names else -1
-    at_parent = names.index("parent_id") if "parent_id" in names else -1
+    ids = [names.index(one) for one in (key, "trace_id", "parent_id") if one in names]
+    at_time = names.index("started_at")
+    at_session = names.index("session") if "session" in names else -1
     for n in range(1, times + 1):
         with base.cursor() as cursor, cursor.copy(f"copy {name} ({', '.join(names)}) from stdin") as into:
-            for line in lines:
-                row = list(line)
-                row[at_key] = _other(row[at_key], n)
-                # Only the minute moves, so that a copy lies in the same day's partition as what it copies.
-                row[at_time] = re.sub(r":\d\d:\d\d", f":{n % 60:02}:{(n * 7) % 60:02}", row[at_time], count=1)
-                if at_trace >= 0:
-                    row[at_trace] = _other(row[at_trace], n)
-                if at_parent >= 0 and row[at_parent] != "\\N":
-                    row[at_parent] = _other(row[at_parent], n)
-                into.write("\t".join(row) + "\n")
+            for first in range(0, len(lines), _ROWS):
+                some = [_copy(line, n, ids, at_time, at_session) for line in lines[first : first + _ROWS]]
+                into.write("".join(some))
         if n % 20 == 0:
             print(f"  {name}: {n} of {times}", file=sys.stderr)
+
+
+def _copy(line: list[str], n: int, ids: list[int], at_time: int, at_session: int) -> str:
+    row = list(line)
+    for at in ids:
+        if row[at] != "\\N":
+            row[at] = _other(row[at], n)
+    # Only the minute moves, so that a copy lies in the same day's partition as what it copies.
+    hour, _, _ = row[at_time].partition(":")
+    row[at_time] = f"{hour}:{n % 60:02}:{(n * 7) % 60:02}{row[at_time][len(hour) + 6 :]}"
+    if at_session >= 0 and row[at_session] != "\\N":
+        row[at_session] += f"-{n}"
+    return "\t".join(row) + "\n"
+
+
+def _rolled_up(base: psycopg.Connection[Any]) -> None:
+    """The sums that shipping would have made of these calls, and the same hours for four weeks before."""
+    base.execute("truncate rollup_minute, rollup_hour, facet_minute, facet_hour, facet_day")
+    for unit in ("minute", "hour"):
+        base.execute(f"with fresh as (select * from call) {tables.rollup(f'rollup_{unit}', unit)}")
+    kept = [row[0] for row in base.execute(_COLUMNS, ["rollup_hour"]).fetchall()]
+    shown = ", ".join("period - weeks * interval '7 days'" if one == "period" else one for one in kept)
+    weeks = "generate_series(1, 4) as weeks"
+    base.execute(f"insert into rollup_hour select {shown} from rollup_hour, {weeks} on conflict do nothing")
 
 
 def _other(id: str, n: int) -> str:
@@ -159,13 +182,15 @@ def p(values: list[float], share: float) -> float:
 
 
 def pages(reader: Reader, times: int) -> dict[str, dict[str, float]]:
-    """p50 and p95 of every page, in milliseconds; the first look warms what is read once."""
+    """p50 and p95 of every page and what it takes of the console's core, in milliseconds; a first look warms it."""
     told = {}
     for place in (*PAGES, f"/traces/{TRACE}"):
         reader.get(place)
+        before = _used()["console"][0]
         took = [reader.get(place)[0] * 1000 for _ in range(times)]
+        core_ms = (_used()["console"][0] - before) * 1000 / os.sysconf("SC_CLK_TCK") / times
         told[place if TRACE not in place else "a trace of 5,000 spans"] = {
-            "p50_ms": round(statistics.median(took), 1), "p95_ms": round(p(took, 0.95), 1)
+            "p50_ms": round(statistics.median(took), 1), "p95_ms": round(p(took, 0.95), 1), "core_ms": round(core_ms, 1)
         }  # fmt: skip
     return told
 
@@ -262,29 +287,32 @@ def _read(port: int, password: str) -> None:
         time.sleep(_PAUSE_S)
 
 
-def idle(length_s: float = 10.0) -> dict[str, float]:
-    """What console, job worker and database take when nobody asks anything."""
+def idle(length_s: float = 20.0) -> dict[str, Any]:
+    """What console, job worker and database take when nobody asks anything: of a core, and in megabytes (PSS)."""
     before, begun_s = _used(), time.monotonic()
     time.sleep(length_s)
     after = _used()
-    share = (after[0] - before[0]) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begun_s)
-    return {"core_share": round(share, 4), "rss_mb": round(after[1] / 1e6)}
+    ticks = sum(after[name][0] - before[name][0] for name in _RESTING)
+    sizes = {name: round(after[name][1] / 1e6) for name in _RESTING}
+    share = ticks / os.sysconf("SC_CLK_TCK") / (time.monotonic() - begun_s)
+    return {"core_share": round(share, 4), "pss_mb": sum(sizes.values()), **sizes}
 
 
-def _used() -> tuple[int, int]:
+def _used() -> dict[str, tuple[int, int]]:
     """Ticks, and bytes that are theirs alone or theirs in part (PSS), of the processes started by this one."""
-    ticks = size = 0
+    found = dict.fromkeys(_RESTING, (0, 0))
     for folder in _below(os.getpid()):
         try:
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if not any(name in words for name in ("console_process", "jobs_process", "postgres")):
+            name = next((name for name, word in _RESTING.items() if word in words), None)
+            if name is None:
                 continue
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-            size += int(re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M)[1]) * 1024  # type: ignore[index]
+            size = int(re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M)[1]) * 1024  # type: ignore[index]
         except (OSError, TypeError):
             continue
-    return ticks, size
+        found[name] = found[name][0] + int(fields[11]) + int(fields[12]), found[name][1] + size
+    return found
 
 
 def _below(pid: int) -> list[Path]:
@@ -340,7 +368,7 @@ def main() -> None:
         return
     print(f"{found['calls']:,} calls, {found['spans']:,} spans; {found['cores']} cores, load {found['load']:.1f}")
     for place, took in found["pages"].items():
-        print(f"{place:<34} p50 {took['p50_ms']:>8} ms   p95 {took['p95_ms']:>8} ms")
+        print(f"{place:<34} p50 {took['p50_ms']:>8} ms   p95 {took['p95_ms']:>8} ms   core {took['core_ms']:>7} ms")
     for name in ("tail", "gate_p99", "idle"):
         print(f"{name:<10} {found[name]}")
 

@@ -145,8 +145,11 @@ def _merged(table: str, column: str) -> str:
     return f"{column} = {table}.{column} + excluded.{column}"
 
 
-def _rollup(table: str, unit: str) -> str:
-    """Rows are upserted in the order of their key: two shippers then wait for each other instead of deadlocking."""
+def rollup(table: str, unit: str) -> str:
+    """The statement that sums up the calls of `fresh`, of which it is the rest.
+
+    Rows are upserted in the order of their key: two shippers then wait for each other instead of deadlocking.
+    """
     keys = ", ".join(("period", *DIMENSIONS))
     return f"""
         insert into {table} (period, {", ".join((*DIMENSIONS, *_SUMS))})
@@ -220,8 +223,8 @@ INSERT = f"""
     ), told as (
         insert into otlp_out (started_at, call_id)
         select started_at, id from fresh where exists (select from otlp_target) and door <> 'otlp'
-    ), minutes as ({_rollup("rollup_minute", "minute")}
-    ), hours as ({_rollup("rollup_hour", "hour")}
+    ), minutes as ({rollup("rollup_minute", "minute")}
+    ), hours as ({rollup("rollup_hour", "hour")}
     ), stale_minutes as ({_stale("minute")}
     ), stale_hours as ({_stale("hour")}
     )
