@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -154,8 +155,8 @@ async def list_calls(
     return CallPage(calls, _cursor(calls[-1]) if more else None)
 
 
-async def one_call(database: Database, id: str) -> OneCall:
-    """One call. Raises NotFound."""
+async def one_call(database: Database, id: str, *, spans: Sequence[SpanRow] | None = None) -> OneCall:
+    """One call; `spans` are its own where they were read before. Raises NotFound."""
     try:
         call_id = uuid.UUID(id)
     except ValueError:
@@ -165,9 +166,10 @@ async def one_call(database: Database, id: str) -> OneCall:
         row = await (await cursor.execute(ONE.format(shown=SHOWN), [call_id])).fetchone()
         if row is None:
             raise NotFound(f"There is no call {call_id}: it was never made, is not shipped yet, or is past retention.")
-        spans = await (await cursor.execute(SPANS, [row["started_at"], call_id])).fetchall()
-    told = [SpanRow(**span) for span in spans]
-    return OneCall(call_row(row), told, row["prompt"], row["reply"], row["variables"])
+        if spans is None:
+            found = await connection.execute(SPANS, [row["started_at"], call_id])
+            spans = [SpanRow(*span) for span in await found.fetchall()]
+    return OneCall(call_row(row), list(spans), row["prompt"], row["reply"], row["variables"])
 
 
 def _where(

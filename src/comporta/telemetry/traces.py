@@ -14,6 +14,8 @@ from comporta.telemetry.calls import SHOWN, CallRow, SpanRow, call_row
 #: More is not shown: a page with so many spans is slow to read anyway.
 MOST_CALLS = 1_000
 MOST_SPANS = 20_000
+#: With more calls, what their spans hold beside times would be megabytes that nobody looks at.
+_MOST_WITH_ATTRIBUTES = 50
 
 CALLS = "select {shown} from call where trace_id = %s order by started_at, id limit %s"
 #: Looked up by the key of their call. The bounds keep partitions of other days out of it, which a join alone does not.
@@ -54,6 +56,10 @@ class Trace(Struct, frozen=True):
     others: list[OtherSpan]
     cut: bool = False
 
+    def whole_spans(self, call_id: str) -> list[SpanRow] | None:
+        """A call's spans with all that they hold; None where not all of that was read."""
+        return self.spans.get(call_id) if len(self.calls) <= _MOST_WITH_ATTRIBUTES and not self.cut else None
+
 
 async def read_trace(database: Database, trace_id: str) -> Trace:
     """Everything of a trace; without calls and spans where there is none of that id. Raises Unavailable."""
@@ -72,8 +78,7 @@ async def _spans(connection: Connection, calls: list[CallRow]) -> tuple[dict[str
     found: dict[str, list[SpanRow]] = {call.id: [] for call in calls}
     if not calls:
         return found, False
-    # With many calls, what their spans hold beside times would be megabytes that nobody looks at.
-    query = SPANS.format(attributes="span.attributes" if len(calls) <= 50 else "null::jsonb")
+    query = SPANS.format(attributes="span.attributes" if len(calls) <= _MOST_WITH_ATTRIBUTES else "null::jsonb")
     times = [call.started_at for call in calls]
     values = [times, [call.id for call in calls], min(times), max(times), MOST_SPANS + 1]
     rows = await (await connection.execute(query.encode(), values)).fetchall()

@@ -14,6 +14,13 @@ from nicegui.events import GenericEventArguments
 WEB = Path(__file__).parent.parent / "web"
 
 
+def _given(values: Sequence[Any]) -> tuple[Any, ...]:
+    """What goes to the browser as a list. The interface watches every list and dictionary in a list for changes, each
+    by an object of its own: a tuple it leaves alone, with all that is in it.
+    """
+    return tuple(to_builtins(list(values)))
+
+
 class Icon(Element, component=WEB / "icon.js"):
     """A drawing by its name in web/icon.js; of no meaning to a screen reader unless it has a label."""
 
@@ -80,15 +87,15 @@ class Table(Element, component=WEB / "grid.js", dependencies=[WEB / "comporta-mo
     ) -> None:
         super().__init__()
         self._props["label"] = label
-        self._props["columns"] = to_builtins(list(columns))
-        self._props["rows"] = to_builtins(list(rows))
+        self._props["columns"] = _given(columns)
+        self._props["rows"] = _given(rows)
         if on_row is not None:
             self._props["clicks"] = True
             self.on("row", _with(on_row))
 
     def show(self, rows: Sequence[Row]) -> None:
         """Other rows in their place."""
-        self._props["rows"] = to_builtins(list(rows))
+        self._props["rows"] = _given(rows)
         self.update()
 
 
@@ -125,9 +132,9 @@ class Chart(Element, component=WEB / "chart.js"):
     ) -> None:  # fmt: skip
         super().__init__()
         self._props["label"] = label
-        self._props["times"] = list(times)
-        self._props["lines"] = to_builtins(list(lines))
-        self._props["marks"] = to_builtins(list(marks))
+        self._props["times"] = tuple(times)
+        self._props["lines"] = _given(lines)
+        self._props["marks"] = _given(marks)
         self._props["unit"] = unit
         self._props["stack"] = stack
         self._props["height"] = height_px
@@ -136,9 +143,9 @@ class Chart(Element, component=WEB / "chart.js"):
 
     def show(self, times: Sequence[float], lines: Sequence[Line], marks: Sequence[Mark] = ()) -> None:
         """Other values in their place."""
-        self._props["times"] = list(times)
-        self._props["lines"] = to_builtins(list(lines))
-        self._props["marks"] = to_builtins(list(marks))
+        self._props["times"] = tuple(times)
+        self._props["lines"] = _given(lines)
+        self._props["marks"] = _given(marks)
         self.update()
 
 
@@ -147,7 +154,7 @@ class Spark(Element, component=WEB / "spark.js"):
 
     def __init__(self, values: Sequence[float | None], tone: str = "accent") -> None:
         super().__init__()
-        self._props["values"] = list(values)
+        self._props["values"] = tuple(values)
         self._props["tone"] = tone
 
 
@@ -181,11 +188,11 @@ class Waterfall(Element, component=WEB / "waterfall.js"):
         super().__init__()
         names = {name: i for i, name in enumerate(dict.fromkeys(bar.name for bar in bars))}
         self._props["label"] = label
-        self._props["names"] = list(names)
-        self._props["spans"] = [
-            [names[bar.name], bar.depth, bar.start_us, max(bar.duration_us, 0), bar.tone, bar.detail, bar.strong]
+        self._props["names"] = tuple(names)
+        self._props["spans"] = tuple(
+            (names[bar.name], bar.depth, bar.start_us, max(bar.duration_us, 0), bar.tone, bar.detail, bar.strong)
             for bar in bars
-        ]
+        )
         self._props["length"] = max((bar.start_us + bar.duration_us for bar in bars), default=1) or 1
         self._props["chosen"] = chosen
         self._props["height"] = height_px
