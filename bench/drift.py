@@ -152,28 +152,33 @@ def found_at(messages: Iterator[str], n: int, embed: Embed, sizes: Sizes = Sizes
 
 
 class Runs(Struct, frozen=True):
-    """What became of runs with a change. `delay_messages` are those that were found in time, median and 95th."""
+    """What became of runs with a change. The delays, median and 95th, are of those that were found in time.
+
+    `again` counts further findings of the same change, within the same messages.
+    """
 
     runs: int
     found: int
     low: float
     high: float
     false_alarms: int
+    again: int
     median_messages: float | None
     p95_messages: float | None
 
 
 def runs_of(make: Callable[[random.Random], Iterator[str]], runs: int, seed: int, embed: Embed) -> Runs:
     """A change at message 1,000 in each run: how many are told within 500 messages."""
-    delays, alarms = list[int](), 0
+    delays, alarms, again = list[int](), 0, 0
     for run in range(runs):
         told = found_at(make(random.Random(f"{seed}/{run}")), BEFORE + WITHIN, embed)
         alarms += sum(at <= BEFORE for at in told)
         late = [at - BEFORE for at in told if at > BEFORE]
         delays += late[:1]
+        again += len(late[1:])
     sure = clopper_pearson(len(delays), runs)
     median, p95 = (float(np.percentile(delays, q)) for q in (50, 95)) if delays else (None, None)
-    return Runs(runs, len(delays), sure.low, sure.high, alarms, median, p95)
+    return Runs(runs, len(delays), sure.low, sure.high, alarms, again, median, p95)
 
 
 def false_alarms(messages: int, seed: int, embed: Embed) -> int:
@@ -256,7 +261,8 @@ def _shown(name: str, one: dict[str, object]) -> str:
             lines.append(
                 f"  {what}: found within {WITHIN} messages in {runs['found']} of {runs['runs']} runs "
                 f"(95 %: {runs['low']:.1%} to {runs['high']:.1%}); median {runs['median_messages']}, "
-                f"95th {runs['p95_messages']} messages; false alarms before it: {runs['false_alarms']}"
+                f"95th {runs['p95_messages']} messages; false alarms before it: {runs['false_alarms']}, "
+                f"told again: {runs['again']}"
             )
     lines.append(f"  steady: {one['false_alarms']} false alarms in {one['messages']} messages")
     return "\n".join(lines) + "\n"

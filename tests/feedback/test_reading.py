@@ -191,3 +191,15 @@ def test_whatever_is_sent_is_read_or_refused_and_what_is_read_can_be_kept(body: 
     except BadRequest:
         return
     assert records and msgspec.json.encode(records)
+
+
+def test_a_changed_thumb_is_one_however_the_answer_is_named() -> None:
+    call, ours = "01a1fd6d-bd48-7bce-a489-b64a1aea7074", "chatcmpl-01a1fd6dbd487bcea489b64a1aea7074"
+    ways: list[dict[str, Any]] = [
+        {"call_id": call}, {"completion_id": ours}, {"message_id": ours.replace("chatcmpl-", "msg_")},
+        {"call_id": call, "completion_id": "gen-7", "trace_id": "t-1"},
+    ]  # fmt: skip
+    ids = {read({**way, "thumbs": "up"}, "shop", NOW_S).scores[0].id for way in ways}
+    assert len(ids) == 1
+    others = [{"completion_id": "gen-7"}, {"trace_id": "t-1"}, {"call_id": "01a1fd6d-bd48-7bce-a489-b64a1aea7075"}]
+    assert len(ids | {read({**way, "thumbs": "up"}, "shop", NOW_S).scores[0].id for way in others}) == 4

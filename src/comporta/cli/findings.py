@@ -49,9 +49,11 @@ def _show(finding: str = FINDING, data: Path = DATA, as_json: bool = AS_JSON) ->
     if as_json:
         say_json(one)
         return
-    names = ("id", "kind", "title", "route", "prompt_id", "prompt_version", "since", "before", "after", "size", "low",
-             "high", "n_before", "n_after", "state", "by", "note")  # fmt: skip
-    facts([(name, one[name]) for name in names])
+    names = ("id", "kind", "measure", "title", "route", "prompt_id", "prompt_version", "since", "before", "after",
+             "size", "low", "high", "n_before", "n_after", "state", "by", "note")  # fmt: skip
+    told = [(name, one[name]) for name in names]
+    # A number says nothing without what it counts.
+    facts([*told, *((name.replace("_", " "), value) for name, value in one["facts"].items())])
     rows = ((act["action"], act["state"], act["told"]) for act in one["acts"])
     table(("action", "state", "what came of it"), rows, "Nothing is to be done about it.")
     examples = ((example["call_id"], _shortened(example["input"])) for example in one["examples"])
@@ -67,6 +69,8 @@ def _close(
     as_json: bool = AS_JSON,
 ) -> None:
     """Say that it is over, was seen, or is open again."""
+    if acknowledge and reopen:
+        raise typer.BadParameter("give one of --acknowledge and --reopen")
     state = "open" if reopen else "acknowledged" if acknowledge else "closed"
     body = {"state": state} | ({"note": note} if note else {})
     one = find(data).ask("POST", f"{_path(finding)}/state", body)

@@ -134,7 +134,7 @@ def _push(
         say_json(done)
     else:
         _tell_push(done, dry_run or refused)
-        _tell_cases(tests, dry_run or refused)
+    _tell_cases(tests, dry_run or refused)
     if refused:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from comporta.errors import BadRequest
 from comporta.feedback.signals import SIGNALS, Draft, drafts_of
-from comporta.telemetry.scores import MAX_ID_CHARS, SOURCES
+from comporta.telemetry.scores import MAX_ID_CHARS, SOURCES, call_of_reply
 from comporta.types import Score, Source
 
 MOST_SCORES = 50
@@ -48,12 +48,20 @@ def read(body: Any, who: str, now_s: float, key: str | None = None) -> Said:
     trace_id, call_id, reply_id = judged(body)
     who = _word(body, "who") or who
     at_s = _moment(body.get("at"), now_s)
-    place = hashlib.sha256("\0".join((call_id or "", reply_id or "", trace_id, who)).encode()).hexdigest()
+    place = hashlib.sha256("\0".join((*_place(trace_id, call_id, reply_id), who)).encode()).hexdigest()
     scores = []
     for id, draft in _drafts(body, key):
         own = id or (f"once-{place[:40]}" if draft.once else "")
         scores.append(Score(own, trace_id, call_id, draft.name, draft.value, draft.source, draft.reason, at_s, who))
     return Said(trace_id, call_id, reply_id, tuple(scores))
+
+
+def _place(trace_id: str, call_id: str | None, reply_id: str | None) -> tuple[str, str, str]:
+    """What names the answer best: the same, whether it was named by its call or by an id that a door made of that."""
+    call = call_id or (call_of_reply(reply_id) if reply_id else None)
+    if call:
+        return call, "", ""
+    return ("", reply_id, "") if reply_id else ("", "", trace_id)
 
 
 def judged(body: Mapping[str, Any]) -> tuple[str, str | None, str | None]:

@@ -32,6 +32,12 @@ def test_a_switch_of_topics_is_found_within_500_messages(bench: Any) -> None:
     assert told.found == 2 and told.false_alarms == 0
 
 
+def test_a_switch_is_told_once_and_not_again_when_the_mixed_window_has_gone_by(bench: Any) -> None:
+    for run in ("1/0", "1/2"):
+        told = bench.found_at(bench.switched(random.Random(run)), 2_000, bench.words)
+        assert len(told) == 1 and 1_000 < told[0] <= 1_500
+
+
 def test_a_steady_stream_raises_no_alarm(bench: Any) -> None:
     assert bench.found_at(bench.steady(random.Random(3)), 1_500, bench.words) == []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from comporta.feedback.drift.changes import Change, Floats, batches, shuffled, starts_at
 from comporta.stats.intervals import wilson
@@ -18,6 +19,7 @@ MEASURE = "topics"
 #: Less than this nobody would call another topic, however sure it is.
 LEAST_TOLD_APART = 0.6
 _SHOWN = 5
+_SAME = 0.95
 #: A text is new where its nearest five of before are further than those of 95 % of the texts of before.
 _NEAREST = 5
 _USUAL = 5.0
@@ -40,7 +42,7 @@ def compare_topics(before: Floats, after: Floats, seed: int = 0) -> list[Change]
     new = _new_share(likeness, len(before))
     share = wilson(round(new * len(after)), len(after))
     ours = witness[len(before) :]
-    shown = tuple(int(at) for at in np.argsort(-ours)[:_SHOWN])
+    shown = _varied(np.argsort(-ours), likeness[len(before) :, len(before) :])
     middle = (np.median(witness[: len(before)]) + np.median(ours)) / 2
     facts = {"new": new, "new_low": share.low, "new_high": share.high}
     starts = starts_at(ours - middle)
@@ -48,6 +50,15 @@ def compare_topics(before: Floats, after: Floats, seed: int = 0) -> list[Change]
         Change(MEASURE, "told_apart", None, None, apart, max(0.0, apart - reach), min(1.0, apart + reach), starts,
                shown, facts)
     ]  # fmt: skip
+
+
+def _varied(order: NDArray[np.intp], likeness: Floats) -> tuple[int, ...]:
+    """The first ones that are unlike each other: the same question five times shows no more than once does."""
+    shown: list[int] = []
+    for at in order:
+        if len(shown) < _SHOWN and all(likeness[at, other] < _SAME for other in shown):
+            shown.append(int(at))
+    return tuple(shown)
 
 
 def _kernel(likeness: Floats) -> Floats:

@@ -65,7 +65,7 @@ class Windows:
         self._sizes = sizes
 
     def take(self, item: Item) -> list[Found]:
-        """One more item; what was found by it. After a change the latest items are the new reference."""
+        """One more item; what was found by it. After a change the reference is gathered anew, from where it shows."""
         self.began_at = self.began_at or item.at
         self.taken += 1
         if self._fills(item):
@@ -98,7 +98,8 @@ class Windows:
             return []
         found = [self._found(change) for change in changes]
         if not self._sizes.fixed:
-            self.reference = self.current
+            # What came before is in the same window: with it in the reference the change would be told once more.
+            self.reference = self.current[max(change.starts for change in changes) :]
             self.began_at = self.reference[0].at
         self.current, self.taken, self.tested = [], len(self.reference), 0
         return found

@@ -147,14 +147,19 @@ class Acting:
         return f"Draft {id}@{number} with {added} failing cases: comporta findings tests {one.id}"
 
     async def _draft_version(self, place: str, base: str, one: Finding) -> str:
-        """The next patch of the highest release, as a pre-release that names the finding; the same when asked again."""
+        """The next patch of the highest release, as a pre-release that names the finding; the same when asked again.
+
+        That patch itself is free for whoever mends the prompt: no draft is higher than it.
+        """
         mark = f"-finding.{one.id.rpartition('-')[2]}"
         known = [version["version"] for version in (await self._ask("GET", place, None))["versions"]]
         for version in known:
             if version.endswith(mark):
                 return str(version)
-        cores = [tuple(map(int, v.partition("+")[0].partition("-")[0].split("."))) for v in [*known, base]]
-        major, minor, patch = max(cores)
+        releases = [_core(version) for version in [*known, base] if "-" not in version.partition("+")[0]]
+        if not releases:
+            return ".".join(map(str, _core(base))) + mark
+        major, minor, patch = max(releases)
         return f"{major}.{minor}.{patch + 1}{mark}"
 
     async def _tuning(self, connection: Connection, one: Finding) -> str:
@@ -188,6 +193,10 @@ def _notice(one: Finding, kind: str, severity: Any) -> Notice:
     known = {name: value for name, value in facts.items() if value is not None}
     text = f"See `comporta findings show {one.id}`."
     return Notice(f"{kind}/{one.id}", kind, one.title, text, severity, facts=known)
+
+
+def _core(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.partition("+")[0].partition("-")[0].split(".")))
 
 
 def _with_version(text: str, version: str) -> str:
