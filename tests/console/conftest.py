@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, BrowserContext, expect
 
+from comporta.console.words import COOKIE as LANGUAGE
 from comporta.store.database import Database
 from comporta.telemetry.record import CallRecord
 from comporta.testing.servers import run_apart, short_folder
@@ -81,27 +82,33 @@ def console() -> Iterator[Opened]:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    # Nothing takes so long but on a machine that much else is asked of; what goes well costs none of it.
+    expect.set_options(timeout=30_000)
     async with opened_browser() as found:
         yield found
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def signed_in(console: Opened, browser: Browser) -> AsyncIterator[str]:
-    """The state of a browser in which the admin is signed in."""
+async def signed_in(console: Opened, browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A profile in which the admin is signed in: one, since a fresh one loads megabytes of scripts anew."""
     context = await new_context(browser)
-    await sign_in(Tab(await context.new_page(), console.url), "admin", console.password)
-    yield json.dumps(await context.storage_state())
+    first = Tab(await context.new_page(), console.url)
+    await sign_in(first, "admin", console.password)
+    await first.page.close()
+    yield context
     await context.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def tab(console: Opened, browser: Browser, signed_in: str) -> AsyncIterator[Tab]:
+async def tab(console: Opened, signed_in: BrowserContext) -> AsyncIterator[Tab]:
     """A tab in which the admin is signed in; at its end the browser must have complained of nothing."""
-    context = await new_context(browser, storage_state=json.loads(signed_in))
-    made = Tab(await context.new_page(), console.url)
+    made = Tab(await signed_in.new_page(), console.url)
     yield made
     planted = await made.page.evaluate("window.planted")
-    await context.close()
+    # What was chosen for good goes: theme and language.
+    await made.page.evaluate("localStorage.clear()")
+    await signed_in.clear_cookies(name=LANGUAGE)
+    await made.page.close()
     assert planted is None, "a text that somebody typed was run"
     assert not made.complaints, made.complaints
 

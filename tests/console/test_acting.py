@@ -118,7 +118,7 @@ async def test_a_prompt_is_tried_changed_and_saved_as_a_version_and_as_a_test_ca
     await confirm(page)
     await page.wait_for_url(re.compile(r"/prompts/played\?at=1\.0\.1"))
     await expect(page.locator(".diff")).to_contain_text("You help quickly.")
-    await expect(page.locator("main")).to_contain_text("1 saved cases", timeout=10_000)
+    await tab.open_until("/prompts/played?at=1.0.1", "1 saved cases")
 
 
 async def test_a_kept_call_is_asked_again(tab: Tab, console: Opened) -> None:
@@ -187,7 +187,7 @@ async def test_a_key_is_made_used_given_a_new_secret_and_revoked(tab: Tab, conso
     await page.click("main >> text=Revoke")
     await confirm(page)
     await page.wait_for_url(re.compile("/keys"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while works(console, newer):
         assert time.monotonic() < deadline, "a revoked key is still taken"
 
@@ -206,8 +206,7 @@ async def test_a_verdict_is_judged_and_counts_as_a_score(tab: Tab, console: Open
     page = await tab.open("/guardrails?range=30d")
     await page.locator(".judging >> text=Wrong").first.click()
     await expect(page.locator(".judging span").first).to_have_text("found wrong")
-    await tab.open("/guardrails?range=30d")
-    await expect(page.locator("main")).to_contain_text("found wrong", timeout=10_000)
+    await tab.open_until("/guardrails?range=30d", "found wrong")
     found = asked(console, "GET", "/admin/scores?source=human&name=verdict_right.injection")["data"]
     assert [(one["value"], one["who"]) for one in found] == [(False, "admin")]
 
@@ -221,7 +220,7 @@ async def test_a_review_is_done_by_keyboard(tab: Tab, console: Opened) -> None:
             "payload": {"texts": {"one": "first" + HOSTILE, "two": "second"}, "given": "one"}, "id": f"browser/{n}",
         }  # fmt: skip
         asked(console, "POST", "/admin/reviews", body)
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 30
     while len(asked(console, "GET", "/admin/reviews?kind=consensus&state=waiting")["data"]) < 2:
         assert time.monotonic() < until_s
     page = await tab.open("/review?kind=consensus")
@@ -253,7 +252,7 @@ async def test_an_alert_is_silenced_and_heard_again(tab: Tab) -> None:
 
 async def test_viewers_see_every_page_and_can_act_on_none(console: Opened, browser: Browser, tab: Tab) -> None:
     page = await tab.open("/system/users")
-    await page.locator(".filters__form.bare input").fill("looker")
+    await page.locator(".filters__form.bare input").first.fill("looker")
     await page.locator(".filters__form.bare select").select_option("viewer")
     await page.locator(".filters__form.bare .button--main").click()
     password = (await page.inner_text("main pre.code")).strip()

@@ -86,7 +86,7 @@ async def test_pages_of_calls_lead_to_older_ones_and_back(tab: Tab) -> None:
     page = await tab.open("/calls")
     newest = page.locator("tbody tr").first
     first = await newest.get_attribute("data-row")
-    assert first and first.startswith("/calls/")
+    assert first and first.startswith("/traces/")
     await page.click("a[rel=next]")
     await page.wait_for_url(re.compile("after="))
     await expect(newest).not_to_have_attribute("data-row", first)
@@ -178,7 +178,7 @@ async def test_what_comes_in_shows_by_itself(tab: Tab, console: Opened) -> None:
     from support.talking import chat
 
     assert chat(console.served, "support", "live-tail-probe, hello").status == 200
-    await expect(page.locator("tbody tr")).to_have_count(1, timeout=8000)
+    await expect(page.locator("tbody tr")).to_have_count(1)
 
 
 async def test_the_menu_opens_on_a_phone(tab: Tab) -> None:
@@ -195,7 +195,7 @@ async def test_the_menu_opens_on_a_phone(tab: Tab) -> None:
 async def test_the_doctor_is_asked_on_the_page(tab: Tab) -> None:
     page = await tab.open("/system")
     await page.click("text=Ask the doctor")
-    await expect(page.locator("main")).to_contain_text("python", ignore_case=True, timeout=30_000)
+    await expect(page.locator("main")).to_contain_text("python", ignore_case=True, timeout=60_000)
 
 
 async def test_a_table_is_taken_along_as_csv(tab: Tab) -> None:

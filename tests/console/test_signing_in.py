@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import os
 import re
+import signal
+import time
 import urllib.parse
 
 import pytest
@@ -217,5 +221,23 @@ async def test_a_page_left_open_ends_with_its_session(tab: Tab, console: Opened,
     await tab.open("/system/users")
     await page.locator(".events__one", has_text="gone").get_by_text("Remove").click()
     await page.locator(".dialog").get_by_text("Remove", exact=True).click()
-    await other.page.wait_for_url(re.compile("/sign-in"), timeout=10_000)
+    await other.page.wait_for_url(re.compile("/sign-in"))
     await context.close()
+
+
+async def test_a_console_that_was_killed_comes_back_and_who_was_signed_in_still_is(console: Opened) -> None:
+    cookie = cookie_of(enter(console, "admin", console.password))
+    before = console_pid(console)
+    os.kill(before, signal.SIGKILL)
+    until_s = time.monotonic() + 60
+    while console_pid(console) in (0, before):
+        assert time.monotonic() < until_s, console.served.output
+        await asyncio.sleep(0.1)
+    console.wait(60)
+    assert ask(console, "GET", "/calls", cookie=cookie).status == 200
+
+
+def console_pid(console: Opened) -> int:
+    """Of the console's process; 0 where there is none."""
+    found = console.served.processes().items()
+    return next((pid for pid, command in found if "console_process" in command), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ class Tab:
         self.complaints: list[str] = []
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
 
     async def open(self, place: str = "/", ready: str = ".page__inside") -> Page:
         """Go there, and wait until the page stands."""
@@ -56,6 +57,16 @@ class Tab:
         await self.page.wait_for_selector(ready)
         await self.page.wait_for_function("window.did_handshake === true || !window.socket")
         return self.page
+
+    async def open_until(self, place: str, text: str, within_s: float = 30.0) -> Page:
+        """Go there again and again until the page says so: records are on their way for a moment."""
+        until_s = time.monotonic() + within_s
+        while True:
+            page = await self.open(place)
+            said = await self.text()
+            if text in said:
+                return page
+            assert time.monotonic() < until_s, f"{place} does not say '{text}' but:\n{said[:3000]}"
 
     async def wrong(self) -> list[str]:
         """What is wrong with the page for people who use a screen reader, a keyboard, or weak eyes."""

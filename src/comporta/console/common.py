@@ -41,15 +41,12 @@ COMMON: Texts = {
     "older": ("Older", "Mais antigas"),
     "newest": ("Newest", "Mais novas"),
     "next": ("Next", "Seguinte"),
-    "previous": ("Previous", "Anterior"),
     "csv": ("CSV", "CSV"),
     "nothing_found": ("Nothing fits these filters.", "Nada corresponde a estes filtros."),
     "show_all": ("Show all", "Mostrar tudo"),
-    "more": ("more", "mais"),
     # acts
     "save": ("Save", "Salvar"),
     "cancel": ("Cancel", "Cancelar"),
-    "delete": ("Delete", "Excluir"),
     "confirm": ("Confirm", "Confirmar"),
     "why": ("Why (goes into the audit log)", "Por quê (vai para o registro de auditoria)"),
     "done": ("Done.", "Feito."),
@@ -65,7 +62,7 @@ COMMON: Texts = {
     "signed_out": ("You are signed out. Reload the page.", "Você saiu. Recarregue a página."),
     "copy": ("Copy", "Copiar"),
     "copied": ("Copied", "Copiado"),
-    "try_this": ("Try this", "Experimente"),
+    "or_demo": ("Or look at a drawn week of traffic:", "Ou veja uma semana de tráfego desenhado:"),
     # failures
     "away_title": ("The database is away", "O banco de dados está fora"),
     "failed_title": ("This page failed", "Esta página falhou"),
@@ -75,5 +72,4 @@ COMMON: Texts = {
     ),
     "not_found_title": ("There is nothing here", "Não há nada aqui"),
     "back_to_overview": ("To the overview", "Para a visão geral"),
-    "retry": ("Try again", "Tentar de novo"),
 }

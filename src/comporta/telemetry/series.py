@@ -78,11 +78,12 @@ async def series(
     group_by: str | None = None,
     now: datetime.datetime | None = None,
     present: Now | None = None,
+    most: int = MOST_GROUPS,
 ) -> Series:
     """Figures by step; without `step_s` the whole window is one. `group_by` and `filters` are names of COLUMNS.
 
     Windows are widened to whole minutes (up to a day without steps, or where the step wants it) or hours.
-    Groups come with the most calls first. Raises BadRequest for what there is not, Unavailable.
+    Groups come with the most calls first, at most `most` of them. Raises BadRequest for what there is not, Unavailable.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     metrics = [metric(name) for name in names]
@@ -90,10 +91,10 @@ async def series(
     cells = await read(database, question, metrics, now)
     totals = _totals(question, cells, now, present or {})
     order = sorted(totals, key=lambda group: (-totals[group].calls, group))
-    lines = [_line(group, question, cells, totals[group], metrics, names, now) for group in order[:MOST_GROUPS]]
+    lines = [_line(group, question, cells, totals[group], metrics, names, now) for group in order[:most]]
     return Series(
         question.since, question.until, question.step_s, question.times, lines, group_by,
-        max(0, len(order) - MOST_GROUPS),
+        max(0, len(order) - most),
     )  # fmt: skip
 
 

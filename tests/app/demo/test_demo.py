@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import time
 
@@ -39,6 +40,14 @@ def test_a_week_has_what_a_product_has() -> None:
     assert {one.prompt_version for one in week.calls} == {None, "1.2.0", "1.3.0"}
     assert any(one.parent_id for one in week.calls) and any(one.session for one in week.calls)
     assert {one.source for one in week.scores} == {"user", "judge", "guard"} and week.reviews
+
+
+def test_no_customer_asks_for_all_and_nobodys_card_is_answered_from_a_cache() -> None:
+    week = drawn(KEYS, 4000, 7, NOW_S)
+    most = collections.Counter(one.user for one in week.calls).most_common(1)[0][1]
+    assert most < 0.08 * len(week.calls)
+    cards = [one for one in week.calls if "4111" in str(one.prompt)]
+    assert cards and all(one.cache != "semantic" and "card" in (one.reply or "card") for one in cards)
 
 
 def test_the_evening_of_the_outage_stands_out() -> None:

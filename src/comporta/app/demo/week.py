@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from comporta.app.demo.texts import ATTACKS, COMMENTS_BAD, COMMENTS_GOOD, SYSTEM, TOPICS, WITH_CARD, Topic
+from comporta.app.demo.texts import ATTACKS, COMMENTS_BAD, COMMENTS_GOOD, SYSTEM, TOPICS, CARD, Topic
 from comporta.telemetry.record import CallRecord, SpanRecord
 from comporta.telemetry.review_tables import ReviewRecord
 from comporta.telemetry.scores import ScoreRecord
@@ -81,7 +81,8 @@ class _Drawing:
     def _visit(self, at_s: float) -> list[CallRecord]:
         """One question, or a conversation of several."""
         draw = self._draw
-        user = f"customer-{int(draw.paretovariate(0.9)) % 900:03}"
+        # Some come often, most now and then: the first of them has a thirtieth of all.
+        user = f"customer-{int(900 * draw.random() ** 2):03}"
         session = f"chat-{draw.getrandbits(28):07x}" if draw.random() < 0.45 else None
         key = draw.choices(self._keys, [5, 3, 1, 1][: len(self._keys)])[0]
         made = []
@@ -97,9 +98,9 @@ class _Drawing:
         topic = draw.choices(TOPICS, [one.weight for one in TOPICS])[0]
         if roll < 0.006:
             return [self._blocked(at_s, key, user)]
-        asked = WITH_CARD if roll < 0.016 else draw.choice(topic.asked)
-        call = self._call(at_s, key, user, session, topic, asked)
-        if roll < 0.016:
+        topic = CARD if roll < 0.016 else topic
+        call = self._call(at_s, key, user, session, topic, draw.choice(topic.asked))
+        if topic is CARD:
             self._verdict(call, "pii", "redact", "pii_detection", "input: a card number was masked")
         self._judge(call, topic)
         if topic.tool and call.outcome == "ok" and draw.random() < 0.3:

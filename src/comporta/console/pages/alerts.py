@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from comporta.console.page import Page
+from comporta.console.exporting import listed
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, check, choice, go, say, text
 from comporta.console.parts.choosing import links, pages
 from comporta.console.parts.components import When
@@ -75,6 +76,7 @@ _TONES = {"ok": "good", "warning": "warn", "alert": "bad", "no_data": "dim", "wa
 _DELIVERED = {"delivered": "good", "failed": "bad", "waiting": "dim"}
 _LENGTHS = ("1h", "8h", "1d", "7d")
 _PAGE = 30
+_HEAD = ("at", "rule", "kind", "state_before", "state", "value", "calls", "reason", "silenced", "notice_id")
 
 
 async def build(view: View) -> None:
@@ -100,7 +102,12 @@ async def build(view: View) -> None:
         if len(rules) > 1:
             links(view.t("rules"), names)
         _history(view, past["data"])
-    pages(view, str(past["next"]) if past["next"] else None)
+    csv = view.link("/alerts.csv", rule=rule) if past["data"] else ""
+    pages(view, str(past["next"]) if past["next"] else None, csv=csv)
+
+
+def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    return listed(view, "/admin/alerts/history", _HEAD, {"limit": "200", "rule": view.query.get("rule", "")})
 
 
 def _worst_first(one: dict[str, Any]) -> tuple[int, str]:
@@ -224,4 +231,7 @@ def _deliveries(view: View, one: dict[str, Any]) -> None:
                 badge(f"{told['channel']}: {word}", _DELIVERED.get(told["state"], "dim"), title=told["told"] or "")
 
 
-PAGE = Page("/alerts", "title", build, TEXTS, group="protect", letter="a", icon="alerts")
+PAGE = Page(
+    "/alerts", "title", build, TEXTS, group="protect", letter="a", icon="alerts",
+    files=(File("/alerts.csv", "alerts.csv", _rows),),
+)  # fmt: skip

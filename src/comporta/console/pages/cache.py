@@ -75,10 +75,10 @@ TEXTS: Texts = {
     "no_content": ("(no content is kept)", "(nenhum conteúdo guardado)"),
     "none_title": ("Nothing is given again yet", "Nada é dado de novo ainda"),
     "none_text": (
-        "With `cache: {enabled: true}` in comporta.yaml, or on a route, answers to the same question are given again; "
-        "with `semantic` also to questions that mean the same. Hits, savings and what was wrong stand here.",
-        "Com `cache: {enabled: true}` no comporta.yaml, ou numa rota, a mesma pergunta recebe a mesma resposta; com "
-        "`semantic`, também perguntas de mesmo sentido. Acertos, economia e erros ficam aqui.",
+        "With “cache: {enabled: true}” in comporta.yaml, or on a route, answers to the same question are given again; "
+        "with “semantic” also to questions that mean the same. Hits, savings and what was wrong stand here.",
+        "Com “cache: {enabled: true}” no comporta.yaml, ou numa rota, a mesma pergunta recebe a mesma resposta; com "
+        "“semantic”, também perguntas de mesmo sentido. Acertos, economia e erros ficam aqui.",
     ),
 }  # fmt: skip
 _FIGURES = ("cache_hit_rate", "cache_saving", "calls")

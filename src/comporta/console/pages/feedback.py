@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from comporta.console.page import Page
+from comporta.console.exporting import SCORE_HEAD, scores
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, go, text
 from comporta.console.parts.choosing import Filter, filters, range_links, range_of
 from comporta.console.parts.components import Chart, Line, Mark, When
@@ -97,6 +98,7 @@ async def build(view: View) -> None:
         filters(view, [Filter("route", view.t("route"))])
         if not view.bound:
             tag("a.button", view.t("review"), href="/review")
+        tag("a.button", view.t("csv"), href=view.link("/feedback.csv", route=route, range=chosen.name), download=True)
         range_links(view, chosen)
     if not (judged or comments.scores or found.findings or weeks):
         with card():
@@ -187,6 +189,16 @@ def _comments(view: View, comments: Sequence[ScoreRow]) -> None:
                     When(one.at.timestamp())
 
 
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    """What users and reviewers said."""
+    yield SCORE_HEAD
+    route = view.query.get("route")
+    for source in ("user", "human"):
+        filters = {"source": source, **({"route": route} if route else {})}
+        async for row in scores(view, range_of(view, "7d"), filters):
+            yield row
+
+
 async def build_finding(view: View) -> None:
     """One finding: how much changed, since when, with calls that show it."""
     t = view.t
@@ -259,5 +271,8 @@ def _example(view: View, one: ExampleCall) -> None:
             tag("div.chat__text.muted", one.output)
 
 
-PAGE = Page("/feedback", "title", build, TEXTS, group="protect", letter="f", icon="feedback", teams=True)
+PAGE = Page(
+    "/feedback", "title", build, TEXTS, group="protect", letter="f", icon="feedback",
+    files=(File("/feedback.csv", "feedback.csv", _rows),), teams=True,
+)  # fmt: skip
 FINDING = Page("/feedback/finding", "finding", build_finding, TEXTS, icon="feedback", parent="/feedback")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from comporta.console.page import Page
+from comporta.console.exporting import SCORE_HEAD, scores
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import button, say
 from comporta.console.parts.choosing import Filter, Range, filters, pages, range_links, range_of
 from comporta.console.parts.components import Cell, Chart, Column, Line, Row, Table, When
@@ -45,9 +46,9 @@ TEXTS: Texts = {
     "none_title": ("No guard has found anything", "Nenhum guarda achou nada"),
     "none_text": (
         "What guards blocked, masked or flagged stands here with the reason, and can be judged right or wrong. Guards "
-        "are turned on by `guardrails:` in comporta.yaml; try one in a terminal.",
+        "are turned on by “guardrails:” in comporta.yaml; try one in a terminal.",
         "O que os guardas barraram, mascararam ou sinalizaram fica aqui com o motivo, e pode ser julgado certo ou "
-        "errado. Guardas se ligam com `guardrails:` no comporta.yaml; experimente um no terminal.",
+        "errado. Guardas se ligam com “guardrails:” no comporta.yaml; experimente um no terminal.",
     ),
 }  # fmt: skip
 #: A reviewer's word on a verdict: this, a dot, and the guard's name.
@@ -63,14 +64,11 @@ KNOWN = "select id, number from score where id = any(%s) and name like 'verdict\
 async def build(view: View) -> None:
     """Over `?range=`; the list of verdicts by `?guard=` and `?route=`."""
     chosen = range_of(view, "7d")
-    base = view.database
-    narrowed = {name: view.query[name] for name in ("route",) if view.query.get(name)}
-    if view.query.get("guard"):
-        narrowed["name"] = view.query["guard"]
+    base, narrowed = view.database, _narrowed(view)
     over_time, sums, verdicts = await asyncio.gather(
         series(base, _FIGURES, since=chosen.since, until=chosen.until, step_s=chosen.step_s),
         figures(base, since=chosen.since, until=chosen.until),
-        list_scores(base, filters={"source": "guard", **narrowed}, since=chosen.since, until=chosen.until,
+        list_scores(base, filters=narrowed, since=chosen.since, until=chosen.until,
                     after=view.query.get("after"), limit=_PAGE),
     )  # fmt: skip
     known = await _known(base, verdicts.scores)
@@ -91,7 +89,19 @@ async def build(view: View) -> None:
     with card(view.t("verdicts")), tag("ol.events"):
         for one in verdicts.scores:
             _verdict(view, one, known.get(_mark(one)))
-    pages(view, verdicts.next)
+    pages(view, verdicts.next, csv=view.link("/guardrails.csv", **{**view.query, "after": None}))
+
+
+def _narrowed(view: View) -> dict[str, str]:
+    """Guards' verdicts, of `?guard=` and `?route=` where they are named."""
+    told = {"name": view.query.get("guard", ""), "route": view.query.get("route", "")}
+    return {"source": "guard", **{name: value for name, value in told.items() if value}}
+
+
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    yield SCORE_HEAD
+    async for row in scores(view, range_of(view, "7d"), _narrowed(view)):
+        yield row
 
 
 def short(name: str) -> str:
@@ -197,4 +207,7 @@ async def _say(view: View, one: ScoreRow, call_id: str, said: Tag, *, right: boo
     say(view.t("thanks"))
 
 
-PAGE = Page("/guardrails", "title", build, TEXTS, group="protect", letter="u", icon="shield", teams=True)
+PAGE = Page(
+    "/guardrails", "title", build, TEXTS, group="protect", letter="u", icon="shield",
+    files=(File("/guardrails.csv", "guardrails.csv", _rows),), teams=True,
+)  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from comporta.console.page import Page
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, check, choice, go, say, text
-from comporta.console.parts.choosing import Range, links, range_links, range_of
+from comporta.console.parts.choosing import Range, links, pages, range_links, range_of
 from comporta.console.parts.components import Cell, Column, Row, Table, When
 from comporta.console.parts.pieces import badge, card, command_line, empty, facts, figure, head, notice
 from comporta.console.parts.tags import Tag, tag
@@ -92,17 +92,16 @@ TEXTS: Texts = {
 _FIGURES = ("calls", "cost", "error_rate", "latency_p95")
 _STATES = {"active": "good", "expired": "warn", "revoked": "dim"}
 _OVERLAPS = ("0", "3600", "86400", "604800")
+_HEAD = ("id", "name", "shown", "state", "team", "environment", "feature", "admin", "created_at", "expires_at")
+#: Rows of a page; and more groups of figures than there are keys.
+_LISTED, _ALL = 100, 1_000_000
 _COMMAND = "comporta key create support-backend --team care"
 
 
 async def build(view: View) -> None:
     """All keys; `?revoked=1` with those that are over, `?new=1` with the form open."""
-    revoked = view.query.get("revoked") == "1"
-    chosen = range_of(view, "7d")
-    found, used = await asyncio.gather(
-        view.ask("GET", f"/admin/keys?revoked={'true' if revoked else 'false'}"),
-        series(view.database, _FIGURES, since=chosen.since, until=chosen.until, group_by="key"),
-    )
+    revoked, chosen = view.query.get("revoked") == "1", range_of(view, "7d")
+    keys, by_key = await _read(view, chosen)
     with head(view.t("title"), view.t("about")):
         range_links(view, chosen)
         if view.admin:
@@ -113,14 +112,35 @@ async def build(view: View) -> None:
     links(view.t("state"), [
         (view.t("living"), view.link(revoked=None), not revoked), (view.t("all"), view.link(revoked=1), revoked),
     ])  # fmt: skip
-    keys: list[dict[str, Any]] = list(reversed(found["data"]))
     if not keys:
         with card():
             empty(view, view.t("none_title"), view.t("none_text"), command=_COMMAND)
         return
-    by_key = {line.group: line.total for line in used.lines}
+    place = next((at for at, one in enumerate(keys, 1) if one["id"] == view.query.get("after")), 0)
+    shown_keys = keys[place : place + _LISTED]
     with card(classes="flush"):
-        Table(view.t("title"), _columns(view), [_row(view, one, by_key.get(one["id"], {}), chosen) for one in keys])
+        rows = [_row(view, one, by_key.get(one["id"], {}), chosen) for one in shown_keys]
+        Table(view.t("title"), _columns(view), rows)
+    more = str(shown_keys[-1]["id"]) if place + _LISTED < len(keys) else None
+    pages(view, more, csv=view.link("/keys.csv", **{**view.query, "after": None, "new": None}))
+
+
+async def _read(view: View, chosen: Range) -> tuple[list[dict[str, Any]], dict[str, dict[str, float | None]]]:
+    """The keys, the newest first, and what those that were used came to, by their ids."""
+    revoked = "true" if view.query.get("revoked") == "1" else "false"
+    found, used = await asyncio.gather(
+        view.ask("GET", f"/admin/keys?revoked={revoked}"),
+        series(view.database, _FIGURES, since=chosen.since, until=chosen.until, group_by="key", most=_ALL),
+    )
+    return list(reversed(found["data"])), {line.group or "": line.total for line in used.lines}
+
+
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    yield (*_HEAD, "calls", "cost_usd", "error_rate")
+    keys, by_key = await _read(view, range_of(view, "7d"))
+    for one in keys:
+        used = by_key.get(one["id"], {})
+        yield (*(one[name] for name in _HEAD), used.get("calls") or 0, used.get("cost"), used.get("error_rate"))
 
 
 def _columns(view: View) -> list[Column]:
@@ -298,5 +318,8 @@ def _acts(view: View, key: dict[str, Any], shown: Tag) -> None:
         button(view, t("revoke"), revoke, tone="danger")
 
 
-PAGE = Page("/keys", "title", build, TEXTS, group="run", letter="e", icon="keys")
+PAGE = Page(
+    "/keys", "title", build, TEXTS, group="run", letter="e", icon="keys",
+    files=(File("/keys.csv", "keys.csv", _rows),),
+)  # fmt: skip
 ONE = Page("/keys/{id}", "title", build_one, TEXTS, icon="keys", parent="/keys")

@@ -80,8 +80,8 @@ TEXTS: Texts = {
     ),
     "replayed": ("From call {id}.", "Da chamada {id}."),
     "no_models": (
-        "No model can be asked: add a provider's key, or `offline: {}` under `providers`.",
-        "Nenhum modelo disponível: adicione a chave de um provedor, ou `offline: {}` em `providers`.",
+        "No model can be asked: add a provider's key, or “offline: {}” under “providers”.",
+        "Nenhum modelo disponível: adicione a chave de um provedor, ou “offline: {}” em “providers”.",
     ),
 }  # fmt: skip
 _MOST_MODELS = 4

@@ -37,6 +37,8 @@ TEXTS: Texts = {
     ),
 }
 _PAGE = 100
+#: More groups of figures than there are prompts.
+_ALL = 1_000_000
 
 
 async def build(view: View) -> None:
@@ -46,7 +48,7 @@ async def build(view: View) -> None:
     found, used = await asyncio.gather(
         view.ask("GET", place),
         series(view.database, ("calls", "user_satisfaction"), since=chosen.since, until=chosen.until,
-               group_by="prompt"),
+               group_by="prompt", most=_ALL),
     )  # fmt: skip
     with head(t("title"), t("about")):
         pass

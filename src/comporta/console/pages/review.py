@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from comporta.console.exporting import listed
 from comporta.console.messages import conversation
-from comporta.console.page import Page
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, go, say, text
 from comporta.console.parts.chat import chat
 from comporta.console.parts.choosing import links, pages
@@ -67,13 +68,16 @@ TEXTS: Texts = {
 _VERDICTS = {"accept": ("accepted", "good"), "reject": ("rejected", "bad"), "correct": ("corrected", "warn")}
 _STATES = {"open": "info", "claimed": "warn", "done": "dim"}
 _LIMIT = 30
+_HEAD = (
+    "id", "at", "kind", "reason", "route", "trace_id", "call_id", "user", "state", "by", "decided_at", "verdict",
+    "choice", "correction", "note",
+)  # fmt: skip
 
 
 async def build(view: View) -> None:
     """The queue, the oldest first; `?state=done` what was decided, the newest first."""
     done = view.query.get("state") == "done"
-    wanted = {"state": "done" if done else "waiting", "order": "newest" if done else "oldest", "limit": str(_LIMIT)}
-    wanted |= {name: view.query[name] for name in ("kind", "route", "after") if view.query.get(name)}
+    wanted = {**_wanted(view), "limit": str(_LIMIT), "after": view.query.get("after", "")}
     found, counts = await asyncio.gather(
         view.ask("GET", view.link("/admin/reviews", **wanted)), view.ask("GET", "/admin/reviews/counts")
     )
@@ -100,7 +104,17 @@ async def build(view: View) -> None:
     ]  # fmt: skip
     with card(classes="flush"):
         Table(t("title"), columns, [_row(view, one) for one in found["data"]])
-    pages(view, found["next"])
+    pages(view, found["next"], csv=view.link("/review.csv", **{**view.query, "after": None}))
+
+
+def _wanted(view: View) -> dict[str, str]:
+    done = view.query.get("state") == "done"
+    named = {name: view.query[name] for name in ("kind", "route") if view.query.get(name)}
+    return {"state": "done" if done else "waiting", "order": "newest" if done else "oldest", **named}
+
+
+def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    return listed(view, "/admin/reviews", _HEAD, {**_wanted(view), "limit": "200"})
 
 
 def _place(view: View, id: str) -> str:
@@ -255,5 +269,8 @@ async def _next(view: View, *, after: str) -> None:
     go(_place(view, left[0]) if left else view.link("/review"))
 
 
-PAGE = Page("/review", "title", build, TEXTS, group="protect", letter="v", icon="person")
+PAGE = Page(
+    "/review", "title", build, TEXTS, group="protect", letter="v", icon="person",
+    files=(File("/review.csv", "review.csv", _rows),),
+)  # fmt: skip
 ONE = Page("/review/one", "title", build_one, TEXTS, icon="person", parent="/review")

@@ -35,9 +35,7 @@ TEXTS: Texts = {
     ),
 }
 _ORDERS = ("last", "cost", "calls", "error_rate")
-_COMMAND = """curl -s $COMPORTA_URL/v1/chat/completions -H "Authorization: Bearer $COMPORTA_KEY" \\
-  -H "Content-Type: application/json" -H "x-comporta-session: chat-1" \\
-  -d '{"model": "default", "messages": [{"role": "user", "content": "Hello"}]}'"""
+_COMMAND = 'comporta call --session chat-1 "What is a sluice gate?"'
 _HEAD = ("session", "first_at", "last_at", "calls", "failed", "cost_usd", "user", "routes", "judged", "mean")
 _CSV_PAGES = 100
 
@@ -95,7 +93,7 @@ def _row(view: View, one: SessionRow) -> Row:
         "last": Cell("", at=one.last_at.timestamp()),
         "calls": t.number(one.calls),
         "failed": Cell(t.number(one.failed) if one.failed else "–", tone="bad" if one.failed else "dim"),
-        "lasted": t.seconds((one.last_at - one.first_at).total_seconds()),
+        "lasted": t.seconds((one.last_at - one.first_at).total_seconds() if one.calls > 1 else None),
         "cost": t.money(one.cost_microusd),
         "judged": Cell("" if one.mean is None else t.share(one.mean, 0), tone=tone, title=str(one.judged or "")),
     }

@@ -36,6 +36,7 @@ TEXTS: Texts = {
         "Não há rastro {id}: nunca foi feito, ainda não foi gravado ou passou da retenção.",
     ),
     "calls": ("calls", "chamadas"),
+    "one_call": ("1 call", "1 chamada"),
     "spans": ("spans", "spans"),
     "waterfall": ("What took how long", "O que demorou quanto"),
     "conversation": ("Conversation", "Conversa"),
@@ -120,7 +121,8 @@ async def _read(view: View) -> tuple[Trace, list[ScoreRow]]:
 def _head(view: View, trace: Trace, chosen: CallRow | None) -> None:
     n_spans = sum(len(spans) for spans in trace.spans.values()) + len(trace.others)
     known = [call.cost_microusd for call in trace.calls if call.cost_microusd is not None]
-    sub = f"{trace.id} · {len(trace.calls)} {view.t('calls')} · {n_spans} {view.t('spans')}"
+    calls = view.t("one_call") if len(trace.calls) == 1 else f"{len(trace.calls)} {view.t('calls')}"
+    sub = f"{trace.id} · {calls} · {n_spans} {view.t('spans')}"
     with head(view.t("title"), sub):
         if known:
             tag("span.figure__value", view.t.money(sum(known)))

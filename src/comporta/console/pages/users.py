@@ -37,8 +37,8 @@ TEXTS: Texts = {
     ),
     "teams": ("Teams", "Equipes"),
     "teams_hint": (
-        "Names with commas between them: a viewer sees their calls alone. Empty: all.",
-        "Nomes com vírgulas: um leitor só vê as chamadas delas. Vazio: todas.",
+        "With commas between them: a viewer sees their calls alone. Empty: all.",
+        "Com vírgulas entre elas: um leitor só vê as chamadas delas. Vazio: todas.",
     ),
     "teams_of": ("Whose calls does {name} see?", "De quem são as chamadas que {name} vê?"),
     "never": ("never signed in", "nunca entrou"),

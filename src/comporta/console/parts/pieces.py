@@ -12,6 +12,8 @@ from comporta.console.parts.components import Icon, Spark
 from comporta.console.parts.tags import Tag, tag
 from comporta.console.view import View
 
+_TIMES = 9.5
+
 
 @contextmanager
 def head(title: str, sub: str = "") -> Iterator[None]:
@@ -63,7 +65,9 @@ def _change(view: View, change: Change) -> None:
     assert change.share is not None
     arrow = "▲" if change.share > 0 else "▼" if change.share < 0 else "="
     tone = "dim" if change.good is None or not change.share else "good" if change.good else "bad"
-    tag(f"span.change.tone-{tone}", f"{arrow} {view.t.share(abs(change.share), 0)}")
+    # Of many times as much nobody reads the percents.
+    much = f"× {view.t.number(change.share + 1)}" if change.share >= _TIMES else view.t.share(abs(change.share), 0)
+    tag(f"span.change.tone-{tone}", f"{arrow} {much}")
 
 
 def badge(text: str, tone: str = "dim", *, title: str = "") -> Tag:
@@ -87,6 +91,9 @@ def empty(view: View, title: str, text: str, *, command: str = "", href: str = "
         tag("p.empty__text", text)
         if command:
             command_line(view, command)
+            with tag("p.muted.small"):
+                tag("span", view.t("or_demo") + " ")
+                tag("code", "comporta demo")
         if href:
             tag("a.button", link, href=href)
 

@@ -39,7 +39,7 @@ export default {
       const width = Math.max((length / this.length) * 100, 0.15);
       const end = left + width;
       // Where there is no place behind a bar its time stands before it, and where there is none there either, on it.
-      const place = end < 88 ? { left: `${end}%`, paddingLeft: "6px" } : left > 14 ? { right: `${100 - left}%`, paddingRight: "6px" } : { right: `${100 - end}%`, paddingRight: "8px", color: "var(--surface)" };
+      const place = end < 88 ? { left: `${end}%`, paddingLeft: "6px" } : left > 14 ? { right: `${100 - left}%`, paddingRight: "6px" } : { right: `calc(${100 - end}% + 6px)` };
       return Vue.h(
         "div",
         {
@@ -49,13 +49,13 @@ export default {
           onClick: () => this.pick(at),
         },
         [
-          Vue.h("span", { class: "fall__name", style: { paddingLeft: `${10 + depth * 12}px` }, title: this.names[name] }, [
+          Vue.h("span", { class: "fall__name", style: { paddingLeft: `calc(10px + ${depth} * var(--fall-step))` }, title: this.names[name] }, [
             Vue.h("span", { class: strong ? "fall__call" : "fall__stage" }, this.names[name]),
             detail ? Vue.h("span", { class: "fall__detail" }, detail) : null,
           ]),
           Vue.h("span", { class: "fall__time" }, [
             Vue.h("span", { class: "fall__bar", style: { left: `${left}%`, width: `${width}%` } }),
-            Vue.h("span", { class: "fall__took", style: place }, took(length)),
+            Vue.h("span", { class: end < 88 || left > 14 ? "fall__took" : "fall__took fall__took--on", style: place }, took(length)),
           ]),
         ],
       );
