@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
@@ -15,25 +14,19 @@ from msgspec import Struct
 from comporta.app.around import Around
 from comporta.app.notifying import transport_of
 from comporta.app.otlp_extra import NO_GRPC, has_grpc
+from comporta.app.otlp_taking import Taking
 from comporta.errors import Unavailable, UpstreamError
 from comporta.gateway.transport import Transport
 from comporta.keys.keys import Keys
 from comporta.providers.base import Request
-from comporta.providers.catalogue import Catalogue, cost_microusd
 from comporta.providers.retry_after import retry_after_s
 from comporta.store.changes import Changes
-from comporta.telemetry.capture import Capture
 from comporta.telemetry.otlp import outbox
 from comporta.telemetry.otlp.exporting import Exporter, Send, Sent, Unsent, What, packed
-from comporta.telemetry.otlp.foreign import store
-from comporta.telemetry.otlp.inbox import Envelope, Inbox
+from comporta.telemetry.otlp.inbox import Inbox
 from comporta.telemetry.otlp.names import names_for
-from comporta.telemetry.otlp.normal import Foreign, Reading, foreign_of, problem_of
-from comporta.telemetry.otlp.parsing import Raw, Unreadable, spans_of, unpacked
 from comporta.telemetry.otlp.settings import OtlpExportSection
 from comporta.telemetry.otlp.spans_out import How
-from comporta.telemetry.scrubbing import Scrubber
-from comporta.types import Caller, Usage
 
 log = structlog.get_logger("comporta.otlp")
 
@@ -45,8 +38,6 @@ _MOST_READ_BYTES = 64 * 1024
 #: How often it is looked whether the configuration says something else.
 _LOOK_S = 5.0
 _TAKE_EVERY_S = 1.0
-_SETTLED_S = 3.0
-_SPANS_AT_ONCE = 2000
 
 
 class Where(Struct, frozen=True):
@@ -205,82 +196,3 @@ async def _loaded(keys: Keys) -> None:
             return
         except Unavailable:
             await asyncio.sleep(_LOOK_S)
-
-
-class Taking:
-    """Reads what the door put into the inbox. `once` reads what lies there and says how many batches that were."""
-
-    def __init__(self, around: Around) -> None:
-        self._around = around
-        self._inbox = Inbox(around.folder.traces, 0)
-        self._scrubber = Scrubber()
-        self._catalogue = Catalogue.shipped()
-
-    async def once(self, settled_s: float = _SETTLED_S) -> int:
-        """`settled_s`: how long a batch lies first, so that the gate's own records of the same calls are there."""
-        waiting = await asyncio.to_thread(self._inbox.waiting, settled_s)
-        for path in waiting:
-            envelope = await asyncio.to_thread(self._inbox.read, path)
-            if envelope is None or not await self._took(envelope):
-                self._around.count("otlp_batches_refused")
-                await asyncio.to_thread(self._inbox.put_aside, path)
-            else:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-        await asyncio.to_thread(self._inbox.tidy)
-        return len(waiting)
-
-    async def _took(self, envelope: Envelope) -> bool:
-        """Whether the batch could be read. Raises Unavailable: then it is read again."""
-        try:
-            await self._take(envelope)
-        except Unreadable as error:
-            log.warning("otlp.batch_refused", key=envelope.caller.name, reason=str(error))
-            return False
-        except Unavailable:
-            raise
-        except Exception as error:
-            # One batch that nobody foresaw must not keep those behind it waiting for ever.
-            log.error("otlp.batch_failed", key=envelope.caller.name, kind=type(error).__name__, exc_info=error)
-            return False
-        return True
-
-    async def _take(self, envelope: Envelope) -> None:
-        spans, refused = await asyncio.to_thread(read, envelope, self._reading(), self._most_bytes)
-        twins = 0
-        for start in range(0, len(spans), _SPANS_AT_ONCE):
-            twins += await store(self._around.database, spans[start : start + _SPANS_AT_ONCE], envelope.caller)
-        self._around.count("otlp_spans_taken", len(spans))
-        self._around.count("otlp_spans_refused", refused)
-        self._around.count("otlp_spans_of_gate_calls", twins)
-
-    def _reading(self) -> Reading:
-        mode = self._around.settings().records.content
-        return Reading(Capture(self._scrubber, mode), mode, self._price)
-
-    @property
-    def _most_bytes(self) -> int:
-        return self._around.settings().otlp.take.max_unpacked
-
-    def _price(self, provider: str, model: str, usage: Usage) -> int | None:
-        facts = self._catalogue.find(provider, model)
-        price = None if facts is None else facts.price_for(usage)
-        return None if price is None else cost_microusd(usage, price)
-
-
-def read(envelope: Envelope, reading: Reading, most_bytes: int) -> tuple[list[Foreign], int]:
-    """The spans of a batch, and how many of them can't be kept. Raises Unreadable."""
-    raw, wrong = spans_of(unpacked(envelope.body, envelope.encoding, most_bytes), envelope.content_type)
-    now_ns = time.time_ns()
-    sound = [one for one in raw if problem_of(one, now_ns) is None]
-    found = [_read_one(one, envelope.caller, reading) for one in sound]
-    spans = [span for span in found if span is not None]
-    return spans, wrong + len(raw) - len(spans)
-
-
-def _read_one(raw: Raw, caller: Caller, reading: Reading) -> Foreign | None:
-    try:
-        return foreign_of(raw, caller, reading)
-    except Exception as error:
-        # One span that nobody foresaw must not take those beside it along.
-        log.warning("otlp.span_refused", key=caller.name, scope=raw.scope, kind=type(error).__name__)
-        return None

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from comporta.app.otlp import read
+from comporta.app.otlp_taking import read
 from comporta.telemetry.capture import Capture
 from comporta.telemetry.otlp import normal
 from comporta.telemetry.otlp.inbox import Envelope
@@ -60,7 +60,7 @@ def test_a_span_that_nobody_foresaw_is_refused_alone(monkeypatch: pytest.MonkeyP
             raise AttributeError("who would have thought")
         return whole(raw, *more)
 
-    monkeypatch.setattr("comporta.app.otlp.foreign_of", breaks)
+    monkeypatch.setattr("comporta.app.otlp_taking.foreign_of", breaks)
     body = batch(told(1), told(2), told(3, spanId=""), told(4))
     spans, refused = read(Envelope(Caller("k", "app"), JSON, "identity", body), READING, 10**6)
     assert ([span.name for span in spans], refused) == (["span 1", "span 4"], 2)
