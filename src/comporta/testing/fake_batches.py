@@ -44,9 +44,12 @@ class Batches:
         self.answers: int | None = None
         self.refusal: str | None = None
         self.all: dict[str, Batch] = {}
+        #: No id is ever given twice, also after some were taken away.
+        self._begun = 0
 
     def begin(self, prefix: str, rows: Sequence[Row], made: JSON, refusal: str | None = None) -> Batch:
-        batch = Batch(id=f"{prefix}{len(self.all) + 1:06d}", rows=rows, made=made, refusal=refusal or self.refusal)
+        self._begun += 1
+        batch = Batch(id=f"{prefix}{self._begun:06d}", rows=rows, made=made, refusal=refusal or self.refusal)
         batch.ended = batch.refusal is not None
         self.all[batch.id] = batch
         return batch

@@ -24,6 +24,7 @@ class Files:
         self.batches = batches
         self.files: dict[str, tuple[str, bytes]] = {}
         self._refuse = refuse
+        self._left = 0
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         return {
@@ -43,7 +44,8 @@ class Files:
         form = _form(seen)
         if form is None or form[0] != "batch":
             return self._refuse(400, "Invalid form: a file and the purpose `batch` are needed.")
-        id = f"file-fake{len(self.files) + 1:04d}"
+        self._left += 1
+        id = f"file-fake{self._left:06d}"
         self.files[id] = form[1], form[2]
         return _json(self._file(id))
 

@@ -25,7 +25,7 @@ log = structlog.get_logger("comporta.batches")
 #: A request whose fate is unknown may still be on its way: so long until it is looked for.
 _UNKNOWN_S = 10.0
 _LONGEST_S = 600.0
-#: So often a handover is tried that was not begun yet; then its rows are asked by themselves.
+#: So often a handover is tried that was surely not begun yet; then its rows are asked by themselves.
 _TRIES = 8
 #: How far a provider's clock may be from ours.
 _SKEW_S = 120.0
@@ -88,7 +88,7 @@ class Handing:
         refused = isinstance(error, UpstreamRejected | UpstreamCredential)
         begun = handover.remote_id is not None
         hopeless = (refused and not (begun and isinstance(error, UpstreamCredential))) or (
-            not begun and (handover.stopping or handover.tries >= _TRIES)
+            not begun and (handover.stopping or (handover.state == "gathered" and handover.tries >= _TRIES))
         )
         if hopeless or handover.late:
             return await self.give_up(handover, f"{error.code}: {error.message}")
@@ -198,7 +198,7 @@ class _Step:
         if not remote.ended:
             if handover.late:
                 return await self._by.give_up(handover, "the provider never ended it")
-            await self._by.reserving.hold(handover.id, await self._handovers.shares(handover.id), whole=False)
+            await self._hold()
             return min(self._by.poll_s(), _SOON_S) if handover.stopping else self._by.poll_s()
         return await self._fetch(remote)
 
@@ -230,6 +230,10 @@ class _Step:
         await self._discard(remote)
         return _SOON_S
 
+    async def _hold(self) -> None:
+        """Hold what the rows left may cost: after a restart anew, and less with every answer that was booked."""
+        await self._by.reserving.hold(self._handover.id, await self._handovers.shares(self._handover.id), whole=False)
+
     async def _discard(self, remote: Remote) -> None:
         """What lies with the provider goes; where that fails, its own time limit sees to it."""
         for request in self._batching.discard(self._endpoint, self._handover.upload_id, remote):
@@ -241,6 +245,7 @@ class _Step:
     async def _close(self) -> float:
         """What is held stays so until every answer is booked."""
         if await self._handovers.open(self._handover.id) and not self._handover.late:
+            await self._hold()
             return _SOON_S
         self._by.reserving.let_go(self._handover.id)
         await self._handovers.note(self._handover.id, state="closed")

@@ -62,7 +62,8 @@ select h.*, b.status as batch_status,
 from batch_handover as h join batch as b on b.id = h.batch_id where h.id = %(id)s
 """
 REQUESTS = "select number, request from batch_row where handover_id = %s and state = 'parked' order by number"
-HELD = "select parked from batch_row where handover_id = %s and result is null and parked is not null"
+#: It goes from a row once its answer is written down.
+HELD = "select parked from batch_row where handover_id = %s and parked is not null"
 KNOWN = "select remote_id from batch_handover where provider = %s and remote_id = any(%s)"
 RESULT = """
 update batch_row set state = 'waiting', lease_until = null, request = null, result = %(result)s,
@@ -176,7 +177,7 @@ class Handovers:
         return [Item(f"{handover.id}-{number}", request.encode()) for number, request in rows]
 
     async def shares(self, id: str) -> list[Share]:
-        """What rows that have no answer yet hold of budgets."""
+        """What rows hold of budgets whose answers are not booked yet."""
         async with self._database.connection() as connection:
             rows = await (await connection.execute(HELD, [id])).fetchall()
         return [msgspec.json.decode(row[0], type=Share) for row in rows]
