@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 
 from comporta import __version__
-from comporta.app.collector import leave_what_is_loaded
+from comporta.app.collector import keep_giving_back, leave_what_is_loaded
 from comporta.app.console_start import listening
 from comporta.app.folder import Folder
 from comporta.app.loaded import Places, load_settings
@@ -74,9 +74,11 @@ async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[st
             )
         )
         leave_what_is_loaded()
+        tidying = asyncio.create_task(keep_giving_back())
         try:
             await server.serve()
         finally:
+            tidying.cancel()
             await gate.close()
             await narrow.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from comporta.app.around import Around
+from comporta.app.collector import keep_giving_back, leave_what_is_loaded
 from comporta.app.folder import Folder
 from comporta.app.jobs import Keep, run
 from comporta.app.loaded import Places, load_settings
@@ -80,7 +81,9 @@ async def _run(
                 tasks.create_task(delivering.run())
                 tasks.create_task(figures.run())
                 tasks.create_task(all_the_time(around))
+                tasks.create_task(keep_giving_back())
 
+        leave_what_is_loaded()
         try:
             await run(dsn, keep, beside, by_clock(around))
         finally:

@@ -27,6 +27,9 @@ CONNECT_LIMIT_S = 5
 #: How long the pool goes on by itself after a failed connect. Short, since its pauses double: after a long outage it
 #: would sleep on past the server's return, while a caller's next try connects at once.
 RECONNECT_S = 2.0
+#: One connection that nobody used for so long is closed, and after as long again another, down to `min_size`: each
+#: is a process of the server, with some ten megabytes of its own.
+MAX_IDLE_S = 60.0
 READY_POLL_S = 0.1
 #: How long a statement that a page waits for may take; it is cancelled then, which itself takes up to ten seconds.
 READ_LIMIT_S = 8.0
@@ -142,7 +145,7 @@ class Database:
         low, high = self._sizes
         return AsyncConnectionPool(
             self.dsn, min_size=low, max_size=high, open=False, timeout=self._checkout_s, name="comporta",
-            reconnect_timeout=RECONNECT_S, kwargs=CONNECT_OPTIONS, configure=self._prepare,
+            reconnect_timeout=RECONNECT_S, max_idle=MAX_IDLE_S, kwargs=CONNECT_OPTIONS, configure=self._prepare,
         )  # fmt: skip
 
     def _away(self) -> Unavailable:
