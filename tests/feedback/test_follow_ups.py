@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
 import pytest
@@ -95,6 +96,31 @@ async def test_the_next_look_goes_on_from_the_last_one(database: Database) -> No
     async with database.connection() as connection:
         row = await (await connection.execute("select at from feedback_mark where work = 'follow_ups'")).fetchone()
     assert row is not None and datetime.datetime.now(datetime.UTC) - row[0] < datetime.timedelta(seconds=30)
+
+
+async def test_more_calls_than_are_looked_at_in_one_go_are_all_looked_at(database: Database) -> None:
+    await ensure_partitions(database)
+    # All of them within the time that is looked at twice, where a round that went back each time never got further.
+    for n in range(30):
+        await put(database, f"Tell me about topic number {n} again", 90 - n, session=f"one-off-{n}")
+    first = await put(database, "Where is my parcel?", 50)
+    await put(database, "Where is my parcel?", 20)
+    for _ in range(3):
+        await find(database, None, most=2)
+    assert await followed(database) == {first}
+
+
+async def test_what_a_prompt_says_around_the_question_makes_none_another(database: Database) -> None:
+    await ensure_partitions(database)
+    frame = "São {}. Responda com gentileza à mensagem do cliente: {}"
+    asked = ("O motoboy sumiu com a comida", "Quero mudar a forma de pagamento", "Quero mudar a forma de pagamento")
+    ids = []
+    for at, text in enumerate(asked):
+        time = f"10:3{at}"
+        values = json.dumps({"mensagem": text, "hora": time})
+        ids.append(await put(database, frame.format(time, text), 90 - 30 * at, variables=values))
+    assert await find(database, None) == 1
+    assert await followed(database) == {ids[1]}
 
 
 def test_the_last_words_of_a_prompt_are_a_users_or_none() -> None:

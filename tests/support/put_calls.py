@@ -11,10 +11,11 @@ from comporta.store.database import Database
 
 PUT = """
 insert into call (started_at, id, trace_id, request_id, duration_us, door, kind, stream, asked, route, key_id, key_name,
-    session, user_id, estimated, cache, retries, outcome, outcome_class, status, malformed_frames, capture, prompt)
+    session, user_id, estimated, cache, retries, outcome, outcome_class, status, malformed_frames, capture, prompt,
+    variables)
 values (now() - make_interval(secs => %(ago_s)s), %(id)s, %(trace)s, '', 1000000, 'openai.chat', 'chat', false,
     %(route)s, %(route)s, %(key)s, '', %(session)s, %(user)s, false, 'none', 0, %(outcome)s, %(outcome)s, 200, 0,
-    'full', %(prompt)s)
+    'full', %(prompt)s, %(variables)s)
 """
 
 
@@ -24,7 +25,7 @@ async def put(database: Database, text: str, ago_s: float, **more: Any) -> str:
     id = str(uuid.uuid4())
     given = {
         "id": id, "trace": f"t-{id}", "ago_s": ago_s, "session": "s-1", "user": None, "key": "k", "route": "support",
-        "outcome": "ok", "prompt": msgspec.json.encode(prompt).decode(), **more,
+        "outcome": "ok", "variables": None, "prompt": msgspec.json.encode(prompt).decode(), **more,
     }  # fmt: skip
     async with database.connection() as connection:
         await connection.execute(PUT, given)

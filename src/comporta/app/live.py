@@ -1,4 +1,4 @@
-"""What a configuration of live quality names, held against what there is."""
+"""What configurations of live quality and of findings name, held against what there is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Container
 
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
+from comporta.config.mistakes import did_you_mean
 
 
 def live_mistakes(loaded: Loaded[Settings], routes: Container[str], leads: Callable[[str], bool]) -> list[str]:
-    """Routes that there are none of, and judges that lead nowhere, each with its file and line."""
+    """Routes and channels that there are none of, and judges that lead nowhere, each with its file and line."""
     section = loaded.value.live_quality
     judged: list[tuple[tuple[str, ...], str | None]] = [(("live_quality", "judge"), section.judge)]
     wrong = []
@@ -19,6 +20,19 @@ def live_mistakes(loaded: Loaded[Settings], routes: Container[str], leads: Calla
             wrong.append(loaded.mistake(path, f"there is no route or model '{name}' that calls could ask for"))
         judged.append(((*path, "judge"), route.judge))
     text = "names no route, and no `provider/model` of a provider that there is: '{}'"
+    wrong += [loaded.mistake(path, text.format(name)) for path, name in judged if name is not None and not leads(name)]
+    return wrong + _of_findings(loaded, routes)
+
+
+def _of_findings(loaded: Loaded[Settings], routes: Container[str]) -> list[str]:
+    section, channels = loaded.value.findings, loaded.value.notify.channels
+    wrong = [
+        loaded.mistake(("findings", "routes", at), f"there is no route or model '{name}' that calls could ask for")
+        for at, name in enumerate(section.routes or ()) if name not in routes
+    ]  # fmt: skip
     return wrong + [
-        loaded.mistake(path, text.format(name)) for path, name in judged if name is not None and not leads(name)
-    ]
+        loaded.mistake(
+            ("findings", "channels", at), f"notify.channels has no channel of that name{did_you_mean(name, channels)}"
+        )
+        for at, name in enumerate(section.channels or ()) if name not in channels
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from comporta.cache.agreement.deciding import decide
 from comporta.cache.agreement.question import Question, question_of
 from comporta.embedding.base import Embedder
 from comporta.errors import Unavailable
+from comporta.feedback.findings.texts import asked_of
 from comporta.feedback.marks import mark_of, move
 from comporta.store.database import Database
 from comporta.telemetry.score_tables import insert
@@ -32,7 +33,9 @@ WORK = "follow_ups"
 WITHIN_S = 1800.0
 #: So many earlier questions of a session are looked at.
 _BACK = 3
+#: So many calls are taken from the database at once, and so often in one round.
 _MOST = 2_000
+_BATCHES = 20
 #: Records come late where the database was away: looked at again, with no effect the second time.
 _OVERLAP = datetime.timedelta(minutes=2)
 #: Shorter texts are no questions: `yes`, `go on`, `thank you`.
@@ -47,14 +50,15 @@ _MODEL = "all-MiniLM-L6-v2"
 
 FRESH = f"""
 with fresh as (
-    select id, session, key_id, user_id, route, started_at, prompt from call
+    select id, session, key_id, user_id, route, started_at, prompt, variables from call
     where started_at > %(since)s and started_at <= %(until)s and session is not null and parent_id is null
         and kind = 'chat' and capture in ('full', 'preview') and prompt is not null
-    order by started_at limit {_MOST}
+    order by started_at limit %(most)s
 )
-select fresh.id::text, fresh.started_at, fresh.prompt, before.id::text, before.trace_id, before.prompt
-from fresh cross join lateral (
-    select id, trace_id, prompt, started_at from call
+select fresh.id::text, fresh.started_at, fresh.prompt, fresh.variables, before.id::text, before.trace_id,
+    before.prompt, before.variables
+from fresh left join lateral (
+    select id, trace_id, prompt, variables, started_at from call
     where session = fresh.session and started_at < fresh.started_at
         and started_at > fresh.started_at - make_interval(secs => {WITHIN_S})
         and started_at + make_interval(secs => duration_us / 1e6) <= fresh.started_at
@@ -62,7 +66,7 @@ from fresh cross join lateral (
         and route is not distinct from fresh.route and parent_id is null and kind = 'chat'
         and outcome_class = 'ok' and capture in ('full', 'preview') and prompt is not null
     order by started_at desc limit {_BACK}
-) as before
+) as before on true
 order by fresh.started_at, before.started_at desc
 """
 
@@ -77,30 +81,47 @@ class Pair(Struct, frozen=True):
     earlier: str
 
 
-async def find(database: Database, embedder: Embedder | None, clock: Any = time.time) -> int:
-    """Look at the calls since the last time; how many answers were scored. Raises Unavailable."""
+async def find(
+    database: Database, embedder: Embedder | None, clock: Callable[[], float] = time.time, most: int = _MOST
+) -> int:
+    """Look at the calls since the last time, `most` at once; how many answers were scored. Raises Unavailable."""
     async with database.connection() as connection:
         since, now = await mark_of(connection, WORK)
-        values = {"since": since - _OVERLAP, "until": now}
-        rows = await (await connection.execute(FRESH, values)).fetchall()
+    since, count = since - _OVERLAP, 0
+    for _ in range(_BATCHES):
+        async with database.connection() as connection:
+            values = {"since": since, "until": now, "most": most}
+            rows = await (await connection.execute(FRESH, values)).fetchall()
+        found = await _scored(rows, embedder, clock)
+        count += len(found)
+        whole = len({row[0] for row in rows}) < most
+        since = now if whole else rows[-1][1]
+        async with database.connection() as connection:
+            if found:
+                await insert(connection, found)
+            # Where more is left the next round goes on there, and nowhere before it: it would never get further.
+            await move(connection, WORK, since if whole else since + _OVERLAP)
+        if whole:
+            break
+    return count
+
+
+async def _scored(
+    rows: Sequence[Sequence[Any]], embedder: Embedder | None, clock: Callable[[], float]
+) -> list[ScoreRecord]:
     found = dict[str, ScoreRecord]()
     for pair in pairs(rows):
         if pair.earlier_id not in found and await again(pair.asked, pair.earlier, embedder):
             found[pair.earlier_id] = _score(pair, clock())
-    # More than are looked at in one go: the rest comes next.
-    last = max((row[1] for row in rows), default=now) if len({row[0] for row in rows}) >= _MOST else now
-    async with database.connection() as connection:
-        if found:
-            await insert(connection, list(found.values()))
-        await move(connection, WORK, last)
-    return len(found)
+    return list(found.values())
 
 
 def pairs(rows: Sequence[Sequence[Any]]) -> Iterator[Pair]:
-    """Those of which both end with words of a user."""
-    for call_id, _, asked, earlier_id, trace_id, earlier in rows:
+    """Those of which both end with words of a user; what a prompt says around them counts for nothing."""
+    for call_id, _, asked, values, earlier_id, trace_id, earlier, earlier_values in rows:
         mine, theirs = last_words(asked), last_words(earlier)
         if mine and theirs:
+            mine, theirs = asked_of(mine, values) or "", asked_of(theirs, earlier_values) or ""
             yield Pair(call_id, mine, earlier_id, trace_id, theirs)
 
 

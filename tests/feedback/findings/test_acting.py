@@ -121,3 +121,17 @@ async def test_a_person_is_exported_and_erased_from_examples_windows_and_dataset
     assert [one["what"] for one in told.rows + rest.rows].count("dataset") == 2 and len(told.rows + rest.rows) == 4
     assert (await holding.erase(ana, None)).count == 4 and (await holding.page(ana, None, 3)).rows == []
     assert (await get_finding(database, id)).examples == ()
+
+
+async def test_an_act_that_breaks_inside_is_told_and_holds_up_no_other(database: Database) -> None:
+    id = await put(database, ["open_review", "alert_team"])
+    gate = Gate()
+
+    async def broken(method: str, path: str, body: Any = None) -> Any:
+        raise KeyError("text")
+
+    acting = Acting(database, gate.send, broken, lambda: None)
+    assert await acting.round() == 1 and await acting.round() == 0
+    acts = {act.action: act for act in (await get_finding(database, id)).acts}
+    assert (acts["alert_team"].state, acts["open_review"].state) == ("done", "failed")
+    assert "KeyError" in acts["open_review"].told and "log" in acts["open_review"].told

@@ -67,3 +67,18 @@ async def test_a_version_that_is_surely_worse_than_the_one_before_is_told_with_i
     assert finding.high is not None and finding.size < finding.high < 0
     assert len((await get_finding(database, finding.id)).examples) == 5
     assert await commenting(database).round() == 0
+
+
+async def test_a_version_of_whose_answers_more_are_made_up_is_worse_though_the_score_rose(database: Database) -> None:
+    at, old = NOW - datetime.timedelta(hours=3), NOW - datetime.timedelta(days=5)
+    calls = await put_calls(database, [Said("?")] * 120, at, version="1.1.0")
+    await put_scores(database, "hallucination", [0.1, 0.2] * 60, old)
+    await put_scores(database, "hallucination", [0.5, 0.9] * 60, at, calls=calls, version="1.1.0")
+    await put_scores(database, "toxicity", [0.5, 0.9] * 60, old)
+    await put_scores(database, "toxicity", [0.1, 0.2] * 60, at, calls=calls, version="1.1.0")
+    assert await commenting(database).round() == 1
+    (finding,) = (await list_findings(database, filters={"kind": "anomaly"})).findings
+    assert finding.measure == "hallucination" and "rose from 0.15 to 0.7" in finding.title
+    assert finding.low is not None and finding.size > finding.low > 0
+    examples = {one.call_id for one in (await get_finding(database, finding.id)).examples}
+    assert examples <= set(calls[1::2])

@@ -95,13 +95,19 @@ class Acting:
             now = datetime.datetime.now(datetime.UTC)
             state, told, at = "done", "", now
             try:
-                told = await self._does[one["action"]](connection, await finding(connection, one["finding_id"]))
+                # What it wrote goes with it where it fails.
+                async with connection.transaction():
+                    told = await self._does[one["action"]](connection, await finding(connection, one["finding_id"]))
             except NotNow as why:
                 state, told = "failed", str(why)
             except ComportaError as error:
                 last = one["attempts"] + 1 >= _TRIES
                 state, told = "failed" if last else "waiting", error.message[:500]
                 at = now + datetime.timedelta(seconds=30 * 2 ** one["attempts"])
+            except Exception as error:
+                # It would fail each time, and nothing behind it would ever be done.
+                log.error("finding_act_failed", finding=one["finding_id"], action=one["action"], exc_info=error)
+                state, told = "failed", f"Failed inside ({type(error).__name__}): the log of the job worker knows more."
             values = {"finding": one["finding_id"], "action": one["action"], "state": state, "told": told, "at": at}
             await connection.execute(END, values)
             log.info("finding_act", finding=one["finding_id"], action=one["action"], state=state)

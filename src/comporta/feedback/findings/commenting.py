@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from comporta.errors import ComportaError
 from comporta.feedback.drift.changes import Floats
 from comporta.feedback.findings import tables
-from comporta.feedback.findings.shapes import Action, Kind
+from comporta.feedback.findings.shapes import ILL, Action, Kind
 from comporta.feedback.findings.tables import New, id_of, rows
 from comporta.feedback.processing.anomalies import Anomaly, VersionSums, worse
 from comporta.feedback.processing.clusters import Group, Known, grouped
@@ -93,17 +93,15 @@ select route, prompt_id, prompt_version, name, count(*) as n, sum(number) as tot
 from score
 where joined_at is not null and number is not null and prompt_id is not null and route is not null
   and source <> 'guard' and name <> 'dwell_ms' and name not like '%%\\_value'
-  and at > now() - make_interval(days => %(days)s) and name <> all(%(ill)s)
+  and at > now() - make_interval(days => %(days)s)
 group by 1, 2, 3, 4
 """
 WORST = """
 select coalesce(call_id, reply_call)::text as id from score
 where route = %(route)s and prompt_id = %(prompt)s and prompt_version = %(version)s and name = %(name)s
   and number is not null and coalesce(call_id, reply_call) is not null
-order by number, at desc limit 5
+order by case when %(ill)s then -number else number end, at desc limit 5
 """
-#: Of these less is better: a rise is what would be worse, and no fall.
-ILL = ("follow_up", "abandoned", "hallucination", "toxicity")
 
 Embed = Callable[[Sequence[str]], Awaitable[Floats]]
 
@@ -187,9 +185,9 @@ class Commenting:
         sums = [
             VersionSums(
                 row["route"], row["prompt_id"], row["prompt_version"], row["name"], row["n"], row["total"],
-                row["squares"], row["bin"], row["began"],
+                row["squares"], row["bin"], row["began"], row["name"] in ILL,
             )
-            for row in await rows(connection, VERSIONS, {"days": _DAYS, "ill": list(ILL)})
+            for row in await rows(connection, VERSIONS, {"days": _DAYS})
         ]  # fmt: skip
         for one in worse(sums):
             found += await tables.put(connection, await self._anomaly(connection, one), self._actions("anomaly"))
@@ -197,11 +195,13 @@ class Commenting:
 
     async def _anomaly(self, connection: Connection, one: Anomaly) -> New:
         now, before = one.now, one.before
-        values = {"route": now.route, "prompt": now.prompt, "version": now.version, "name": now.name}
+        values = {
+            "route": now.route, "prompt": now.prompt, "version": now.version, "name": now.name, "ill": now.ill,
+        }  # fmt: skip
         examples = [row["id"] for row in await rows(connection, WORST, values)]
         title = (
-            f"Route {now.route}: {now.prompt}@{now.version} is worse than {before.version}: {now.name} fell from "
-            f"{before.mean:.3g} to {now.mean:.3g}"
+            f"Route {now.route}: {now.prompt}@{now.version} is worse than {before.version}: {now.name} "
+            f"{'rose' if now.ill else 'fell'} from {before.mean:.3g} to {now.mean:.3g}"
         )
         return New(
             id=id_of("anomaly", now.route, now.prompt, now.version, now.name), kind="anomaly", measure=now.name,

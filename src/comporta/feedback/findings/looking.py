@@ -24,7 +24,7 @@ from comporta.feedback.findings import tables
 from comporta.feedback.findings.seeing import Between, SeenCall, SeenScore, calls_of, scores_of
 from comporta.feedback.findings.serving import Asked, serving, space_of
 from comporta.feedback.findings.settings import FindingsSection
-from comporta.feedback.findings.shapes import Action, Kind
+from comporta.feedback.findings.shapes import ILL, Action, Kind
 from comporta.feedback.findings.tables import MARK, Held, New, Stream, id_of
 from comporta.feedback.findings.vectors import Embed, Vectors
 from comporta.feedback.findings.words import title_of
@@ -150,7 +150,7 @@ class Looking:
                 continue
             stream = Stream(place, "concepts", route, made[0], mine[-1].prompt, mine[-1].version)
             # Falls are what is looked for, and of these scores a rise is one.
-            sign = -1.0 if name in ("follow_up", "abandoned", "hallucination", "toxicity") else 1.0
+            sign = -1.0 if name in ILL else 1.0
             fed[stream] = [
                 _scored(one, np.append(vector, sign * one.value)) for one, vector in zip(mine, made[1], strict=True)
             ]

@@ -20,6 +20,8 @@ Direction = Literal["rising", "falling", "steady", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATES: tuple[State, ...] = get_args(State)
 ACTIONS: tuple[Action, ...] = get_args(Action)
+#: Of these scores less is better: a rise is what is worse, and no fall.
+ILL = ("follow_up", "abandoned", "hallucination", "toxicity")
 
 
 class ExampleCall(Struct, frozen=True):

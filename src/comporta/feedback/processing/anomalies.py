@@ -30,6 +30,8 @@ class VersionSums(Struct, frozen=True):
     squares: float
     binary: bool
     began: datetime.datetime
+    #: Of such a score less is better.
+    ill: bool = False
 
     @property
     def mean(self) -> float:
@@ -45,7 +47,7 @@ class VersionSums(Struct, frozen=True):
 
 
 class Anomaly(Struct, frozen=True):
-    """`now` is worse than `before` by `size` (negative), from `low` to `high`."""
+    """`now` is worse than `before` by `size` (of an ill score positive, else negative), from `low` to `high`."""
 
     before: VersionSums
     now: VersionSums
@@ -71,6 +73,7 @@ def worse(sums: Iterable[VersionSums]) -> Iterator[Anomaly]:
 def _compared(before: VersionSums, now: VersionSums) -> Anomaly | None:
     was, is_ = before.interval(), now.interval()
     size = now.mean - before.mean
-    if is_.high >= was.low or -size < _LEAST * before.deviation:
+    sure = is_.low > was.high if now.ill else is_.high < was.low
+    if not sure or abs(size) < _LEAST * before.deviation:
         return None
     return Anomaly(before, now, size, is_.low - was.high, is_.high - was.low)
