@@ -11,10 +11,11 @@ serve: install
 
 install: $(VENV)/.installed
 
+# Bytecode is kept, whatever the environment says: tests start some hundred gates, and each would compile all sources.
 # Tests run in a drawn order, always the same one, so that a failure can be looked at again; SEED=… draws another.
 SEED ?= 5
 test: $(VENV)/.installed-test chromium
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n 2 --dist loadfile --randomly-seed=$(SEED) --durations=25 $(PYTEST)
+	PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n 2 --dist loadfile --randomly-seed=$(SEED) --durations=25 $(PYTEST)
 
 # The console's tests need a browser. Where it can't be installed they fail and say so; all others run.
 chromium:
