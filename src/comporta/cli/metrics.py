@@ -19,6 +19,11 @@ _BARS = "▁▂▃▄▅▆▇█"
 _STEPS = 24
 #: What is shown where nobody says which: the names of llm_observability, and how much there was.
 _USUAL = tuple(name for name in METRICS if not name.startswith("first_token_p9"))
+#: A line for each group has room for a few.
+_USUAL_BY = (
+    "calls", "error_rate", "latency_p50", "latency_p95", "first_token_p50", "tokens", "cost", "cache_hit_rate",
+    "user_satisfaction", "guardrail_blocks",
+)  # fmt: skip
 
 
 def add(app: typer.Typer, name: str, summary: str) -> None:
@@ -26,7 +31,9 @@ def add(app: typer.Typer, name: str, summary: str) -> None:
 
 
 def _metrics(
-    names: list[str] | None = typer.Argument(None, help="Figures: error_rate, p95, cost …; all of them unless named."),
+    names: list[str] | None = typer.Argument(
+        None, help="Figures: error_rate, p95, cost …; all of them unless named, with --by the usual ones."
+    ),
     window: str = typer.Option("1h", help="How far back: 15m, 1h, 24h, 7d …"),
     by: str | None = typer.Option(None, help=f"A line for each: {', '.join(COLUMNS)}, user, session."),
     where: list[str] | None = typer.Option(None, help="Only calls with it, as route=support; also several times."),
@@ -39,7 +46,8 @@ def _metrics(
     if by in ("user", "session"):
         _leaders(gate, by, (names or ["cost"])[0], window, as_json=as_json)
         return
-    query = {"window": window, "names": ",".join(names or _USUAL), **filters}
+    usual = _USUAL if by is None else _USUAL_BY
+    query = {"window": window, "names": ",".join(names or usual), **filters}
     found = gate.ask("GET", "/admin/metrics", query={**query, "step": _step(window), "group_by": by})
     targets = gate.ask("GET", "/admin/metrics/targets", query=filters)["data"]
     if as_json:
@@ -82,8 +90,12 @@ def _leaders(gate: Any, by: str, name: str, window: str, *, as_json: bool) -> No
     if as_json:
         say_json(found)
         return
-    rows = ((one["name"], _cell(name, one["value"]), one["calls"], f"${one['cost_usd']:.4f}") for one in found)
-    table((by, name, "calls", "cost"), rows, f"No {by} is known in this window; lists are made every minute.")
+    columns = dict.fromkeys((name, "calls", "cost", "error_rate"))
+    rows = []
+    for one in found:
+        told = {"calls": one["calls"], "cost": one["cost_usd"], "error_rate": one["error_rate"], name: one["value"]}
+        rows.append((one["name"], *(_cell(column, told[column]) for column in columns)))
+    table((by, *columns), rows, f"No {by} is known in this window; lists are made every minute.")
 
 
 def course(values: Sequence[float | None]) -> str:

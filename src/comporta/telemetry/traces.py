@@ -69,9 +69,10 @@ async def read_trace(database: Database, trace_id: str) -> Trace:
         rows = await (await cursor.execute(query.encode(), [trace_id, MOST_CALLS + 1])).fetchall()
         calls = [call_row(row) for row in rows[:MOST_CALLS]]
         spans, cut = await _spans(connection, calls)
-        await cursor.execute(OTHERS, [trace_id, MOST_SPANS])
+        await cursor.execute(OTHERS, [trace_id, MOST_SPANS + 1])
         others = [_other(row) for row in await cursor.fetchall()]
-    return Trace(trace_id, calls, spans, others, cut or len(rows) > MOST_CALLS)
+    cut = cut or len(rows) > MOST_CALLS or len(others) > MOST_SPANS
+    return Trace(trace_id, calls, spans, others[:MOST_SPANS], cut)
 
 
 async def _spans(connection: Connection, calls: list[CallRow]) -> tuple[dict[str, list[SpanRow]], bool]:
