@@ -80,9 +80,10 @@ class NativePages:
     async def post(self, asked: Asked) -> Page:
         """Raises Forbidden for every key but the data folder's."""
         caller = self._authenticate(secret_of(asked.headers))
-        # For whom a row is asked where none is named does not matter: that it may be said is checked.
-        acting = self._acting(caller, asked.headers.get(AS_KEY) or caller.key_id)
         what, _, rest = asked.rest.partition("/")
+        # An answer that was paid for is given out whatever became of its key: only what is still to be asked needs one.
+        wanted = asked.headers.get(AS_KEY) if what == "park" else None
+        acting = self._acting(caller, wanted or caller.key_id)
         if what == "step":
             return Page(msgspec.json.encode({"wait_s": await self._handing.step(rest)}))
         batch, _, rest = rest.partition("/")

@@ -124,6 +124,21 @@ class HttpTransport:
                 if timer is not None:
                     timer.cancel()
 
+    async def send_once(self, request: Request, connect_s: float, timeout_s: float) -> Response:
+        """The same on a connection of its own: what must not be done twice is never sent again by itself."""
+        place, start = self._known.get((request.method, request.url)) or self._learn(request)
+        line = await self._connect(place, connect_s)
+        exchange = line.exchange(_written(request, start))
+        timer = line.loop.call_later(timeout_s, _late, exchange, timeout_s)
+        try:
+            await exchange.begin()
+        except BaseException:
+            exchange.abort()
+            raise
+        finally:
+            timer.cancel()
+        return exchange
+
     @property
     def connections(self) -> int:
         """How many are open, idle ones included."""

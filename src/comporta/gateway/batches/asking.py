@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from comporta.errors import ComportaError, UpstreamTimeout
-from comporta.gateway.transport import MAX_FAULT_BYTES, MAX_REPLY_BYTES, Response, Transport
+from comporta.gateway.transport import MAX_FAULT_BYTES, MAX_REPLY_BYTES, HttpTransport, Response
 from comporta.providers.base import Request
 from comporta.telemetry.scrubbing import MIN_SECRET_LENGTH
 
@@ -23,14 +23,14 @@ Fault = Callable[[int, Mapping[str, str], bytes], ComportaError]
 class Remotely:
     """`fault` is the wire's. What was sent as a secret stands in no error."""
 
-    def __init__(self, transport: Transport, fault: Fault) -> None:
+    def __init__(self, transport: HttpTransport, fault: Fault) -> None:
         self._transport = transport
         self._fault = fault
 
-    async def ask(self, request: Request) -> bytes:
-        """The body of an answer. Raises UpstreamError."""
+    async def ask(self, request: Request, *, once: bool = False) -> bytes:
+        """The body of an answer; `once`: in no case is it sent a second time. Raises UpstreamError."""
         async with _within(_TOTAL_S):
-            response = await self._send(request)
+            response = await self._send(request, once=once)
             try:
                 return await response.read(MAX_REPLY_BYTES)
             finally:
@@ -54,8 +54,9 @@ class Remotely:
         finally:
             response.abort()
 
-    async def _send(self, request: Request) -> Response:
-        response = await self._transport.send(request, _CONNECT_S, _TOTAL_S)
+    async def _send(self, request: Request, *, once: bool = False) -> Response:
+        send = self._transport.send_once if once else self._transport.send
+        response = await send(request, _CONNECT_S, _TOTAL_S)
         if response.status < 300:
             return response
         try:

@@ -15,7 +15,7 @@ import structlog
 from comporta.errors import ComportaError, UpstreamCredential, UpstreamError, UpstreamRejected
 from comporta.gateway.batches.asking import Remotely
 from comporta.gateway.batches.handovers import Handover, Handovers, Share
-from comporta.gateway.transport import Transport
+from comporta.gateway.transport import HttpTransport
 from comporta.providers.base import Wire
 from comporta.providers.batching import Batching, Remote, Result
 from comporta.providers.directory import Provider
@@ -51,7 +51,7 @@ class Handing:
 
     def __init__(
         self, handovers: Handovers, provider_of: Callable[[str], Provider | None],
-        batching_of: Callable[[Provider], Batching | None], transport: Transport, reserving: Reserving,
+        batching_of: Callable[[Provider], Batching | None], transport: HttpTransport, reserving: Reserving,
         poll_s: Callable[[], float], leave_s: Callable[[], float],
     ) -> None:  # fmt: skip
         self._provider_of = provider_of
@@ -102,7 +102,7 @@ class _Step:
     """One step of one handover."""
 
     def __init__(
-        self, handover: Handover, batching: Batching, provider: Provider, transport: Transport, by: Handing
+        self, handover: Handover, batching: Batching, provider: Provider, transport: HttpTransport, by: Handing
     ) -> None:
         self._handover = handover
         self._batching = batching
@@ -155,7 +155,7 @@ class _Step:
         items = await self._handovers.items(handover)
         request = self._batching.create(self._endpoint, handover.id, handover.part, upload, items)
         await self._handovers.note(handover.id, state="creating", creating_at="now")
-        remote = self._batching.remote(await self._ask(request))
+        remote = self._batching.remote(await self._ask(request, once=True))
         return await self._begun(remote, adopted=False)
 
     async def _begun(self, remote: Remote, *, adopted: bool) -> float:
