@@ -77,7 +77,7 @@ async def test_a_question_that_is_asked_again_scores_the_answer_before_it_once(d
     assert await find(database, None) == 1
     assert await followed(database) == {first}
     assert not {retried, other_user, tool, long_ago} & await followed(database)
-    await find(database, None)
+    assert await find(database, None) == 0
     async with database.connection() as connection:
         row = await (await connection.execute("select count(*), min(source), min(reason) from score")).fetchone()
     assert row is not None and row[:2] == (1, "behaviour") and "parcel" not in row[2]

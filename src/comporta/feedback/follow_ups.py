@@ -22,7 +22,7 @@ from comporta.embedding.base import Embedder
 from comporta.errors import Unavailable
 from comporta.feedback.findings.texts import asked_of
 from comporta.feedback.marks import mark_of, move
-from comporta.store.database import Database
+from comporta.store.database import Connection, Database
 from comporta.telemetry.score_tables import insert
 from comporta.telemetry.scores import ScoreRecord
 
@@ -70,6 +70,8 @@ from fresh left join lateral (
 order by fresh.started_at, before.started_at desc
 """
 
+KNOWN = "select id from score where owner = '' and name = 'follow_up' and id = any(%s)"
+
 
 class Pair(Struct, frozen=True):
     """A question, and an earlier one of its session with the call that answered it."""
@@ -93,12 +95,10 @@ async def find(
             values = {"since": since, "until": now, "most": most}
             rows = await (await connection.execute(FRESH, values)).fetchall()
         found = await _scored(rows, embedder, clock)
-        count += len(found)
         whole = len({row[0] for row in rows}) < most
         since = now if whole else rows[-1][1]
         async with database.connection() as connection:
-            if found:
-                await insert(connection, found)
+            count += await _keep(connection, found)
             # Where more is left the next round goes on there, and nowhere before it: it would never get further.
             await move(connection, WORK, since if whole else since + _OVERLAP)
         if whole:
@@ -114,6 +114,17 @@ async def _scored(
         if pair.earlier_id not in found and await again(pair.asked, pair.earlier, embedder):
             found[pair.earlier_id] = _score(pair, clock())
     return list(found.values())
+
+
+async def _keep(connection: Connection, found: Sequence[ScoreRecord]) -> int:
+    """Those that a look before this one did not score."""
+    if not found:
+        return 0
+    known = {row[0] for row in await (await connection.execute(KNOWN, [[one.id for one in found]])).fetchall()}
+    new = [one for one in found if one.id not in known]
+    if new:
+        await insert(connection, new)
+    return len(new)
 
 
 def pairs(rows: Sequence[Sequence[Any]]) -> Iterator[Pair]:
