@@ -100,6 +100,17 @@ async def test_usage_and_cost_are_known_to_the_endings_of_inner_stages(recorder:
     assert seen == [(Usage(input=7, output=2), 42)]
 
 
+async def test_a_call_that_was_stopped_and_goes_on_another_time_is_not_recorded(recorder: Recorder) -> None:
+    call = new_call()
+
+    async def stopping(stopped: Call) -> AsyncIterator[Event]:
+        recorder.forget(stopped)
+        raise UpstreamFault("stopped")
+
+    await ask(recorder, stopping, call)
+    assert recorder.in_flight == 0 and recorded(recorder) == []
+
+
 async def test_a_refusal_is_recorded_with_its_code_and_costs_nothing(recorder: Recorder) -> None:
     async def refuse(call: Call) -> AsyncIterator[Event]:
         raise BudgetExceeded("The budget of team water is used up.")
