@@ -105,7 +105,7 @@ async def test_what_may_come_again_stays_in_the_queue(database: Database, make_r
     await waiting_calls(database, make_record, ["one", "two"])
     backend = Backend()
     exporter = Exporter(database, backend.send, What())
-    for answer in (Sent(503, retry_after_s=3), Unsent("unavailable")):
+    for answer in (Sent(503, retry_after_s=3), Unsent("unavailable"), Sent(401), Sent(404)):
         backend.answers[TRACES] = answer
         with pytest.raises(Unsent):
             await exporter.calls()
@@ -113,6 +113,15 @@ async def test_what_may_come_again_stays_in_the_queue(database: Database, make_r
     del backend.answers[TRACES]
     await exporter.calls()
     assert len(backend.spans()) == 2
+
+
+async def test_a_wrong_address_is_said_with_what_to_do(database: Database, make_record: MakeRecord) -> None:
+    await waiting_calls(database, make_record, ["one"])
+    backend = Backend()
+    backend.answers[TRACES] = Sent(404)
+    with pytest.raises(Unsent, match="it answered 404") as told:
+        await Exporter(database, backend.send, What()).calls()
+    assert "otlp.export.endpoint" in str(told.value.hint)
 
 
 async def test_a_backend_that_takes_no_metrics_delays_no_span(

@@ -41,6 +41,8 @@ MOST_BYTES = 3 << 20
 #: Answers after which the same batch is sent again (OTLP's own list); any other refusal would come every time.
 RETRYABLE = frozenset({429, 502, 503, 504})
 TOO_LARGE = 413
+#: A wrong key or address: the operator's mistake, until whose end spans stay in the queue. (OTLP would drop them.)
+MISTAKEN = frozenset({401, 403, 404})
 _PAUSES_S = (1.0, 60.0)
 _CUT_EVERY_S = 60.0
 #: Figures that don't change are told again so often, since backends forget what nobody tells.
@@ -71,10 +73,11 @@ Send = Callable[[str, bytes], Awaitable[Sent]]
 class Unsent(Exception):
     """The backend could not be asked, or asked for a pause (`retry_after_s`)."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, hint: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.hint = hint
 
 
 class What(Struct, frozen=True):
@@ -172,8 +175,8 @@ class Exporter:
     async def _ask(self, signal: str, body: bytes) -> Sent:
         """Raises Unsent where the same is to be sent again."""
         sent = await self._send(signal, body)
-        if sent.status in RETRYABLE:
-            raise Unsent(f"it answered {sent.status}", sent.retry_after_s)
+        if sent.status in RETRYABLE or (signal == TRACES and sent.status in MISTAKEN):
+            raise Unsent(f"it answered {sent.status}", sent.retry_after_s, hint_of(signal, sent.status))
         return sent
 
     def _refused(self, signal: str, sent: Sent, count: int) -> int:
@@ -221,7 +224,8 @@ async def _flow(signal: str, step: Callable[[], Awaitable[bool]], every_s: float
 def _tell_waiting(signal: str, error: Exception) -> None:
     expected = isinstance(error, Unsent | Unavailable)
     reason = error.reason if isinstance(error, Unsent) else type(error).__name__
-    log.warning("otlp.waits", signal=signal, reason=reason, exc_info=None if expected else error)
+    hint = getattr(error, "hint", None)
+    log.warning("otlp.waits", signal=signal, reason=reason, hint=hint, exc_info=None if expected else error)
 
 
 _HINTS = {
