@@ -122,6 +122,18 @@ async def test_what_was_not_kept_and_routes_not_wanted_are_left_out(database: Da
     assert [row["kind"] for row in rows] == ["costs"]
 
 
+async def test_a_stream_that_can_t_be_read_holds_up_no_other(database: Database) -> None:
+    start = NOW - datetime.timedelta(hours=1)
+    await put_calls(database, asked(ORDERS, 200), start)
+    await looking(database, start + datetime.timedelta(minutes=30)).round()
+    async with database.connection() as connection:
+        await connection.execute("update drift_item set vector = '\\x0011' where stream like 'inputs%'")
+    no = "I'm sorry, but I can't help with that."
+    await put_calls(database, asked(ORDERS, 100, answer=no), start + datetime.timedelta(minutes=31))
+    assert await looking(database, NOW).round() >= 1
+    assert {one.kind for one in await found(database)} == {"answer_drift"}
+
+
 async def test_only_one_worker_looks_at_a_time(database: Database) -> None:
     await put_calls(database, asked(ORDERS, 5), NOW - datetime.timedelta(minutes=30))
     async with database.connection() as connection:

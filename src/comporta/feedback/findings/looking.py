@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import psycopg
 import structlog
 from msgspec import Struct, structs
 
@@ -161,15 +162,24 @@ class Looking:
     async def _feed(self, connection: Connection, fed: Sequence[Fed]) -> int:
         found = 0
         for one in fed:
-            was = await tables.held(connection, one.stream)
-            begun = was if was.reference or not one.reference else _begun(was, one.reference)
-            if one.stream.kind == "skew" and not begun.reference:
-                continue
-            now, told = await asyncio.to_thread(self._through, one.stream, begun, one.items)
-            await tables.keep(connection, one.stream, was, now)
-            for number, change in told:
-                found += await self._tell(connection, one.stream, number, change)
+            try:
+                async with connection.transaction():
+                    found += await self._feed_one(connection, one)
+            except psycopg.Error:
+                raise
+            except Exception as error:
+                # It would break each time, and then no stream would ever be looked at again.
+                log.error("findings.stream_broken", stream=one.stream.name.replace(MARK, "/"), exc_info=error)
         return found
+
+    async def _feed_one(self, connection: Connection, one: Fed) -> int:
+        was = await tables.held(connection, one.stream)
+        begun = was if was.reference or not one.reference else _begun(was, one.reference)
+        if one.stream.kind == "skew" and not begun.reference:
+            return 0
+        now, told = await asyncio.to_thread(self._through, one.stream, begun, one.items)
+        await tables.keep(connection, one.stream, was, now)
+        return sum([await self._tell(connection, one.stream, number, change) for number, change in told])
 
     def _through(self, stream: Stream, was: Held, items: Sequence[Item]) -> tuple[Held, list[tuple[int, Found]]]:
         windows = Windows(

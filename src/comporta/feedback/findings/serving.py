@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from comporta.feedback.drift.changes import Floats
-from comporta.feedback.drift.skew import FEWEST_TESTS, figures_of
+from comporta.feedback.drift.skew import COLUMNS, FEWEST_TESTS, figures_of
 from comporta.feedback.drift.windows import Item
 from comporta.feedback.findings.seeing import SeenCall
 from comporta.feedback.findings.tables import MARK, Stream, rows
@@ -87,8 +87,9 @@ def _stream(call: SeenCall, space: str) -> Stream:
 
 
 def _digest(row: Mapping[str, object]) -> str:
-    """Another one whenever the tests are others."""
-    return hashlib.sha256(f"{row['digest']} {row['gathered']} {row['at']}".encode()).hexdigest()[:16]
+    """Another one whenever the tests are others, or what is counted of them."""
+    names = " ".join(column.name for column in COLUMNS)
+    return hashlib.sha256(f"{row['digest']} {row['gathered']} {row['at']} {names}".encode()).hexdigest()[:16]
 
 
 async def _tests(connection: Connection, stream: Stream, vectors: Vectors, most: int) -> list[Item]:
