@@ -252,6 +252,18 @@ async def test_where_content_is_not_wanted_none_reaches_the_disk(spool: Spool, m
     assert second.usage == Usage(input=5, output=2, estimated=True)
 
 
+@pytest.mark.parametrize(("mode", "finish"), [("off", []), ("hashed", ["stop"]), ("preview", ["stop"])])
+async def test_what_was_asked_beside_words_is_kept_in_any_mode(spool: Spool, mode: Any, finish: list[str]) -> None:
+    recorder = Recorder(spool, Capture(Scrubber(), mode), lambda call: 1)
+    call = new_call("Hello")
+    call.input = call.input.edit(temperature=0.2, seed=2**70, stop=("private",))
+    await ask(recorder, answering(lambda: replay(STREAM)), call)
+    (record,) = recorded(recorder)
+    noted = dict((record.notes or {})["asked"])
+    assert noted.pop("finish", []) == finish
+    assert noted == {"temperature": 0.2, "seed": str(2**70)} and record.capture == mode
+
+
 async def test_secrets_reach_neither_content_nor_any_other_field(recorder: Recorder) -> None:
     secrets = ("sk-planted-0123456789abcdef", "a-known-secret-value", "cmp-planted0123456789abcdef")
     for secret in secrets:

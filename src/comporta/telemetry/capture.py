@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from comporta.telemetry.scrubbing import Scrubber
 from comporta.types import (
+    JSON,
     Audio,
     Choice,
     File,
@@ -99,6 +100,32 @@ def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         return {key: cleaned(one, clean) for key, one in value.items()}
     return [cleaned(one, clean) for one in value] if isinstance(value, list | tuple) else value
+
+
+#: What a call asks a model for beside words: kept in any mode.
+PARAMETERS = (
+    "max_tokens", "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "reasoning_effort",
+)  # fmt: skip
+_LONGEST_PARAMETER = 40
+#: Among a call's notes, where these parameters stand.
+ASKED = "asked"
+
+
+def parameters_of(input: Input, reply: Reply | None) -> JSON:
+    """The parameters that a client gave, and why the answer's choices ended (`finish`): nothing of what was said."""
+    found: JSON = {name: _plain(value) for name in PARAMETERS if (value := getattr(input, name)) is not None}
+    if input.n != 1:
+        found["n"] = input.n
+    if input.response_format is not None:
+        found["response_format"] = {"kind": input.response_format.kind}
+    finish = [choice.finish for choice in reply.choices if choice.finish] if reply is not None else []
+    short = {name: value for name, value in found.items() if len(str(value)) <= _LONGEST_PARAMETER}
+    return {**short, "finish": finish} if finish else short
+
+
+def _plain(value: Any) -> Any:
+    """A number as records can hold it: a seed may have more digits than any column."""
+    return str(value) if isinstance(value, int) and abs(value) >= 2**63 else value
 
 
 class Capture:

@@ -16,7 +16,18 @@ import structlog
 
 from comporta.errors import ClientGone, ComportaError
 from comporta.pipeline import Call, Gathered, Next, reply_of
-from comporta.telemetry.capture import KEEP, Capture, Kept, Mode, cleaned, least, size_of, without
+from comporta.telemetry.capture import (
+    ASKED,
+    KEEP,
+    Capture,
+    Kept,
+    Mode,
+    cleaned,
+    least,
+    parameters_of,
+    size_of,
+    without,
+)
 from comporta.telemetry.record import PROMPTED, CallRecord, encoded, in_safe_text, is_hit, rebuilt, record_of
 from comporta.telemetry.spool import Spool
 from comporta.types import Event, Reply, Usage
@@ -124,6 +135,7 @@ class Recorder:
     def _record(self, call: Call, watched: Watched | None, mode: Mode, may: Kept | None) -> CallRecord:
         capture, error = self.capture, None if watched is None or watched.complete else _left(watched)
         if mode == "off":
+            _note_parameters(call, None)
             return record_of(call, capture=mode, error=error)
         reply = watched.reply() if watched is not None else None
         if reply is not None and may is not None and may.reply is not None:
@@ -133,7 +145,16 @@ class Recorder:
         given = {} if prompted is None else prompted.variables
         values = capture.variables(given if may is None or may.values is None else cleaned(given, may.values), mode)
         asked = capture.prompt(call.input, mode)
+        if mode != "full":
+            _note_parameters(call, reply)
         return record_of(call, capture=mode, prompt=asked, reply=kept, variables=values, error=error)
+
+
+def _note_parameters(call: Call, reply: Reply | None) -> None:
+    """What is no content of a call whose content is not kept as it is."""
+    found = parameters_of(call.input, reply)
+    if found:
+        call.note(ASKED, **found)
 
 
 #: Stands in place of the watcher once the call is recorded.

@@ -82,6 +82,17 @@ def test_content_goes_out_only_where_it_is_captured_and_wanted(capture: str, con
     assert not any("messages" in name or "instructions" in name for name in values)
 
 
+def test_parameters_are_told_of_calls_whose_content_is_not_kept() -> None:
+    notes = {"asked": {"temperature": 0.2, "max_tokens": 50, "finish": ["tool_calls"]}}
+    exported = Exported(row(capture="hashed", notes=notes), prompt=[{"type": "text", "length": 4}], reply=None)
+    (span,) = resource_spans([exported], How()).scope_spans[0].spans
+    values = {pair.key: pair.value for pair in span.attributes}
+    assert values["gen_ai.request.temperature"].double_value == 0.2
+    assert values["gen_ai.request.max_tokens"].int_value == 50
+    assert values["gen_ai.response.finish_reasons"].array_value.values[0].string_value == "tool_call"
+    assert "gen_ai.input.messages" not in values
+
+
 def test_a_failed_call_is_an_error_and_a_step_hangs_at_its_call() -> None:
     parent = "0192f0c1-0000-7abc-8def-00000000beef"
     span, values = told(row(outcome="rate_limited", parent_id=parent))

@@ -45,6 +45,11 @@ def finish_reasons(reply: Any) -> list[str]:
     return [str(one["finish_reason"]) for one in answered_of(reply) if one.get("finish_reason")]
 
 
+def finish_reason(word: str) -> str:
+    """Why a choice ended, in the conventions' words."""
+    return {"tool_calls": "tool_call"}.get(word, word)
+
+
 def _choice(choice: JSON) -> JSON:
     parts = [*({"type": "reasoning", "content": one.get("text", "")} for one in choice.get("reasoning", ()))]
     for key in ("text", "refusal"):
@@ -53,7 +58,7 @@ def _choice(choice: JSON) -> JSON:
     parts.extend(_tool_call(tool) for tool in choice.get("tools", ()))
     told: JSON = {"role": "assistant", "parts": parts}
     if choice.get("finish"):
-        told["finish_reason"] = {"tool_calls": "tool_call"}.get(choice["finish"], choice["finish"])
+        told["finish_reason"] = finish_reason(choice["finish"])
     return told
 
 

@@ -13,9 +13,17 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from comporta import __version__
 from comporta.telemetry.calls import CallRow, SpanRow
+from comporta.telemetry.capture import ASKED
 from comporta.telemetry.otlp import names as n
 from comporta.telemetry.otlp.context import span_id_of, trace_id_of
-from comporta.telemetry.otlp.messages import answered_of, asked_of, finish_reasons, system_of, tools_of
+from comporta.telemetry.otlp.messages import (
+    answered_of,
+    asked_of,
+    finish_reason,
+    finish_reasons,
+    system_of,
+    tools_of,
+)
 from comporta.types import Usage
 
 SCOPE = "comporta"
@@ -140,7 +148,10 @@ def _told(one: Exported, how: How) -> dict[str, Any]:
         told[n.FINISH_REASONS] = finish_reasons(one.reply) or None
         if how.content:
             told |= _of_content(one)
-    return told
+        return told
+    asked = (call.notes or {}).get(ASKED, {})
+    told[n.FINISH_REASONS] = [finish_reason(word) for word in asked.get("finish", ())] or None
+    return told | _of_request(asked, how.names)
 
 
 def _of_usage(usage: Usage | None, names: n.Names) -> dict[str, Any]:
