@@ -63,10 +63,10 @@ def told_of_others(console: Opened, text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_a_page_shows_their_team_or_is_refused(console: Opened, cookie: str, page: Page) -> None:
     own = next(one for one in console.calls if one.team == "care" and one.session)
-    path = page.path.replace("{trace}", own.trace_id).replace("{id}", "x")
+    path = page.path.replace("{trace}", own.trace_id).replace("{id}", "x").replace("{place:path}", "nowhere")
     query = {"/session": f"?id={own.session}", "/": "?range=7d"}.get(page.path, "")
     status, text = got(console, path + query, cookie)
-    assert status == (200 if page.teams else 403), path
+    assert status == (404 if path == "/nowhere" else 200 if page.teams else 403), path
     assert told_of_others(console, text) == []
     if not page.teams:
         assert "care" in text, "it says why"

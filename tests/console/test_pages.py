@@ -141,6 +141,16 @@ async def test_a_trace_that_is_not_there_says_so(stranger: Tab, tab: Tab) -> Non
     tab.complaints.clear()
 
 
+@pytest.mark.parametrize("place", ["/nowhere", "/calls/of/nobody", "/prompts/none", "/calls?least_cost=much"])
+async def test_what_can_not_be_shown_stands_under_a_heading_with_the_reason(tab: Tab, place: str) -> None:
+    response = await tab.page.goto(tab.url + place)
+    assert response is not None and 400 <= response.status < 500
+    await tab.page.wait_for_selector(".page__inside .notice")
+    assert await tab.wrong() == []
+    assert await tab.page.locator(".side__link").count() > 10, "the way on is there"
+    tab.complaints.clear()
+
+
 async def test_a_session_shows_its_turns_with_their_costs(tab: Tab, console: Opened) -> None:
     session = next(one.session for one in console.calls if one.session)
     turns = [one for one in console.calls if one.session == session and one.parent_id is None]

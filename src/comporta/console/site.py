@@ -21,7 +21,7 @@ from comporta.console.door import SESSION, Door
 from comporta.console.frame import Frame
 from comporta.console.oidc import Oidc
 from comporta.console.page import File, Page
-from comporta.console.parts.pieces import notice
+from comporta.console.parts.pieces import head, notice
 from comporta.console.parts.tags import tag
 from comporta.console.passwords import Passwords
 from comporta.console.sessions import Sessions
@@ -116,7 +116,7 @@ class Site:
             except Exception as error:
                 inside.clear()
                 with inside:
-                    _failed(view, error)
+                    _failed(view, page, error)
 
 
 async def _may(view: View, page: Page) -> None:
@@ -127,8 +127,10 @@ async def _may(view: View, page: Page) -> None:
         view.demand_all()
 
 
-def _failed(view: View, error: Exception) -> None:
-    """The reason in the page's place, with the fitting status."""
+def _failed(view: View, page: Page, error: Exception) -> None:
+    """The reason in the page's place, under its name, with the fitting status."""
+    with head(view.t(page.title)):
+        pass
     client = ui.context.client
     client.status_code = error.status if isinstance(error, ComportaError) else 500
     if isinstance(error, Unavailable):
@@ -140,7 +142,8 @@ def _failed(view: View, error: Exception) -> None:
     else:
         log.exception("console.page_failed", place=view.place, kind=type(error).__name__)
         notice(view.t("failed_text", name=type(error).__name__), "bad", title=view.t("failed_title"))
-    tag("a.button", view.t("back_to_overview"), href="/")
+    with tag("div.row"):
+        tag("a.button", view.t("back_to_overview"), href="/")
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Every page, in the order of the navigation."""
+"""Every page, in the order of the navigation; the last one takes what the others left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from comporta.console.pages import (
     feedback,
     guardrails,
     keys,
+    nowhere,
     overview,
     playground,
     prompt,
@@ -48,4 +49,5 @@ PAGES: tuple[Page, ...] = (
     keys.ONE,
     system.PAGE,
     users.PAGE,
+    nowhere.PAGE,
 )

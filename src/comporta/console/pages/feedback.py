@@ -106,9 +106,11 @@ async def build(view: View) -> None:
         return
     _figures(view, over_time, found.findings)
     with tag("div.halves"):
-        with tag("div.rail"):
-            _findings(view, found.findings)
-            _clusters(view, alike)
+        # Findings and titles of complaints are made of what users of all teams ask and say.
+        if not view.bound:
+            with tag("div.rail"):
+                _findings(view, found.findings)
+                _clusters(view, alike)
         with tag("div.rail"):
             _trends(view, weeks)
             _comments(view, comments.scores)

@@ -92,7 +92,9 @@ async def build(view: View) -> None:
     _charts(view, seen)
     with tag("div.halves"):
         _routes(view, chosen, seen.routes)
-        _changes(view, seen.changes)
+        # Releases and alerts are of nobody's team.
+        if not view.bound:
+            _changes(view, seen.changes)
 
 
 async def _read(view: View, chosen: Range) -> _Seen:

@@ -48,8 +48,9 @@ async def build(view: View) -> None:
     order = order if order in orders else "last"
     rows, following = await _read(view, order)
     with head(view.t("title")):
-        links(view.t("order"), [(view.t(f"by_{n}"), view.link(by=None if n == "last" else n, after=None), n == order)
-                                for n in orders])  # fmt: skip
+        if len(orders) > 1:
+            known = [(n, view.link(by=None if n == "last" else n, after=None)) for n in orders]
+            links(view.t("order"), [(view.t(f"by_{n}"), place, n == order) for n, place in known])
         if order != "last":
             range_links(view, range_of(view, "7d"))
     filters(view, [Filter("user", view.t("user"))], keep=())
