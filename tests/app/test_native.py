@@ -51,27 +51,33 @@ class World:
 async def test_every_budget_of_a_row_holds_what_it_may_cost() -> None:
     world = World(TEAM, USER)
     shares = [Share(CALLER, 100, "ana"), Share(CALLER, 200, "ana"), Share(CALLER, 300, "bo"), Share(CALLER, 50)]
-    assert await world.reservations.hold("h", shares, whole=True)
+    held = await world.reservations.hold("h", shares, [], whole=True)
+    assert held == sorted(purse_of(one, NOW_S).key for one in (TEAM, USER))
     assert (await world.money(TEAM), await world.money(USER)) == ((0, 650), (0, 300))
     # With fewer rows left it holds less; whoever asks twice holds once.
-    assert await world.reservations.hold("h", shares[:1], whole=False)
-    assert await world.money(TEAM) == (0, 100)
-    world.reservations.let_go("h")
+    held = await world.reservations.hold("h", shares[3:], held, whole=False)
+    assert (await world.money(TEAM), await world.money(USER)) == ((0, 50), (0, 0))
+    assert held == [purse_of(TEAM, NOW_S).key]
+    world.reservations.let_go("h", held)
     assert (await world.money(TEAM), await world.money(USER)) == ((0, 0), (0, 0))
-    world.reservations.let_go("h")
+    # Another worker of the gate, which took nothing itself, ends it as well.
+    held = await world.reservations.hold("h", shares, [], whole=True)
+    assert held is not None
+    Reservations(world.counters, world.purses).let_go("h", held)
+    assert await world.money(TEAM) == (0, 0)
 
 
 async def test_what_has_no_room_in_one_budget_is_held_in_none() -> None:
     world = World(TEAM, USER)
-    assert not await world.reservations.hold("h", [Share(CALLER, 401, "ana")], whole=True)
+    assert await world.reservations.hold("h", [Share(CALLER, 401, "ana")], [], whole=True) is None
     assert (await world.money(TEAM), await world.money(USER)) == ((0, 0), (0, 0))
-    assert await world.reservations.hold("h", [Share(CALLER, 400, "ana")], whole=True)
-    assert not await world.reservations.hold("other", [Share(CALLER, 601)], whole=True)
+    assert await world.reservations.hold("h", [Share(CALLER, 400, "ana")], [], whole=True)
+    assert await world.reservations.hold("other", [Share(CALLER, 601)], [], whole=True) is None
 
 
 async def test_callers_without_a_budget_hold_nothing() -> None:
     world = World(TEAM)
-    assert await world.reservations.hold("h", [Share(Caller("else"), 10**9)], whole=True)
+    assert await world.reservations.hold("h", [Share(Caller("else"), 10**9)], [], whole=True) == []
     assert await world.money(TEAM) is None
 
 

@@ -98,32 +98,27 @@ class NativePages:
 
 
 class Reservations:
-    """Money that handovers hold of their callers' budgets."""
+    """Money that handovers hold of their callers' budgets; what each of them holds under is kept with it."""
 
     def __init__(self, counters: Counters, purses: Purses) -> None:
         self._counters = counters
         self._purses = purses
-        #: The keys that each of them holds money under.
-        self._held: dict[str, set[str]] = {}
 
-    async def hold(self, id: str, shares: Sequence[Share], *, whole: bool) -> bool:
+    async def hold(self, id: str, shares: Sequence[Share], before: Sequence[str], *, whole: bool) -> list[str] | None:
         """Raises Unavailable where it can't be told."""
         sums: dict[str, tuple[Purse, int]] = {}
         for share in shares:
             for purse in self._purses.of(share.caller, share.user):
                 sums[purse.key] = purse, sums.get(purse.key, (purse, 0))[1] + share.most_microusd
+        self.let_go(id, [key for key in before if key not in sums])
         if not sums:
-            self.let_go(id)
-            return True
+            return []
         money = tuple(Money(key, purse.hard_microusd, amount, purse.end_s) for key, (purse, amount) in sums.items())
         await self._purses.learn([purse for purse, _ in sums.values()])
         taken = await self._counters.take(Take(id, money=money, whole=whole))
-        if taken.refused is not None:
-            return False
-        self._held.setdefault(id, set()).update(sums)
-        return True
+        return sorted(sums) if taken.refused is None else None
 
-    def let_go(self, id: str) -> None:
-        keys = self._held.pop(id, None)
-        if keys:
-            self._counters.give(Give(id, money=tuple((key, 0) for key in sorted(keys))))
+    def let_go(self, id: str, purses: Sequence[str]) -> None:
+        """Hold nothing any more under these names, whoever took it."""
+        if purses:
+            self._counters.give(Give(id, money=tuple((key, 0) for key in purses)))

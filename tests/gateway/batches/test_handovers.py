@@ -107,7 +107,7 @@ async def test_answers_are_kept_once_and_what_has_none_is_asked_by_itself(
     assert await handovers.keep(one, told) == 2
     assert await handovers.keep(one, [Result(f"{one.id}-1", "answered", 200, b'{"b": 2}')]) == 1
     assert await rows(database, "result") == ['{"a": 1}', None, None]
-    assert await handovers.give_back(one.id, "ended") == 1
+    assert await handovers.give_back(one.id, "ended") == (1, [])
     assert await rows(database, "state") == ["waiting", "done", "waiting"]
     assert await rows(database, "alone") == [False, False, True]
     assert await handovers.open(one.id)

@@ -25,13 +25,15 @@ log = structlog.get_logger("comporta.batches")
 #: A request whose fate is unknown may still be on its way: so long until it is looked for.
 _UNKNOWN_S = 10.0
 _LONGEST_S = 600.0
-#: So often a handover is tried that was surely not begun yet; then its rows are asked by themselves.
+#: So often a handover is tried that was surely not begun yet, or whose batch is at its end; then its rows are asked by
+#: themselves.
 _TRIES = 8
 #: How far a provider's clock may be from ours.
 _SKEW_S = 120.0
 #: Providers end a batch after a day by themselves; nothing is waited for much longer.
 _LATE_S = 2 * 86_400.0
 _AT_ONCE = 200
+_GONE = frozenset({404, 410})
 #: Until it is looked whether all answers went out.
 _SOON_S = 2.0
 
@@ -39,11 +41,12 @@ _SOON_S = 2.0
 class Reserving(Protocol):
     """Money that is held for rows while their provider has them."""
 
-    async def hold(self, id: str, shares: Sequence[Share], *, whole: bool) -> bool:
-        """Hold it in place of what this id held before; whether there is room. Not `whole`: what can be."""
+    async def hold(self, id: str, shares: Sequence[Share], before: Sequence[str], *, whole: bool) -> list[str] | None:
+        """Hold it in place of what this id held `before`; the names that it is held under, None where there is no
+        room. Not `whole`: what can be."""
 
-    def let_go(self, id: str) -> None:
-        """Nothing is held any more."""
+    def let_go(self, id: str, purses: Sequence[str]) -> None:
+        """Hold nothing any more under these names."""
 
 
 class Handing:
@@ -67,8 +70,9 @@ class Handing:
         """Take it one step on; seconds until the next. Raises Unavailable where the database is away."""
         handover = await self.handovers.find(id, self._leave_s(), _LATE_S)
         if handover is None or handover.state == "closed":
-            self.reserving.let_go(id)
             return 0.0
+        if handover.state == "ended":
+            return await self._close(handover)
         provider = self._provider_of(handover.provider)
         batching = None if provider is None else self._batching_of(provider)
         try:
@@ -80,16 +84,37 @@ class Handing:
 
     async def give_up(self, handover: Handover, reason: str) -> float:
         """Its rows are asked by themselves."""
-        rows = await self.handovers.give_back(handover.id, "ended", reason[:500])
+        rows, purses = await self.handovers.give_back(handover.id, "ended", reason[:500])
+        # They are to find the money that was held for them.
+        self.reserving.let_go(handover.id, purses)
         log.warning("native_batch_given_up", handover=handover.id, batch=handover.batch_id, rows=rows, reason=reason)
         return 0.0
 
+    async def hold(self, handover: Handover, *, whole: bool = False) -> bool:
+        """Hold what its rows may cost: after a restart anew, and less with every answer that was booked."""
+        shares = await self.handovers.shares(handover.id)
+        purses = await self.reserving.hold(handover.id, shares, handover.purses, whole=whole)
+        if purses is not None and purses != handover.purses:
+            await self.handovers.note(handover.id, purses=purses)
+        return purses is not None
+
+    async def _close(self, handover: Handover) -> float:
+        """What is held stays so until every answer is booked."""
+        if await self.handovers.open(handover.id) and not handover.late:
+            await self.hold(handover)
+            return _SOON_S
+        self.reserving.let_go(handover.id, handover.purses)
+        await self.handovers.note(handover.id, state="closed")
+        return 0.0
+
     async def _failed(self, handover: Handover, error: UpstreamError) -> float:
-        refused = isinstance(error, UpstreamRejected | UpstreamCredential)
-        begun = handover.remote_id is not None
-        hopeless = (refused and not (begun and isinstance(error, UpstreamCredential))) or (
-            not begun and (handover.stopping or (handover.state == "gathered" and handover.tries >= _TRIES))
-        )
+        if handover.remote_id is not None:
+            # It may have been answered, and paid for: given up where it is gone, or where time runs out.
+            gone = isinstance(error, UpstreamRejected) and error.status in _GONE
+            hopeless = gone or (handover.stopping and handover.tries >= _TRIES)
+        else:
+            tired = handover.state == "gathered" and handover.tries >= _TRIES
+            hopeless = isinstance(error, UpstreamRejected | UpstreamCredential) or handover.stopping or tired
         if hopeless or handover.late:
             return await self.give_up(handover, f"{error.code}: {error.message}")
         await self.handovers.note(handover.id, tries=handover.tries + 1)
@@ -114,7 +139,7 @@ class _Step:
 
     async def take(self) -> float:
         steps: dict[str, Callable[[], Awaitable[float]]] = {
-            "gathered": self._begin, "creating": self._find, "running": self._look, "ended": self._close,
+            "gathered": self._begin, "creating": self._find, "running": self._look,
         }  # fmt: skip
         return await steps[self._handover.state]()
 
@@ -124,9 +149,8 @@ class _Step:
         handover = self._handover
         if handover.stopping:
             return await self._by.give_up(handover, "its batch is at its end")
-        shares = await self._handovers.shares(handover.id)
         try:
-            room = await self._by.reserving.hold(handover.id, shares, whole=True)
+            room = await self._by.hold(handover, whole=True)
         except ComportaError as error:
             await self._handovers.note(handover.id, tries=handover.tries + 1)
             return error.retry_after_s or _UNKNOWN_S
@@ -193,12 +217,14 @@ class _Step:
         if handover.stopping and not handover.cancelled and not handover.adopted:
             await self._cancel(handover.remote_id)
         remote = self._batching.remote(await self._ask(self._batching.look(self._endpoint, handover.remote_id)))
+        if handover.tries:
+            await self._handovers.note(handover.id, tries=0)
         if remote.refused is not None:
             return await self._by.give_up(handover, f"the provider refused it: {remote.refused}")
         if not remote.ended:
             if handover.late:
                 return await self._by.give_up(handover, "the provider never ended it")
-            await self._hold()
+            await self._by.hold(handover)
             return min(self._by.poll_s(), _SOON_S) if handover.stopping else self._by.poll_s()
         return await self._fetch(remote)
 
@@ -225,14 +251,10 @@ class _Step:
             strangers = [*handover.strangers, remote.id]
             await self._handovers.note(handover.id, state="creating", remote_id=None, strangers=strangers)
             return 0.0
-        left = await self._handovers.give_back(handover.id, "ended")
+        left, _ = await self._handovers.give_back(handover.id, "ended")
         log.info("native_batch_ended", handover=handover.id, batch=handover.batch_id, rows=ours, alone=left)
         await self._discard(remote)
         return _SOON_S
-
-    async def _hold(self) -> None:
-        """Hold what the rows left may cost: after a restart anew, and less with every answer that was booked."""
-        await self._by.reserving.hold(self._handover.id, await self._handovers.shares(self._handover.id), whole=False)
 
     async def _discard(self, remote: Remote) -> None:
         """What lies with the provider goes; where that fails, its own time limit sees to it."""
@@ -241,12 +263,3 @@ class _Step:
                 await self._ask(request)
             except ComportaError as error:
                 log.info("native_batch_left_behind", handover=self._handover.id, code=error.code)
-
-    async def _close(self) -> float:
-        """What is held stays so until every answer is booked."""
-        if await self._handovers.open(self._handover.id) and not self._handover.late:
-            await self._hold()
-            return _SOON_S
-        self._by.reserving.let_go(self._handover.id)
-        await self._handovers.note(self._handover.id, state="closed")
-        return 0.0

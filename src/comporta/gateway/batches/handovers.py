@@ -75,6 +75,10 @@ update batch_row set state = 'waiting', lease_until = null, alone = true, parked
     handover_id = null
 where handover_id = %s and state = 'parked'
 """
+ENDED = """
+update batch_handover set state = %(state)s, reason = coalesce(%(reason)s, reason), ended_at = now()
+where id = %(id)s returning purses
+"""
 OPEN = "select exists (select from batch_row where handover_id = %s and state in ('parked', 'waiting', 'running'))"
 
 
@@ -102,6 +106,7 @@ class Handover(Struct, frozen=True):
     submitted_at: datetime.datetime | None
     ended_at: datetime.datetime | None
     reason: str | None
+    purses: list[str]
     batch_status: str
     stopping: bool
     late: bool
@@ -203,15 +208,14 @@ class Handovers:
                 await connection.cursor().executemany(RESULT, values)
         return len(ours)
 
-    async def give_back(self, id: str, state: State, reason: str | None = None) -> int:
-        """Rows without an answer are asked by themselves, from now on; how many those are."""
+    async def give_back(self, id: str, state: State, reason: str | None = None) -> tuple[int, list[str]]:
+        """Rows without an answer are asked by themselves, from now on: how many those are, and under which names the
+        handover holds money."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(GIVE_BACK, [id])
-            await connection.execute(
-                "update batch_handover set state = %s, reason = coalesce(%s, reason), ended_at = now() where id = %s",
-                [state, reason, id],
-            )
-        return cursor.rowcount
+            rows = (await connection.execute(GIVE_BACK, [id])).rowcount
+            cursor = await connection.execute(ENDED, {"id": id, "state": state, "reason": reason})
+            found = await cursor.fetchone()
+        return rows, [] if found is None else found[0]
 
     async def open(self, id: str) -> bool:
         """Whether any of its rows still waits for its answer to be given out."""
