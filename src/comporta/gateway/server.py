@@ -60,8 +60,8 @@ class Server:
     `pages` keys ending in `/` match every path below them, but for `/` itself; so do those of `deletions`, which
     answer DELETE, and of `posts`, which answer POST and find its body (up to `max_body` bytes) in `Asked.body`.
     `packed` are those of the posts that take a packed body, as it is, and of how many bytes; `large` those that take a
-    larger one than others; `slow` are prefixes of those that may take so many seconds.
-    `preflights` answer OPTIONS, with which browsers ask for leave of another origin's pages.
+    larger one than others. `preflights` answer OPTIONS, with which browsers ask for leave of another origin's pages.
+    `inner` are posts by their prefixes that the gate's own processes ask for, and how many seconds they may take.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Server:
         packed: Mapping[str, int] | None = None,
         large: Mapping[str, int] | None = None,
         preflights: Mapping[str, PageOf] | None = None,
-        slow: Mapping[str, float] | None = None,
+        inner: Mapping[str, tuple[PageOf, float]] | None = None,
         max_body: int = 20 * 1024 * 1024,
     ) -> None:
         self.answering = answering
@@ -88,7 +88,7 @@ class Server:
         self._packed = packed or {}
         self._large = {**(large or {}), **self._packed}
         self._preflights = preflights or {}
-        self._slow = slow or {}
+        self._inner = inner or {}
         self._max_body = max_body
         self._mounts = mounts
 
@@ -119,9 +119,12 @@ class Server:
         take, posted = _below(self._posts, path)
         if take is not None and scope.method == "POST":
             most = self._large.get(path, self._max_body)
-            limit_s = next((s for below, s in self._slow.items() if path.startswith(below)), _PAGE_LIMIT_S)
-            await _show(take, posted, scope, proto, most, packed=path in self._packed, limit_s=limit_s)
+            await _show(take, posted, scope, proto, most, packed=path in self._packed)
             return
+        for prefix, (inner, limit_s) in self._inner.items():
+            if path.startswith(prefix) and scope.method == "POST":
+                await _show(inner, path[len(prefix) :], scope, proto, self._max_body, limit_s=limit_s)
+                return
         if page is None or scope.method not in ("GET", "HEAD"):
             _wrong_path(scope, proto, _methods(page, remove, take or door))
             return
