@@ -103,7 +103,8 @@ async def build(view: View) -> None:
         notice(view.t("cut"), "warn")
     _fall(view, trace, chosen)
     if chosen is not None:
-        await _call(view, await one_call(view.database, chosen.id), scores)
+        found = await one_call(view.database, chosen.id, spans=trace.whole_spans(chosen.id))
+        await _call(view, found, scores)
 
 
 async def _read(view: View) -> tuple[Trace, list[ScoreRow]]:
