@@ -110,7 +110,7 @@ def test_stages_nest_by_their_depth() -> None:
 
 def points(figures: Figures) -> dict[str, Any]:
     metrics = figures.told(How(), 2).scope_metrics[0].metrics
-    return {metric.name: metric.histogram.data_points for metric in metrics}
+    return {metric.name: metric.histogram.data_points or metric.sum.data_points for metric in metrics}
 
 
 def test_histograms_add_up_over_calls_with_the_conventions_bounds() -> None:
@@ -126,6 +126,23 @@ def test_histograms_add_up_over_calls_with_the_conventions_bounds() -> None:
     firsts = found["gen_ai.client.operation.time_to_first_chunk"][0]
     assert firsts.sum == 0.25
     assert tuple(firsts.explicit_bounds) == tuple(durations[0].explicit_bounds)
+
+
+def test_the_newest_names_count_tokens_by_what_they_stand_for() -> None:
+    figures = Figures(n.NEWEST, 1)
+    figures.add([row(stream=False), row(stream=False, usage=Usage(input=4, output=2))])
+    begin = "gen_ai.client.inference.usage."
+    counted = {
+        (name.removeprefix(begin), point.attributes[-1].value.string_value): point.as_int
+        for name, found in points(figures).items() if name.startswith(begin) for point in found
+    }  # fmt: skip
+    assert counted == {
+        ("input_tokens", "text"): 100, ("input_tokens", "audio"): 5, ("input_tokens", "unknown"): 4,
+        ("output_tokens", "unknown"): 44, ("cache_read.input_tokens", "unknown"): 20,
+        ("cache_write.input_tokens", "unknown"): 10, ("reasoning.output_tokens", "unknown"): 12,
+    }  # fmt: skip
+    (metric,) = [one for one in figures.told(How(), 2).scope_metrics[0].metrics if one.name == f"{begin}output_tokens"]
+    assert metric.sum.is_monotonic and metric.sum.aggregation_temporality == 2
 
 
 def test_embeddings_are_no_inference_among_the_newest_names() -> None:

@@ -13,8 +13,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Histogram,
     HistogramDataPoint,
     Metric,
+    NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
+    Sum,
 )
 
 from comporta import __version__
@@ -29,6 +31,7 @@ from comporta.telemetry.otlp.spans_out import (
     provider_of,
     resource_of,
 )
+from comporta.types import Usage
 
 #: Series of one metric; what comes beyond them is counted under the attribute that OpenTelemetry has for it.
 MAX_SERIES = 2000
@@ -71,6 +74,7 @@ class Figures:
         self._names = names
         self._since_ns = since_ns
         self._series: dict[str, dict[_Labels, _Series]] = {}
+        self._counts: dict[str, dict[_Labels, int]] = {}
         self._kinds: dict[str, _Kind] = {
             names.duration: _SECONDS, names.other_duration: _SECONDS, names.first_chunk: _FIRST
         }  # fmt: skip
@@ -88,8 +92,9 @@ class Figures:
             self._add(call)
 
     def told(self, how: How, now_ns: int) -> ResourceMetrics:
-        """Everything so far, as cumulative histograms."""
+        """Everything so far, as cumulative histograms and counters."""
         metrics = [self._metric(name, series, now_ns) for name, series in self._series.items()]
+        metrics += [self._counter(name, counts, now_ns) for name, counts in self._counts.items()]
         scope = InstrumentationScope(name=SCOPE, version=__version__)
         return ResourceMetrics(
             resource=resource_of(how),
@@ -114,6 +119,15 @@ class Figures:
                 self._count(names.token_usage, (*labels, (n.TOKEN_TYPE, kind)), tokens)
             elif inferred:
                 self._count(own, labels, tokens)
+        if inferred and names.usage:
+            for name, modality, tokens in _spent(call.usage):
+                self._spend(f"{names.usage}{name}", (*labels, (n.TOKEN_MODALITY, modality)), tokens)
+
+    def _spend(self, name: str, labels: _Labels, tokens: int) -> None:
+        counts = self._counts.setdefault(name, {})
+        if labels not in counts and len(counts) >= MAX_SERIES:
+            labels = _OVERFLOW
+        counts[labels] = counts.get(labels, 0) + tokens
 
     def _count(self, name: str, labels: _Labels, value: float) -> None:
         series = self._series.setdefault(name, {})
@@ -139,6 +153,35 @@ class Figures:
         cumulative = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
         histogram = Histogram(data_points=points, aggregation_temporality=cumulative)
         return Metric(name=name, unit=kind.unit, description=kind.about, histogram=histogram)
+
+    def _counter(self, name: str, counts: Mapping[_Labels, int], now_ns: int) -> Metric:
+        points = [
+            NumberDataPoint(
+                attributes=attributes(dict(labels)), start_time_unix_nano=self._since_ns, time_unix_nano=now_ns,
+                as_int=tokens,
+            )
+            for labels, tokens in counts.items()
+        ]  # fmt: skip
+        cumulative = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+        spent = Sum(data_points=points, aggregation_temporality=cumulative, is_monotonic=True)
+        return Metric(name=name, unit=_TOKENS.unit, description=_TOKENS.about, sum=spent)
+
+
+def _spent(usage: Usage) -> Iterable[tuple[str, str, int]]:
+    """Counter, modality and tokens. What providers don't tell apart is `unknown`; details are part of the totals."""
+    words_in = usage.prompt - usage.audio_in - usage.image_in
+    yield "input_tokens", "text" if usage.audio_in or usage.image_in else "unknown", words_in
+    yield "output_tokens", "text" if usage.audio_out else "unknown", usage.completion - usage.audio_out
+    for name, modality, tokens in (
+        ("input_tokens", "audio", usage.audio_in),
+        ("input_tokens", "image", usage.image_in),
+        ("output_tokens", "audio", usage.audio_out),
+        ("cache_read.input_tokens", "unknown", usage.cached),
+        ("cache_write.input_tokens", "unknown", usage.cache_write),
+        ("reasoning.output_tokens", "unknown", usage.reasoning),
+    ):
+        if tokens:
+            yield name, modality, tokens
 
 
 def _labels(call: CallRow) -> _Labels:

@@ -30,6 +30,7 @@ OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 (a name)
+TOKEN_MODALITY = "gen_ai.token.modality"  # noqa: S105 (a name)
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
@@ -80,6 +81,8 @@ class Names(Struct, frozen=True):
     input_tokens: str
     output_tokens: str
     cache_write_tokens: str
+    #: What the names of counters of tokens begin with; empty where there are none.
+    usage: str = ""
     #: None where the conventions have no name for it.
     prompt_version: str | None = None
     reasoning_level: str | None = None
@@ -107,6 +110,7 @@ NEWEST = Names(
     input_tokens="gen_ai.client.inference.operation.input_tokens",
     output_tokens="gen_ai.client.inference.operation.output_tokens",
     cache_write_tokens="gen_ai.usage.cache_write.input_tokens",
+    usage="gen_ai.client.inference.usage.",
     prompt_version="gen_ai.prompt.version",
     reasoning_level="gen_ai.request.reasoning.level",
     audio_in_tokens="gen_ai.usage.audio.input_tokens",
