@@ -209,6 +209,33 @@ async def test_who_is_made_a_viewer_meanwhile_can_act_no_more_on_a_page_left_ope
     await context.close()
 
 
+async def test_an_admin_binds_a_viewer_to_a_team_and_sets_them_free(
+    tab: Tab, console: Opened, browser: Browser
+) -> None:
+    page = await tab.open("/system/users")
+    await page.fill("label:has-text('Name') input", "tied")
+    await page.fill("label:has-text('Teams') input", "care, ops")
+    await page.click("text=Make user")
+    password = (await page.inner_text("pre.code")).strip()
+    context = await new_context(browser)
+    other = Tab(await context.new_page(), console.url)
+    await sign_in(other, "tied", password)
+    await expect(other.page.locator(".side__link")).to_have_count(6)
+    await other.open("/calls?live=1")
+    await tab.open("/system/users")
+    row = page.locator(".events__one", has_text="tied")
+    await expect(row).to_contain_text("care, ops")
+    await row.get_by_text("Teams", exact=True).click()
+    await page.fill(".q-dialog input", "")
+    await page.locator(".q-dialog").get_by_text("Save").click()
+    await expect(row).not_to_contain_text("care, ops")
+    # What was opened with other teams ends, and the next sign-in shows all.
+    await other.page.wait_for_url(re.compile("/sign-in"))
+    await sign_in(other, "tied", password)
+    await expect(other.page.locator(".side__link", has_text="Keys")).to_be_visible()
+    await context.close()
+
+
 async def test_a_page_left_open_ends_with_its_session(tab: Tab, console: Opened, browser: Browser) -> None:
     page = await tab.open("/system/users")
     await page.fill("label:has-text('Name') input", "gone")

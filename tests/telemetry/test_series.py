@@ -67,6 +67,18 @@ async def test_calls_fall_into_the_step_that_they_began_in(database: Database, m
     assert [t.minute for t in found.times] == [30, 45, 0, 15]
 
 
+async def test_groups_beyond_a_charts_fifty_are_told_to_whoever_asks_for_all(
+    database: Database, make_record: MakeRecord
+) -> None:
+    record = make_record()
+    await put(database, *[at(record, NOW - HOUR / 2, key_id=f"key-{n:02}") for n in range(60)])
+    drawn = await series(database, ["calls"], since=NOW - HOUR, until=NOW, group_by="key", now=NOW)
+    every = await series(database, ["calls"], since=NOW - HOUR, until=NOW, group_by="key", now=NOW, most=1_000)
+    assert (len(drawn.lines), drawn.others) == (50, 10)
+    assert (len(every.lines), every.others) == (60, 0)
+    assert all(line.total["calls"] == 1.0 for line in every.lines)
+
+
 async def test_what_is_still_to_come_is_unknown_and_not_nothing(database: Database, make_record: MakeRecord) -> None:
     await put(database, at(make_record(), NOW))
     later = NOW + HOUR

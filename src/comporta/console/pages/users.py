@@ -99,18 +99,6 @@ def _acts(view: View, accounts: Accounts, one: Account, once: Callable[[str, str
             await accounts.set_password(one.name, password, by=by.user)
             once(one.name, password)
 
-    async def bind() -> None:
-        fields = []
-
-        def body() -> None:
-            known = ", ".join(one.teams or [])
-            fields.append(text(view.t("teams"), known, most=2000, hint=view.t("teams_hint")))
-
-        if await ask(view, view.t("teams_of", name=one.name), body, label=view.t("save")):
-            by = await view.demand_admin()
-            await accounts.set_teams(one.name, _named(fields[0].value), by=by.user)
-            go("/system/users")
-
     async def remove() -> None:
         if await ask(view, view.t("remove_sure", name=one.name), label=view.t("remove"), tone="danger"):
             by = await view.demand_admin()
@@ -120,10 +108,24 @@ def _acts(view: View, accounts: Accounts, one: Account, once: Callable[[str, str
     with tag("div.row"):
         button(view, view.t(f"make_{other}"), change_role, tone="small")
         if one.has_password and one.role == "viewer":
-            button(view, view.t("teams"), bind, tone="small")
+            button(view, view.t("teams"), lambda: _bind(view, accounts, one), tone="small")
         if one.has_password:
             button(view, view.t("new_password"), new_password, tone="small")
         button(view, view.t("remove"), remove, tone="small.button--danger")
+
+
+async def _bind(view: View, accounts: Accounts, one: Account) -> None:
+    """Ask whose calls they are to see, and let it hold."""
+    fields = []
+
+    def body() -> None:
+        known = ", ".join(one.teams or [])
+        fields.append(text(view.t("teams"), known, most=2000, hint=view.t("teams_hint")))
+
+    if await ask(view, view.t("teams_of", name=one.name), body, label=view.t("save")):
+        by = await view.demand_admin()
+        await accounts.set_teams(one.name, _named(fields[0].value), by=by.user)
+        go("/system/users")
 
 
 def _form(view: View, accounts: Accounts, once: Callable[[str, str], None]) -> None:
