@@ -108,6 +108,8 @@ async def test_a_batch_whose_beginning_nobody_heard_of_is_found_again(place: Pla
     listed = place.batching.listed(await place.remotely.ask(place.batching.recent(place.endpoint)))
     (found,) = [one for one in listed if one.name in (None, NAME)]
     assert found.id == begun.id and found.total == 2 and found.created_s > 0
+    # Others' batches of the same account have other names, or none.
+    assert found.name != ""
     uploads = place.batching.uploads(place.endpoint)
     if uploads is not None:
         body = await place.remotely.ask(uploads)
@@ -180,3 +182,9 @@ def test_an_answer_keeps_its_own_text() -> None:
     result = AnthropicBatches().result(line.encode())
     assert result == Result("a-1", "answered", 200, message.encode())
     assert msgspec.json.decode(result.body)["odd"] == 1.5
+
+
+@pytest.mark.parametrize("metadata", ["null", "{}", '{"theirs": "x"}'])
+def test_a_batch_of_others_is_not_taken_for_one_without_a_name(metadata: str) -> None:
+    body = f'{{"id": "batch_1", "status": "in_progress", "created_at": 1, "metadata": {metadata}}}'
+    assert OpenAIBatches(OpenAI("OpenAI")).remote(body.encode()).name == ""

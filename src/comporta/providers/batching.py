@@ -41,7 +41,7 @@ class Remote(Struct, frozen=True):
     #: Seconds since 1970.
     created_s: float = 0.0
     total: int = 0
-    #: What it was made with, where the API tells it again.
+    #: What this side called it, empty for one of others; None where the API keeps no names.
     name: str | None = None
 
 

@@ -169,5 +169,5 @@ def _told(batch: _Batch) -> Remote:
         refused = said("; ".join(one.message or "" for one in problems[:3])) or "no reason was given"
     return Remote(
         batch.id, batch.status in _ENDED, files, refused, batch.created_at,
-        batch.request_counts.total if batch.request_counts else 0, (batch.metadata or {}).get(_NAME),
+        batch.request_counts.total if batch.request_counts else 0, (batch.metadata or {}).get(_NAME) or "",
     )  # fmt: skip

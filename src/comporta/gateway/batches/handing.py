@@ -220,6 +220,7 @@ class _Step:
         if handover.tries:
             await self._handovers.note(handover.id, tries=0)
         if remote.refused is not None:
+            await self._discard(remote)
             return await self._by.give_up(handover, f"the provider refused it: {remote.refused}")
         if not remote.ended:
             if handover.late:
