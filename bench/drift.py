@@ -3,8 +3,9 @@
 Messages are made of parts (who asks, what about, how), some hundred thousand different ones for each topic, in the
 mix that each run draws. In a run with a switch, message 1,000 is the first of other topics; what counts is how many
 messages later it is told. In a run without one every finding is a false alarm. `--partial` also tells how changes do
-that concern only some of the messages, and changes in the mix alone. Needs no network; vectors are those of words and,
-where the model is installed, all-MiniLM-L6-v2's.
+that concern only some of the messages, and changes in the mix alone. Besides: how often messages are told from what a
+prompt is tested with, where that asks of the same topics, and where it does not. Needs no network; vectors are those of
+words and, where the model is installed, all-MiniLM-L6-v2's.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from msgspec import Struct, to_builtins
 
 from comporta.embedding.minilm import MiniLM
 from comporta.feedback.drift.changes import Floats
+from comporta.feedback.drift.skew import compare_skew, figures_of
 from comporta.feedback.drift.topics import compare_topics
 from comporta.feedback.drift.windows import Item, Sizes, Windows
 from comporta.feedback.processing.lexical import hashed
@@ -106,16 +108,20 @@ OTHER: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def said(topics: dict[str, tuple[str, ...]], mix: Sequence[float], draw: random.Random) -> str:
-    """A message of one of the topics."""
+def plain(topics: dict[str, tuple[str, ...]], mix: Sequence[float], draw: random.Random) -> str:
+    """A sentence of one of the topics, as whoever writes tests would put it."""
     (topic,) = draw.choices(list(topics), mix)
     parts = {
         "thing": _THINGS, "other": _THINGS, "place": _PLACES, "where": _PLACES, "who": _PEOPLE, "time": _TIMES,
         "city": _CITIES, "town": _CITIES, "sum": _SUMS, "amount": _SUMS, "code": _CODE, "piece": _CODE, "body": _BODY,
         "limb": _BODY,
     }  # fmt: skip
-    text = draw.choice(topics[topic]).format(**{name: draw.choice(words) for name, words in parts.items()})
-    return draw.choice(_OPEN) + text + draw.choice(_CLOSE)
+    return draw.choice(topics[topic]).format(**{name: draw.choice(words) for name, words in parts.items()})
+
+
+def said(topics: dict[str, tuple[str, ...]], mix: Sequence[float], draw: random.Random) -> str:
+    """The same as people write it."""
+    return draw.choice(_OPEN) + plain(topics, mix, draw) + draw.choice(_CLOSE)
 
 
 def steady(draw: random.Random) -> Iterator[str]:
@@ -186,6 +192,23 @@ def false_alarms(messages: int, seed: int, embed: Embed) -> int:
     return len(found_at(steady(random.Random(f"steady/{seed}")), messages, embed))
 
 
+def skewed(tests: int, share: float, runs: int, seed: int, embed: Embed) -> int:
+    """In how many runs 200 messages, of which so many are of another topic, are told from tests of the usual ones."""
+    told = 0
+    for run in range(runs):
+        draw = random.Random(f"skew/{seed}/{run}")
+        topic, usual = draw.choice(list(OTHER)), steady(draw)
+        written = [plain(USUAL, [1.0] * len(USUAL), draw) for _ in range(tests)]
+        asked = [said({topic: OTHER[topic]}, [1.0], draw) if draw.random() < share else next(usual) for _ in range(200)]
+        found = compare_skew(_with_figures(written, embed), _with_figures(asked, embed), run)
+        told += any(change.measure == "topics" for change in found)
+    return told
+
+
+def _with_figures(texts: Sequence[str], embed: Embed) -> Floats:
+    return np.column_stack([embed(texts), np.stack([figures_of(text) for text in texts])])
+
+
 def words(texts: Sequence[str]) -> Floats:
     return hashed(texts)
 
@@ -211,6 +234,12 @@ def measured(embed: Embed, runs: int, streams: int, messages: int, more: bool, s
         "switch": to_builtins(runs_of(switched, runs, seed, embed)),
         "false_alarms": sum(alarms), "messages": streams * messages,
         "false_alarms_in_10000": sum(alarms) / (streams * messages) * 10_000,
+    }  # fmt: skip
+    asked = max(10, runs // 10)
+    told["skew"] = {
+        f"{tests} tests, {share:.0%} of the messages of another topic":
+            f"{skewed(tests, share, asked, seed, embed)} of {asked}"
+        for tests in (20, 50) for share in (0.0, 0.33, 1.0)
     }  # fmt: skip
     if more:
         for share in (0.5, 0.25, 0.1):
@@ -257,7 +286,10 @@ def _kept(one: dict[str, object]) -> bool:
 def _shown(name: str, one: dict[str, object]) -> str:
     lines = [f"Vectors: {name} ({one['took_s']} s)"]
     for what, runs in one.items():
-        if isinstance(runs, dict):
+        if what == "skew":
+            assert isinstance(runs, dict)
+            lines += [f"  {name}: told in {count} runs" for name, count in runs.items()]
+        elif isinstance(runs, dict):
             lines.append(
                 f"  {what}: found within {WITHIN} messages in {runs['found']} of {runs['runs']} runs "
                 f"(95 %: {runs['low']:.1%} to {runs['high']:.1%}); median {runs['median_messages']}, "
