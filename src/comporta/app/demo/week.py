@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from comporta.app.demo.texts import ATTACKS, COMMENTS_BAD, COMMENTS_GOOD, SYSTEM, TOPICS, CARD, Topic
+from comporta.app.demo.texts import ATTACKS, CARD, COMMENTS_BAD, COMMENTS_GOOD, SYSTEM, TOPICS, Topic
 from comporta.telemetry.record import CallRecord, SpanRecord
 from comporta.telemetry.review_tables import ReviewRecord
 from comporta.telemetry.scores import ScoreRecord
