@@ -83,7 +83,8 @@ async def put(database: Database, make_record: MakeRecord, seed: int, n: int = 6
         made.append(
             msgspec.structs.replace(
                 record, id=str(uuid.uuid4()), route=draw.choice("abc"), model=draw.choice("mn"),
-                started_us=int(when.timestamp() * 1e6), cost_microusd=draw.randrange(1_000_000), **(failed if draw.random() < 0.2 else {}),
+                started_us=int(when.timestamp() * 1e6), cost_microusd=draw.randrange(1_000_000),
+                **(failed if draw.random() < 0.2 else {}),
             )
         )  # fmt: skip
     await partitions.ensure_days(database, {partitions.day_of(one) for one in made})
