@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from comporta import __version__
 from comporta.app.gate import Gate
@@ -20,6 +21,7 @@ from comporta.gateway.batches.pages import BatchPages
 from comporta.gateway.batches.store import Batches
 from comporta.gateway.doors import listing
 from comporta.gateway.doors.anthropic_messages import AnthropicCountTokens, AnthropicMessages
+from comporta.gateway.doors.base import Door
 from comporta.gateway.doors.openai_chat import OpenAIChat
 from comporta.gateway.doors.openai_completions import OpenAICompletions
 from comporta.gateway.doors.openai_embeddings import OpenAIEmbeddings
@@ -42,77 +44,101 @@ _NATIVE_LIMIT_S = 600.0
 _FORM_BYTES = 64 * 1024
 
 
+class _Room(Struct, frozen=True):
+    """The addresses that a room of the gate answers at; `inner` ones with their limits in seconds."""
+
+    pages: Mapping[str, Any] = {}
+    posts: Mapping[str, Any] = {}
+    deletions: Mapping[str, Any] = {}
+    preflights: Mapping[str, Any] = {}
+    inner: Mapping[str, Any] = {}
+    #: Largest bodies in bytes: of those that may be packed, and of others that may be larger than usual.
+    packed: Mapping[str, int] = {}
+    large: Mapping[str, int] = {}
+
+
 def make_server(gate: Gate) -> Server:
     """Put together what a worker answers with."""
-    pages = Pages(gate)
+    pages, server = Pages(gate), gate.loaded.value.server
+    answering = Answering(
+        pipeline=gate.pipeline, authenticate=pages.authenticate, acting=pages.acting, admit=pages.admit,
+        max_body=server.max_body, body_timeout_s=server.body_timeout, keep_alive_s=server.keep_alive,
+        beside=gate.listening.headers,
+    )  # fmt: skip
+    doors = (
+        OpenAIChat(), OpenAICompletions(), OpenAIResponses(), OpenAIEmbeddings(), AnthropicMessages(),
+        AnthropicCountTokens(),
+    )  # fmt: skip
+    rooms = (
+        _own(pages, doors), _calls(gate, pages), _feedback(gate, pages), _traces(gate, pages),
+        _batches(gate, pages, doors),
+    )  # fmt: skip
+
+    def all_of(kind: str) -> dict[str, Any]:
+        return {path: answer for room in rooms for path, answer in getattr(room, kind).items()}
+
+    return Server(
+        answering=answering, doors=doors, max_body=server.max_body,
+        mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
+        **{kind: all_of(kind) for kind in _Room.__struct_fields__},
+    )  # fmt: skip
+
+
+def _own(pages: Pages, doors: Sequence[Door]) -> _Room:
+    reference = Reference(lambda: document(doors, __version__))
+    return _Room(pages={
+        "/": pages.root, "/docs": reference.page, "/openapi.json": reference.document, "/v1/models": pages.models,
+        "/v1/models/": pages.model, "/health/live": pages.live, "/health/ready": pages.ready,
+        "/metrics": pages.metrics, "/metrics/llm": pages.summary,
+    })  # fmt: skip
+
+
+def _calls(gate: Gate, pages: Pages) -> _Room:
+    """What is asked of calls before and after them."""
     responses = gate.followups.pages(pages.authenticate)
     prompts = PromptPages(gate.prompts, pages.authenticate)
+    guards = GuardPage(pages.authenticate, pages.admit, gate.checking.check)
+    return _Room(
+        pages={"/v1/responses/": responses.show, "/v1/prompts/": prompts.show},
+        posts={"/v1/prompts/": prompts.render, "/v1/guard": guards.post},
+        deletions={"/v1/responses/": responses.remove},
+    )
+
+
+def _feedback(gate: Gate, pages: Pages) -> _Room:
     feedback = gate.listening.pages(pages.authenticate, pages.admit)
+    return _Room(
+        pages={"/feedback.js": feedback.script},
+        posts={"/v1/feedback": feedback.post, "/v1/feedback/token": feedback.token},
+        preflights={"/v1/feedback": feedback.ask_first},
+    )
+
+
+def _traces(gate: Gate, pages: Pages) -> _Room:
     taking = gate.loaded.value.otlp.take
+    if not taking.enabled:
+        return _Room()
     inbox = Inbox(gate.folder.traces, taking.max_waiting)
     traces = TracesPage(pages.authenticate, pages.admit, inbox.put)
-    batching = gate.loaded.value.batches
+    return _Room(posts={"/v1/traces": traces.post}, packed={"/v1/traces": taking.max_body})
+
+
+def _batches(gate: Gate, pages: Pages, doors: Sequence[Door]) -> _Room:
+    section = gate.loaded.value.batches
+    if not section.enabled:
+        return _Room()
     batches = BatchPages(Batches(gate.database), pages.authenticate, lambda: gate.loaded.value.batches)
-    guards = GuardPage(pages.authenticate, pages.admit, gate.checking.check)
-    answering = Answering(
-        pipeline=gate.pipeline,
-        authenticate=pages.authenticate,
-        acting=pages.acting,
-        admit=pages.admit,
-        max_body=gate.loaded.value.server.max_body,
-        body_timeout_s=gate.loaded.value.server.body_timeout,
-        keep_alive_s=gate.loaded.value.server.keep_alive,
-        beside=gate.listening.headers,
-    )
-    doors = (
-        OpenAIChat(),
-        OpenAICompletions(),
-        OpenAIResponses(),
-        OpenAIEmbeddings(),
-        AnthropicMessages(),
-        AnthropicCountTokens(),
-    )
     native = Native(gate).pages(doors, pages.acting, pages.authenticate)
-    reference = Reference(lambda: document(doors, __version__))
-    return Server(
-        answering=answering,
-        doors=doors,
+    return _Room(
         pages={
-            "/": pages.root,
-            "/docs": reference.page,
-            "/openapi.json": reference.document,
-            "/v1/models": pages.models,
-            "/v1/models/": pages.model,
-            "/v1/responses/": responses.show,
-            "/v1/prompts/": prompts.show,
-            **({"/v1/files": batches.files, "/v1/files/": batches.file} if batching.enabled else {}),
-            **({"/v1/batches": batches.batches, "/v1/batches/": batches.batch} if batching.enabled else {}),
-            "/feedback.js": feedback.script,
-            "/health/live": pages.live,
-            "/health/ready": pages.ready,
-            "/metrics": pages.metrics,
-            "/metrics/llm": pages.summary,
+            "/v1/files": batches.files, "/v1/files/": batches.file, "/v1/batches": batches.batches,
+            "/v1/batches/": batches.batch,
         },
-        deletions={
-            "/v1/responses/": responses.remove,
-            **({"/v1/files/": batches.remove} if batching.enabled else {}),
-        },
-        posts={
-            "/v1/prompts/": prompts.render,
-            "/v1/feedback": feedback.post,
-            "/v1/feedback/token": feedback.token,
-            "/v1/guard": guards.post,
-            **({"/v1/traces": traces.post} if taking.enabled else {}),
-            **({"/v1/files": batches.upload} if batching.enabled else {}),
-            **({"/v1/batches": batches.create, "/v1/batches/": batches.cancel} if batching.enabled else {}),
-        },
-        preflights={"/v1/feedback": feedback.ask_first},
-        inner={"/native/": (native.post, _NATIVE_LIMIT_S)} if batching.enabled else {},
-        packed={"/v1/traces": taking.max_body},
-        large={"/v1/files": batching.max_file + _FORM_BYTES},
-        max_body=gate.loaded.value.server.max_body,
-        mounts={"/admin": Lazy(lambda: _admin(gate, pages.authenticate))},
-    )
+        posts={"/v1/files": batches.upload, "/v1/batches": batches.create, "/v1/batches/": batches.cancel},
+        deletions={"/v1/files/": batches.remove},
+        inner={"/native/": (native.post, _NATIVE_LIMIT_S)},
+        large={"/v1/files": section.max_file + _FORM_BYTES},
+    )  # fmt: skip
 
 
 async def _admin(gate: Gate, authenticate: Callable[[str], Caller]) -> AsgiMount:

@@ -102,6 +102,22 @@ class Gate(Asks):
         self.guarding = self._guards()
         self.ensembling = Ensembling(self, self.speakers.embedder)
         self.known: Known = self._build(loaded)
+        #: Credentials that records and logs are kept free of.
+        self._secrets: set[str] = set()
+        #: Keys that were told to be missing.
+        self._keyless: frozenset[str] = frozenset()
+        #: Seconds that calls of a registered model get, as this program said when it registered it.
+        self._given_s: dict[str, float] = {}
+        #: Whether this gate takes no new calls any more.
+        self.draining = False
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._changes = Changes(dsn)
+        self._begin_beside()
+        self._begin_path()
+
+    def _begin_beside(self) -> None:
+        """What looks at calls, and what people ask about them."""
+        folder, settings = self.folder, self.loaded.value
         self.health = health_of(settings)
         self.telemetry = Telemetry(folder, settings, self.database, self.pricing.cost)
         self.telemetry.recorder.kept = self.guarding.kept
@@ -111,6 +127,8 @@ class Gate(Asks):
         self.telemetry.more = lambda: {
             **self.caching.figures(), **self.rolling.totals(), **self.sparing.totals(), **self.listening.totals()
         }  # fmt: skip
+        #: Tells people of what happens by itself; the process of the jobs delivers.
+        self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
         self.rolling = RollingOut(
             self.database, self.prompts, self.budgets, lambda: self.notifier, lambda: self.known, lambda: self.loaded,
             lambda: self.pipeline,
@@ -127,16 +145,6 @@ class Gate(Asks):
             self.database, lambda: self.health, lambda: self.known, lambda: self.pipeline, self.pricing.price,
             self.catalogue, self.telemetry.mode,
         )  # fmt: skip
-        self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
-        self.followups = FollowUps(
-            lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
-        )
-        self.metering = Metering(
-            loaded, self.database, self.keys, self.budgets, lambda: self.known, self.pricing.price, self._drain,
-            lambda: self.notifier,
-        )  # fmt: skip
-        #: Tells people of what happens by itself; the process of the jobs delivers.
-        self.notifier = notifier_of(self.database, lambda: self.loaded.value, self.transport)
         #: Figures with their targets, and alerts.
         self.observing = Observing(
             self.database, lambda: self.loaded.value, self.budgets, lambda: self.health, lambda: self.notifier
@@ -151,21 +159,22 @@ class Gate(Asks):
         self.reviews = self.telemetry.reviews
         #: What is held of users: exported and erased.
         self.people = people_of(self.database, folder.spool, self._drain_all, self.caching, lambda: self.loaded)
+
+    def _begin_path(self) -> None:
+        """What stands around every call, in one order."""
+        self.prompting = Prompting(self.prompts, lambda: self.known, self.rolling.overlay)
+        self.followups = FollowUps(
+            lambda: self.known, lambda: self.loaded.value, self.telemetry, self.database, self.transport
+        )
+        self.metering = Metering(
+            self.loaded, self.database, self.keys, self.budgets, lambda: self.known, self.pricing.price, self._drain,
+            lambda: self.notifier,
+        )  # fmt: skip
         last = self.metering.toll(Attempt(self.reach, self.transport))
         self.stages = stages = self._stages()
         self.pipeline = compose(stages, last)
         #: How the cache asks a chosen variant again, to see whether an old answer still holds.
         self._afresh = compose([stage for stage in stages if stage[0] in AFRESH], last)
-        self._changes = Changes(dsn)
-        #: Credentials that records and logs are kept free of.
-        self._secrets: set[str] = set()
-        #: Keys that were told to be missing.
-        self._keyless: frozenset[str] = frozenset()
-        #: Seconds that calls of a registered model get, as this program said when it registered it.
-        self._given_s: dict[str, float] = {}
-        #: Whether this gate takes no new calls any more.
-        self.draining = False
-        self._tasks: list[asyncio.Task[Any]] = []
 
     def _registry(self) -> Registry:
         return Registry(
@@ -216,13 +225,10 @@ class Gate(Asks):
         self._run(self._changes.run())
         await self._rebuild_counters()
         await self.health.open()
-        self._run(self.telemetry.run())
-        self._run(self.metering.run())
-        self._run(self.caching.run())
-        self._run(self.health.run())
-        self._run(self.tasking.run())
-        self._run(self.listening.run())
-        self._run(self.rollouts.run())
+        for part in (
+            self.telemetry, self.metering, self.caching, self.health, self.tasking, self.listening, self.rollouts
+        ):  # fmt: skip
+            self._run(part.run())
 
     def watch(self, places: Places) -> None:
         """Follow the configuration's files and SIGHUP: a good change is taken over, a bad one told and left aside."""
@@ -240,16 +246,11 @@ class Gate(Asks):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.rolling.close()
-        await self.sparing.close()
-        await self.listening.close()
-        await self.caching.close()
-        await self.metering.close()
-        await self.health.close()
-        await self.telemetry.close()
-        await self.speakers.close()
-        await self.transport.close()
-        await self.database.close()
+        for part in (
+            self.rolling, self.sparing, self.listening, self.caching, self.metering, self.health, self.telemetry,
+            self.speakers, self.transport, self.database,
+        ):  # fmt: skip
+            await part.close()
 
     async def take(self, loaded: Loaded[Settings]) -> None:
         """Take over a new configuration. Raises ConfigError, and keeps the old one, where it does not hold together.
