@@ -22,9 +22,10 @@ from comporta.gateway.admin.parts import AdminParts
 from comporta.gateway.doors.writing import openai_error
 from comporta.pipeline import STAGES
 from comporta.providers.rows import OPTIONS, ROWS, Row
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.metrics import Metrics
 from comporta.telemetry.record import CLASSES
-from comporta.telemetry.summary import COLUMNS, Cost, Figures
+from comporta.telemetry.summary import Cost, Figures
 from comporta.types import Caller
 from support.documents import ROOT, codes, page, pages, rows, section
 

@@ -56,8 +56,8 @@ WANTING = re.compile(
     r" /(?:v1/feedback/token|admin/(?:prompts|rollouts|experiments|notices|channels|scores|reviews|traces|alerts"
     r"|conversations|findings|route|cache|metrics))(?:/|$)"
 )
-#: These want a file that was uploaded, a batch over it, a call to judge or a guard's name: test_batches, test_feedback and
-#: test_guards ask them.
+#: These want a file that was uploaded, a batch over it, a call to judge or a guard's name: test_batches, test_feedback
+#: and test_guards ask them.
 UPLOADED = re.compile(r" /v1/(?:files|batches|feedback|guard)(?:/|$)")
 
 

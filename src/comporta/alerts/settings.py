@@ -19,9 +19,9 @@ from comporta.alerts.rules import (
 from comporta.config.mistakes import did_you_mean
 from comporta.config.section import Section
 from comporta.config.values import Duration
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.bounds import Bound, read_bound
 from comporta.telemetry.observability.names import Metric, known, unknown
-from comporta.telemetry.summary import COLUMNS
 
 _MOST_RULES = 200
 _Bound = str | float

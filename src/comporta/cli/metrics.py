@@ -10,9 +10,10 @@ import typer
 
 from comporta.cli.gate import find
 from comporta.cli.shown import AS_JSON, DATA, say_json, table
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.bounds import shown
 from comporta.telemetry.observability.names import METRICS, known
-from comporta.telemetry.summary import COLUMNS, parse_window
+from comporta.telemetry.summary import parse_window
 
 _BARS = "▁▂▃▄▅▆▇█"
 #: Steps of a course.

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from comporta.errors import BadRequest, NotFound
 from comporta.store.database import Database
-from comporta.telemetry.tables import BUCKETS
+from comporta.telemetry.record import BUCKETS
 from comporta.types import JSON, Usage
 
 MAX_LIMIT = 500

@@ -27,9 +27,8 @@ from comporta.telemetry.budget_gauges import budget_gauges
 from comporta.telemetry.guard_counts import guard_metrics
 from comporta.telemetry.labelled import scores
 from comporta.telemetry.prompt_counts import prompt_calls
-from comporta.telemetry.record import CallRecord, is_hit
+from comporta.telemetry.record import BUCKETS, CallRecord, is_hit
 from comporta.telemetry.rollout_counts import rollout_calls
-from comporta.telemetry.tables import BUCKETS
 
 log = structlog.get_logger("comporta.telemetry")
 

@@ -17,6 +17,9 @@ OK = "ok"
 #: What outcomes are counted by: few, so that rollups stay small. `rejected` is a request that the provider found wrong.
 CLASSES = ("ok", "refused", "rejected", "upstream", "timeout", "client_closed", "unavailable", "internal")
 
+#: Tokens by bucket: the fields of `Usage`, in its order.
+BUCKETS = tuple(f for f in Usage.__struct_fields__ if f != "estimated")
+
 
 class SpanRecord(Struct, frozen=True, array_like=True, gc=False):
     """What one stage or attempt did; `start_us` counts from the start of the call."""

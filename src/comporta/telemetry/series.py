@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from comporta.errors import BadRequest
 from comporta.store.database import Database
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability import tops
 from comporta.telemetry.observability.names import METRICS, Metric, metric
 from comporta.telemetry.observability.reading import Asked, Cells, asked, read
 from comporta.telemetry.observability.sums import Sums
-from comporta.telemetry.summary import COLUMNS
 
 #: Figures of now (`budget_utilization`, `open_breakers`), which no sum holds: handed in by whoever knows them.
 Now = Mapping[str, float | None]

@@ -12,24 +12,11 @@ from psycopg import sql
 
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.histogram import quantile_us
 from comporta.telemetry.observability.sources import Unit, calls_in, facet_of, stretches
-from comporta.telemetry.record import OK
-from comporta.telemetry.tables import BUCKETS
+from comporta.telemetry.record import BUCKETS, OK
 
-#: What figures can be narrowed to and grouped by, and the column behind each.
-COLUMNS = {
-    "route": "route",
-    "variant": "variant",
-    "provider": "provider",
-    "model": "model",
-    "key": "key_id",
-    "team": "team",
-    "environment": "environment",
-    "feature": "feature",
-    "prompt": "prompt_id",
-    "prompt_version": "prompt_version",
-}
 DEFAULT_WINDOW = "24h"
 _WINDOW = re.compile(r"(\d{1,5})(m|h|d)", re.ASCII)
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}

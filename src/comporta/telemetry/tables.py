@@ -13,8 +13,7 @@ import msgspec
 from comporta.store.database import Connection
 from comporta.store.people import HOLD_BACK
 from comporta.telemetry.anonymous import EMPTY_LATE
-from comporta.telemetry.record import CallRecord
-from comporta.types import Usage
+from comporta.telemetry.record import BUCKETS, CallRecord
 
 #: What rollups can be asked by.
 DIMENSIONS = (
@@ -26,8 +25,6 @@ _MAX_DIMENSION_CHARS = 100
 _MAX_INDEXED_CHARS = 256
 _ROWS_AT_ONCE = 50
 
-#: Tokens by bucket: the fields of `Usage`, in its order.
-BUCKETS = tuple(f for f in Usage.__struct_fields__ if f != "estimated")
 
 #: What goes into the column `record`: all but the content, which has columns of its own.
 _FLAT = tuple(name for name in CallRecord.__struct_fields__ if name not in ("prompt", "reply", "variables"))

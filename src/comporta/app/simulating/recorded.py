@@ -17,8 +17,7 @@ from comporta.cache.key import PROMPT_FACT
 from comporta.guardrails.call import VERDICTS
 from comporta.pipeline import Call
 from comporta.store.database import Database
-from comporta.telemetry.record import PROMPTED, Prompted
-from comporta.telemetry.tables import BUCKETS
+from comporta.telemetry.record import BUCKETS, PROMPTED, Prompted
 from comporta.types import JSON, Caller, Choice, Delta, Event, Input, Target, ToolDelta, Usage
 
 _PAGE = 500

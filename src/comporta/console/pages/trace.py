@@ -24,8 +24,8 @@ from comporta.console.words import Texts
 from comporta.errors import NotFound
 from comporta.providers.catalogue import cost_microusd
 from comporta.telemetry.calls import CallRow, OneCall, one_call
+from comporta.telemetry.record import BUCKETS
 from comporta.telemetry.score_reads import ScoreRow, scores_of_trace
-from comporta.telemetry.tables import BUCKETS
 from comporta.telemetry.traces import Trace, read_trace
 from comporta.types import Usage
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from comporta.gateway.admin.shapes import Id, In, Out
 from comporta.store.database import Database
 from comporta.telemetry.calls import MAX_LIMIT, CallRow, list_calls, one_call
-from comporta.telemetry.summary import COLUMNS, summarise
+from comporta.telemetry.columns import COLUMNS
+from comporta.telemetry.summary import summarise
 
 
 class UsageOut(Out):

@@ -12,10 +12,11 @@ from pydantic import Field
 from comporta.errors import BadRequest
 from comporta.gateway.admin.shapes import In, Listing, Out
 from comporta.store.database import Database
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.names import METRICS
 from comporta.telemetry.observability.targets import Target, standings
 from comporta.telemetry.series import TOPS, compare, series, top
-from comporta.telemetry.summary import COLUMNS, parse_window
+from comporta.telemetry.summary import parse_window
 
 Present = Callable[[], Awaitable[Mapping[str, float | None]]]
 Targets = Callable[[], tuple[Sequence[Target], float]]

@@ -10,8 +10,9 @@ from msgspec import Struct
 from comporta.gateway.doors.base import Door
 from comporta.gateway.openapi import anthropic, batches, chat, embeddings, feedback, guards, pages, responses, said
 from comporta.gateway.openapi.examples import BODIES
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.report import Report
-from comporta.telemetry.summary import COLUMNS, DEFAULT_WINDOW
+from comporta.telemetry.summary import DEFAULT_WINDOW
 
 Envelope = Literal["OpenAI", "Anthropic"]
 JSON = dict[str, Any]

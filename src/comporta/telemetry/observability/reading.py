@@ -11,10 +11,11 @@ from psycopg import sql
 
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
+from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.names import Metric, named_scores
 from comporta.telemetry.observability.sources import UNIT_S, Unit, calls_in, facet_of, scores_in, stretches
 from comporta.telemetry.observability.sums import SUMMED, Sums, Tally, take
-from comporta.telemetry.summary import COLUMNS, MINUTES_UP_TO, floor
+from comporta.telemetry.summary import MINUTES_UP_TO, floor
 
 Table = Literal["minute", "hour"]
 #: Steps of one answer: more than a chart has pixels for.

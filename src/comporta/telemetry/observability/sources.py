@@ -14,7 +14,8 @@ from typing import Literal
 from msgspec import Struct
 from psycopg import sql
 
-from comporta.telemetry.tables import BUCKETS, DIMENSIONS
+from comporta.telemetry.record import BUCKETS
+from comporta.telemetry.tables import DIMENSIONS
 
 Unit = Literal["minute", "hour", "day"]
 UNIT_S = {"minute": 60, "hour": 3600, "day": 86_400}

@@ -8,8 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from comporta.telemetry.histogram import quantile_us
-from comporta.telemetry.record import OK
-from comporta.telemetry.tables import BUCKETS
+from comporta.telemetry.record import BUCKETS, OK
 
 #: Columns of the rollups of calls that are summed up.
 SUMMED = (

@@ -16,7 +16,7 @@ from psycopg import sql
 from comporta.errors import BadRequest
 from comporta.store.database import Connection, Database
 from comporta.store.people import HOLD_BACK, Page, Person, Removed
-from comporta.telemetry.tables import BUCKETS
+from comporta.telemetry.record import BUCKETS
 
 KINDS = ("user", "session")
 #: Names that an hour keeps for each figure.
