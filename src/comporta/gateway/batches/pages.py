@@ -180,7 +180,9 @@ def _body(data: bytes) -> JSON:
 
 def _native(body: JSON, usual: bool) -> bool:
     """Whether rows may go to their provider's own batch API: as the body says, else as the configuration does."""
-    found = body.get("native", usual)
+    found = body.get("native")
+    if found is None:
+        return usual
     if not isinstance(found, bool):
         raise BadRequest("native must be true or false.", param="native")
     return found
