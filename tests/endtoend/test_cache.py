@@ -297,6 +297,9 @@ def test_answers_outlive_a_restart(fakes: Fakes) -> None:
         numbers = iter(range(12))
 
         def found() -> bool:
-            return state_of(client, f"openai/restart-{next(numbers)}") == "hit" or bool(time.sleep(REST_S))
+            if state_of(client, f"openai/restart-{next(numbers)}") == "hit":
+                return True
+            time.sleep(REST_S)
+            return False
 
         assert until(found, 60)

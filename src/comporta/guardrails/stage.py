@@ -10,7 +10,18 @@ from collections.abc import AsyncIterator, Callable
 from functools import reduce
 
 from comporta.errors import GuardFailed
-from comporta.guardrails.call import BLOCKED, GUARDED, LOOKED_IN, MASKS, REFUSED, Judge, Looking, Told, blocking, refusal
+from comporta.guardrails.call import (
+    BLOCKED,
+    GUARDED,
+    LOOKED_IN,
+    MASKS,
+    REFUSED,
+    Judge,
+    Looking,
+    Told,
+    blocking,
+    refusal,
+)  # fmt: skip
 from comporta.guardrails.held import Held, Observed
 from comporta.guardrails.masking import Masks, Style
 from comporta.guardrails.parts import pieces_of, with_texts
