@@ -376,6 +376,12 @@ def test_the_figures_agree_with_the_calls_that_were_made(running: Served, fakes:
 
 def test_metrics_want_a_key_unless_told_otherwise(running: Served) -> None:
     assert ask(running, "/metrics", key=None).status == 401
+    team = ask(running, "/admin/keys", {"name": "no-scraper", "team": "red"}).json["secret"]
+    scraper = ask(running, "/admin/keys", {"name": "scraper", "allow": ["metrics"]}).json["secret"]
+    refused = ask(running, "/metrics", key=team)
+    assert refused.status == 403 and "--allow metrics" in refused.json["error"]["message"]
+    assert ask(running, "/metrics", key=scraper).status == 200
+    assert ask(running, "/v1/chat/completions", {"model": "any", "messages": []}, key=scraper).status >= 400
     shown = ask(running, "/metrics")
     assert shown.status == 200 and shown.headers["content-type"].startswith("text/plain")
     assert b"comporta_calls_total" in shown.body

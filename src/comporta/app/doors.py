@@ -38,6 +38,8 @@ from comporta.telemetry.metrics import CONTENT_TYPE
 from comporta.telemetry.otlp.inbox import Inbox
 from comporta.types import Caller
 
+#: Among the names that a key may use, the counts at `/metrics`.
+METRICS = "metrics"
 #: One step of a native batch may bring a large file; shorter than the job worker waits for it.
 _NATIVE_LIMIT_S = 600.0
 #: What a form has around its file.
@@ -244,8 +246,14 @@ class Pages:
         return listing.Listed(name, owner, context=facts.context, max_output=facts.max_output)
 
     async def metrics(self, asked: Asked) -> Page:
+        """Counts of everybody's calls, money among them: for administrators, and for keys that name them."""
         if self._gate.loaded.value.server.metrics_key:
-            self.authenticate(secret_of(asked.headers))
+            caller = self.authenticate(secret_of(asked.headers))
+            if not caller.admin and METRICS not in caller.allow:
+                raise Forbidden(
+                    "This key may not read everybody's counts. Make one that may read them and nothing else: "
+                    f"comporta key create prometheus --allow {METRICS}"
+                )
         gauges = await self._gate.observing.gauges()
         return Page(await self._gate.telemetry.metrics.exposition(gauges), CONTENT_TYPE)
 

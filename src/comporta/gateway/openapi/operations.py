@@ -293,8 +293,8 @@ _PAGES = (
     ),
     Operation(
         method="get", path="/metrics", id="metrics", tag="State", summary="Show the counts for Prometheus",
-        about="Without a key where `server.metrics_key` is false.", content_type="text/plain",
-        refusals=("400", "401", *said.OF_PAGES), key="maybe",
+        about="For administrators, and for keys that may use `metrics`. Without a key where `server.metrics_key` is "
+        "false.", content_type="text/plain", refusals=("400", "401", "403", *said.OF_PAGES), key="maybe",
     ),
     Operation(
         method="get", path="/metrics/llm", id="figures", tag="State", summary="Show the figures of a window",
