@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
+from playwright.async_api import Error as BrowserError
 
 from comporta.console.words import COOKIE as LANGUAGE
 from comporta.store.database import Database
@@ -104,7 +105,12 @@ async def tab(console: Opened, signed_in: BrowserContext) -> AsyncIterator[Tab]:
     """A tab in which the admin is signed in; at its end the browser must have complained of nothing."""
     made = Tab(await signed_in.new_page(), console.url)
     yield made
-    planted = await made.page.evaluate("window.planted")
+    try:
+        planted = await made.page.evaluate("window.planted")
+    except BrowserError:
+        # The page was on its way to another: that one is looked at.
+        await made.page.wait_for_load_state()
+        planted = await made.page.evaluate("window.planted")
     # What was chosen for good goes: theme and language.
     await made.page.evaluate("localStorage.clear()")
     await signed_in.clear_cookies(name=LANGUAGE)
