@@ -13,7 +13,7 @@ from comporta.errors import ClientGone, ComportaError, NotFound
 from comporta.pipeline import Call, collect
 from comporta.prompts.prompt import Prompt
 from comporta.providers.base import Endpoint, Query
-from comporta.providers.composed import Bound
+from comporta.providers.composed import ComposedModel
 from comporta.types import Caller, Choice, Delta, Event, Input, Message, PromptRef, Reply, Target, Text, Usage
 
 Said = str | Exception | Callable[[Call], str]
@@ -140,7 +140,8 @@ def events(
     def begin(chain: Chain, call: Call, query: Query, total_s: float, depth: int) -> Run:
         return Run(chain, call, query, models.tools, total_s, depth)
 
-    return Bound[Chain](PROVIDER, chains, begin, "chain_too_deep", call, total_s).answer(query, Endpoint(PROVIDER, ""))
+    model = ComposedModel[Chain](PROVIDER, lambda: chains, begin, "chain_too_deep")
+    return model.of(call, total_s).answer(query, Endpoint(PROVIDER, ""))
 
 
 async def run(chain: Chain, models: Models, call: Call | None = None, total_s: float = 10.0) -> Reply:

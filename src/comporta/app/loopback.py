@@ -102,12 +102,18 @@ class Loopback:
 
 async def _data(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """What stands behind each `data:`; an event of ours has one such line, however long it is."""
+    async for line in lines_of(content):
+        if line.startswith(b"data:"):
+            yield line[5:].strip()
+
+
+async def lines_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of an answer of the gate's, each of which has its end, however long it is."""
     rest = b""
     async for chunk in content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+            yield line
 
 
 def _refusal(status: int, text: bytes) -> ComportaError:

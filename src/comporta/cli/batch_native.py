@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from msgspec import Struct
 
+from comporta.app.loopback import lines_of
 from comporta.cli.batch_run import Item
 from comporta.errors import BadRequest, ComportaError, Unavailable
 
@@ -121,14 +122,11 @@ class NativeRun:
         return count
 
     async def _lines(self, session: aiohttp.ClientSession, file: str) -> AsyncIterator[bytes]:
-        rest = b""
         async with session.get(f"{self._url}/files/{file}/content") as response:
             if response.status >= 400:
                 raise _refusal(response.status, await response.read())
-            async for data in response.content.iter_any():
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    yield line
+            async for line in lines_of(response.content):
+                yield line
 
     async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, **sent: Any) -> Any:
         try:

@@ -16,9 +16,8 @@ from msgspec import Raw, Struct, structs
 from comporta.errors import UpstreamFault
 from comporta.providers.anthropic import headers_of
 from comporta.providers.base import Endpoint, Query, Request
-from comporta.providers.batching import Item, Remote, Result, read
+from comporta.providers.batching import Item, Remote, Result, read, readable
 from comporta.providers.carry import address
-from comporta.providers.statuses import UNREADABLE
 
 _PART = "messages"
 #: What is wrong with the request itself; everything else may be better another time.
@@ -110,9 +109,8 @@ class AnthropicBatches:
         return [structs.replace(self.look(endpoint, remote.id), method="DELETE")]
 
     def result(self, line: bytes) -> Result | None:
-        try:
-            told = msgspec.json.decode(line, type=_Line)
-        except (*UNREADABLE, msgspec.ValidationError):
+        told = readable(line, _Line)
+        if told is None:
             return None
         outcome = told.result
         if outcome.type == "succeeded":
@@ -125,10 +123,8 @@ class AnthropicBatches:
 
 
 def _kind(error: Raw) -> str:
-    try:
-        return msgspec.json.decode(error, type=_Error).error.type
-    except (*UNREADABLE, msgspec.ValidationError):
-        return ""
+    found = readable(error, _Error)
+    return "" if found is None else found.error.type
 
 
 def _ask(endpoint: Endpoint, below: str, body: bytes | None = None) -> Request:

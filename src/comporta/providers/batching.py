@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from comporta.errors import UpstreamFault
 from comporta.providers.base import Endpoint, Query, Request
@@ -105,7 +105,15 @@ class Batching(Protocol):
 
 def read(body: bytes, kind: type[T]) -> T:
     """A body as it should be. Raises UpstreamFault for any other."""
+    found = readable(body, kind)
+    if found is None:
+        raise UpstreamFault("The provider said something of a batch that can't be read.")
+    return found
+
+
+def readable(body: bytes | Raw, kind: type[T]) -> T | None:
+    """JSON as it should be; None for any other."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (*UNREADABLE, msgspec.ValidationError):
-        raise UpstreamFault("The provider said something of a batch that can't be read.") from None
+        return None

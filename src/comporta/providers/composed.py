@@ -39,28 +39,25 @@ class ComposedModel(Generic[Plan]):
     def __init__(self, name: str, plans: Callable[[], Mapping[str, Plan]], begin: Begin[Plan], too_deep: str) -> None:
         """`too_deep` is the code of the error where they ask each other too many times."""
         self.name = name
-        self._plans = plans
-        self._begin = begin
-        self._too_deep = too_deep
+        self.plans = plans
+        self.begin = begin
+        self.too_deep = too_deep
 
     def answer(self, query: Query, endpoint: Endpoint) -> AsyncIterator[Event]:
         raise AssertionError(f"the provider {self.name} is asked through `of`, which knows the call")
 
     def of(self, call: Call, total_s: float) -> Bound[Plan]:
         """The same for one call, which has so many seconds."""
-        return Bound(self.name, self._plans(), self._begin, self._too_deep, call, total_s)
+        return Bound(self, call, total_s)
 
 
 class Bound(Generic[Plan]):
-    """One call's."""
+    """One call's, with the plans that there are now."""
 
-    def __init__(
-        self, name: str, plans: Mapping[str, Plan], begin: Begin[Plan], too_deep: str, call: Call, total_s: float
-    ) -> None:
-        self.name = name
-        self._plans = plans
-        self._begin = begin
-        self._too_deep = too_deep
+    def __init__(self, model: ComposedModel[Plan], call: Call, total_s: float) -> None:
+        self.name = model.name
+        self._model = model
+        self._plans = model.plans()
         self._call = call
         self._total_s = total_s
         # Below the span of the request, which is opened next.
@@ -76,8 +73,8 @@ class Bound(Generic[Plan]):
             text = (
                 f"The {self.name} '{query.model}' is asked {MAX_DEPTH + 1} calls deep; at most {MAX_DEPTH} are allowed."
             )
-            raise BadRequest(text, code=self._too_deep, param="model")
-        run = self._begin(plan, self._call, query, self._total_s, self._depth)
+            raise BadRequest(text, code=self._model.too_deep, param="model")
+        run = self._model.begin(plan, self._call, query, self._total_s, self._depth)
         counts_nothing_itself(self._call, self.name, run)
         async with aclosing(run.events()) as events:
             async for event in events:

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from comporta.providers.base import Endpoint, Query, Request
-from comporta.providers.batching import LATER, Item, Remote, Result, read
+from comporta.providers.batching import LATER, Item, Remote, Result, read, readable
 from comporta.providers.carry import to_json
 from comporta.providers.openai import OpenAI, address, headers_of
-from comporta.providers.statuses import UNREADABLE, said
+from comporta.providers.statuses import said
 from comporta.types import JSON
 
 _WINDOW = "24h"
@@ -134,9 +134,8 @@ class OpenAIBatches:
         return [_get(endpoint, f"files/{quote(file, safe='')}", "DELETE") for file in files]
 
     def result(self, line: bytes) -> Result | None:
-        try:
-            told = msgspec.json.decode(line, type=_Line)
-        except (*UNREADABLE, msgspec.ValidationError):
+        told = readable(line, _Line)
+        if told is None:
             return None
         response = told.response
         if response is None or response.status_code in LATER:
