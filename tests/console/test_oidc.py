@@ -150,12 +150,71 @@ async def test_a_viewer_whose_team_the_provider_should_say_and_does_not_stays_ou
 
 @pytest.mark.parametrize(
     "claims",
-    [{"email": "eve@evil.com"}, {"email": "ana@example.com", "email_verified": False}, {"email": "", "groups": "ops"}],
+    [{"email": "eve@evil.com"}, {"email": "", "groups": "ops"}, {"sub": ""}],
 )
-async def test_who_is_not_listed_or_not_vouched_for_stays_out(issuer: Issuer, claims: dict[str, Any]) -> None:
+async def test_who_is_not_listed_or_nobody_stays_out(issuer: Issuer, claims: dict[str, Any]) -> None:
     issuer.claims |= claims
     with pytest.raises(Forbidden):
         await person(issuer)
+
+
+#: What a provider says of an address that it did not check: nothing, no, or something else than yes.
+UNCHECKED: list[dict[str, Any]] = [
+    {}, {"email_verified": False}, {"email_verified": None}, {"email_verified": "false"}, {"email_verified": 1.5},
+]  # fmt: skip
+
+
+def unchecked(issuer: Issuer, claims: dict[str, Any], **more: Any) -> None:
+    issuer.claims = {"sub": "u-1", "email": "ana@example.com", **claims, **more}
+
+
+@pytest.mark.parametrize("claims", UNCHECKED)
+async def test_an_address_that_the_provider_did_not_check_gives_no_role_and_no_team(
+    issuer: Issuer, claims: dict[str, Any]
+) -> None:
+    unchecked(issuer, claims)
+    for more in ({"admins": ["ana@example.com"]}, {"viewers": ["*"]}, {"team_viewers": {"care": ["ana@example.com"]}}):
+        with pytest.raises(Forbidden, match=r"email_verified.*console\.oidc\.trust_email"):
+            await person(issuer, **more)
+    with pytest.raises(Forbidden, match="ask an admin to list you") as refused:
+        await person(issuer, admins=["rui@example.com"])
+    assert "trust_email" not in refused.value.message, "who would not be let in anyway needs no setting"
+
+
+@pytest.mark.parametrize("claims", UNCHECKED)
+async def test_groups_and_claimed_teams_let_people_in_without_a_checked_address_and_not_by_its_name(
+    issuer: Issuer, claims: dict[str, Any]
+) -> None:
+    unchecked(issuer, claims, groups=["ops"], crew=["care"])
+    found = await whoever(issuer, admins=["ana@example.com"], viewer_groups=["ops"], teams_claim="crew")
+    assert (found.name, found.role, found.teams) == ("u-1", "viewer", ("care",))
+    assert await person(issuer, admin_groups=["ops"]) == ("u-1", "admin")
+    found = await whoever(issuer, team_viewers={"growth": ["ops"], "care": ["ana@example.com"]})
+    assert (found.role, found.teams) == ("viewer", ("growth",))
+
+
+async def test_a_viewer_gets_round_no_binding_by_another_address_or_none(issuer: Issuer) -> None:
+    lists = {"viewer_groups": ["staff"], "team_viewers": {"care": ["*@care.example.com"]}}
+    for claims in ({"email": "x@other.com"}, {"email": ""}, {"email": "x@other.com", "email_verified": False}):
+        issuer.claims = {"sub": "u-1", "groups": ["staff"], **claims}
+        with pytest.raises(Forbidden, match="team_viewers binds people by e-mail"):
+            await person(issuer, **lists)
+    found = await whoever(issuer, viewer_groups=["staff"], team_viewers={"care": ["care-people"]})
+    assert found.teams is None, "bound by groups alone, an address plays no part"
+
+
+@pytest.mark.parametrize("yes", [True, "true"])
+async def test_an_address_counts_where_it_is_checked_or_the_operator_trusts_the_provider(
+    issuer: Issuer, yes: object
+) -> None:
+    unchecked(issuer, {"email_verified": yes})
+    assert await person(issuer) == ("ana@example.com", "admin")
+    unchecked(issuer, {})
+    trusting = {"admins": ["ana@example.com"], "trust_email": True}
+    assert await person(issuer, **trusting) == ("ana@example.com", "admin")
+    unchecked(issuer, {"email_verified": False})
+    with pytest.raises(Forbidden, match="email_verified"):
+        await person(issuer, **trusting)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The ID token comes straight from the token endpoint over a connection that we opened, so that the connection and not a
 signature says who made it (OpenID Connect Core 1.0, section 3.1.3.7, point 6); its issuer, audience, time and nonce are
-checked. Nothing of the provider is believed that comes through the browser but the code.
+checked. Nothing of the provider is believed that comes through the browser but the code. An e-mail is believed where
+the provider says that it checked it (`email_verified`, section 5.1): people may write there what they like with some.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ _MOST_WAITING = 2_000
 _SKEW_S = 120.0
 _SCOPE = "openid email profile"
 _KEPT_S = 3600.0
+_UNVERIFIED = (
+    "The identity provider does not say that your e-mail is yours (email_verified), so it lets nobody in. An admin can "
+    "have it say so, list groups under console.oidc, or read in the documents what console.oidc.trust_email does."
+)
+_UNBOUND = (
+    "console.oidc.team_viewers binds people by e-mail, and the identity provider does not say that yours is yours "
+    "(email_verified). An admin can have it say so, or list groups there instead."
+)
 
 
 class Person(Struct, frozen=True):
@@ -124,17 +133,43 @@ class Oidc:
         return claims
 
     def _person(self, claims: Mapping[str, Any]) -> Person:
-        email, subject = str(claims.get("email") or ""), str(claims.get("sub") or "")
-        if not subject or (email and claims.get("email_verified") is False):
-            raise Forbidden("The identity provider does not vouch for this address.", code="viewer")
+        told, subject = str(claims.get("email") or ""), str(claims.get("sub") or "")
+        if not subject:
+            raise Forbidden("The identity provider does not say who this is.", code="viewer")
+        # Nor is it what they are called here: the audit log would say that somebody else had done it.
+        email = told if self._vouched(claims) else ""
         groups = _names(claims.get(self._settings.groups_claim))
         teams = self._teams(email.lower(), groups)
         role = self._role(email.lower(), groups) or ("viewer" if teams else None)
         if role is None:
-            log.warning("console.oidc_not_listed", name=email[:100] or subject[:100])
-            raise Forbidden("You may not use this console; ask an admin to list you under console.oidc.", code="viewer")
+            raise self._stranger(told, email, subject)
         person = Person(email or subject, f"{claims['iss']}#{subject}", role)
-        return person if role == "admin" else structs.replace(person, teams=self._bound(claims, teams, person.name))
+        if role == "admin":
+            return person
+        bound = self._bound(claims, teams, person.name)
+        if bound is None and not email and self._binds_addresses():
+            # Else whoever changed or took away their address would see the teams that it binds them from.
+            log.warning("console.oidc_email_unverified", name=subject[:100])
+            raise Forbidden(_UNBOUND, code="viewer")
+        return structs.replace(person, teams=bound)
+
+    def _vouched(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the e-mail is that person's. What the provider denies stays denied, whatever is configured."""
+        if "email_verified" in claims:
+            # Some providers write their booleans as text.
+            return claims["email_verified"] in (True, "true")
+        return self._settings.trust_email
+
+    def _stranger(self, told: str, email: str, subject: str) -> Forbidden:
+        """Why they stay out; what to set is said to those alone whom their address would let in."""
+        if told and not email and (self._role(told.lower(), set()) or self._teams(told.lower(), set())):
+            log.warning("console.oidc_email_unverified", name=subject[:100])
+            return Forbidden(_UNVERIFIED, code="viewer")
+        log.warning("console.oidc_not_listed", name=email[:100] or subject[:100])
+        return Forbidden("You may not use this console; ask an admin to list you under console.oidc.", code="viewer")
+
+    def _binds_addresses(self) -> bool:
+        return any("@" in one or "*" in one for people in self._settings.team_viewers.values() for one in people)
 
     def _role(self, email: str, groups: set[str]) -> Role | None:
         lists: tuple[tuple[Role, list[str], list[str]], ...] = (

@@ -36,6 +36,11 @@ class OidcSection(Section):
         "not let in. Teams of `team_viewers` are added.",
     )
     groups_claim: str = Field("groups", description="Where the provider says somebody's groups.")
+    trust_email: bool = Field(
+        False,
+        description="Whether an e-mail counts though the provider does not say `email_verified`. Only for providers "
+        "where people can't set their own e-mail: elsewhere anybody becomes an admin by writing the address of one.",
+    )
 
     @field_validator("issuer")
     @classmethod
