@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -150,6 +152,26 @@ async def test_a_server_that_stays_silent_is_unavailable_to_who_waits_for_an_ans
     assert caught.value.code == "database_unavailable"
     async with database.reading() as connection:
         assert await (await connection.execute("select 7")).fetchone() == (7,)
+
+
+async def test_a_server_that_does_not_even_cancel_is_unavailable_soon_and_the_next_one_is_asked(
+    database: Database,
+) -> None:
+    stopped = 0
+    begun = time.monotonic()
+    try:
+        with pytest.raises(Unavailable, match="does not answer"):
+            async with database.reading(0.2) as connection:
+                stopped = connection.info.backend_pid
+                os.kill(stopped, signal.SIGSTOP)
+                await connection.execute("select 1")
+        # The driver alone would wait five seconds for the statement's end.
+        assert time.monotonic() - begun < 4.5
+        async with database.reading() as connection:
+            assert await (await connection.execute("select 7")).fetchone() == (7,)
+            assert connection.info.backend_pid != stopped
+    finally:
+        os.kill(stopped, signal.SIGCONT)
 
 
 async def test_waiting_for_a_server_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ Role = Literal["admin", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 #: Sums keep no more of a team's name.
 MOST_TEAM = 100
+#: Of a look-up by a key, which every page begins with: what takes longer is no slow statement, but a silent server.
+LOOK_UP_LIMIT_S = 4.0
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,99}")
 
 LIST = "select name, role, password is not null, subject, created_at, created_by, seen_at, teams from console_user"
@@ -102,7 +104,7 @@ class Accounts:
         bound = _checked_teams(teams)
         kept = await self._hashed(password) if password is not None else None
         try:
-            async with self._database.connection() as connection:
+            async with self._database.reading() as connection:
                 await connection.execute(ADD, [name, role, kept, subject, by, bound])
                 told = {"role": role, **({} if bound is None else {"teams": bound})}
                 await audit.add(connection, [audit.Act("console.user.add", name, told)], by=by)
@@ -111,11 +113,11 @@ class Accounts:
 
     async def check(self, name: str, password: str) -> Account | None:
         """Whose name and password these are; None for a wrong one of either, after the same time."""
-        async with self._database.reading() as connection:
+        async with self._database.reading(LOOK_UP_LIMIT_S) as connection:
             row = await (await connection.execute(ONE, [name])).fetchone()
         if not await self._passwords.fits(password, row[0] if row is not None else None):
             return None
-        async with self._database.reading() as connection:
+        async with self._database.reading(LOOK_UP_LIMIT_S) as connection:
             found = await _accounts(connection, " where name = %s", [name])
         return found[0] if found else None
 
@@ -129,7 +131,7 @@ class Accounts:
         """
         values = {"name": name[:100], "role": role, "subject": subject, "by": by, "teams": _checked_teams(teams)}
         try:
-            async with self._database.connection() as connection:
+            async with self._database.reading() as connection:
                 await connection.execute(END_OTHERS, values)
                 row = await (await connection.execute(VOUCHED, values)).fetchone()
         except psycopg.errors.UniqueViolation:
@@ -140,7 +142,7 @@ class Accounts:
     async def set_password(self, name: str, password: str, *, by: str) -> None:
         """Also ends all of that person's sessions. Raises NotFound, BadRequest."""
         kept = await self._hashed(password)
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             await _changed(connection, PASSWORD, [kept, name], name)
             await connection.execute(END_SESSIONS, [name])
             await audit.add(connection, [audit.Act("console.user.password", name)], by=by)
@@ -148,7 +150,7 @@ class Accounts:
     async def set_teams(self, name: str, teams: Sequence[str] | None, *, by: str) -> None:
         """Whose calls they see, None for all; also ends their sessions. Raises NotFound, BadRequest."""
         bound = _checked_teams(teams)
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             await _changed(connection, TEAMS, [bound, name], name)
             await connection.execute(END_SESSIONS, [name])
             await audit.add(connection, [audit.Act("console.user.teams", name, {"teams": bound})], by=by)
@@ -159,7 +161,7 @@ class Accounts:
         Who is bound to teams and an admin no more starts anew: a page left open would still show all.
         """
         _check_role(role)
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             if role != "admin":
                 await _keep_an_admin(connection, name)
             await _changed(connection, ROLE, [role, name], name)
@@ -168,7 +170,7 @@ class Accounts:
 
     async def remove(self, name: str, *, by: str) -> None:
         """Their sessions end with them. Raises NotFound, and Conflict for the last admin."""
-        async with self._database.connection() as connection:
+        async with self._database.reading() as connection:
             await _keep_an_admin(connection, name)
             await _changed(connection, REMOVE, [name], name)
             await audit.add(connection, [audit.Act("console.user.remove", name)], by=by)

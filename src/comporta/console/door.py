@@ -32,6 +32,8 @@ _HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+#: A page that was asked for comes by itself once the database is back.
+_AGAIN = ((b"refresh", b"5"), (b"retry-after", b"5"))
 #: The session of a request, in its scope's state; and of a socket, in its own.
 SESSION = "comporta_session"
 
@@ -70,17 +72,16 @@ class Door:
         if scope["method"] not in _SAFE and not self._same_origin(headers):
             await _answer(send, 403, "This request comes from another site's page.")
             return
-        try:
-            session = await self._session(headers)
-        except Unavailable as error:
-            session = None
-            if not path.startswith(_OPEN):
-                await _answer(send, 503, error.message)
+        if not path.startswith(_OPEN):
+            try:
+                session = await self._session(headers)
+            except Unavailable as error:
+                await _answer(send, 503, error.message, _AGAIN if scope["method"] in _SAFE else ())
                 return
-        if session is None and not path.startswith(_OPEN):
-            await _to_sign_in(scope, send)
-            return
-        scope.setdefault("state", {})[SESSION] = session
+            if session is None:
+                await _to_sign_in(scope, send)
+                return
+            scope.setdefault("state", {})[SESSION] = session
         await self._app(scope, receive, send)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ import secrets
 
 from msgspec import Struct
 
-from comporta.console.accounts import Role
+from comporta.console.accounts import LOOK_UP_LIMIT_S, Role
 from comporta.store.database import Database
 
 START = "insert into console_session (digest, user_name) values (%s, %s)"
@@ -52,7 +52,7 @@ class Sessions:
     async def start(self, user: str) -> str:
         """A new session's secret. Never one that came from outside: so nobody can plant one (fixation)."""
         secret = secrets.token_urlsafe(32)
-        async with self._database.connection() as connection:
+        async with self._database.reading(LOOK_UP_LIMIT_S) as connection:
             await connection.execute(PRUNE, self._limits)
             await connection.execute(START, [_digest(secret), user])
             await connection.execute(SEEN, [user])
@@ -63,8 +63,8 @@ class Sessions:
         return await self.alive(_digest(secret))
 
     async def alive(self, digest: bytes) -> Session | None:
-        """The session as it stands now."""
-        async with self._database.reading() as connection:
+        """The session as it stands now. Raises Unavailable."""
+        async with self._database.reading(LOOK_UP_LIMIT_S) as connection:
             row = await (await connection.execute(LIVE, [digest, *self._limits])).fetchone()
             if row is None:
                 return None
@@ -74,7 +74,7 @@ class Sessions:
 
     async def end(self, secret: str) -> None:
         """Sign out."""
-        async with self._database.connection() as connection:
+        async with self._database.reading(LOOK_UP_LIMIT_S) as connection:
             await connection.execute(END, [_digest(secret)])
 
 

@@ -31,8 +31,10 @@ RECONNECT_S = 2.0
 #: is a process of the server, with some ten megabytes of its own.
 MAX_IDLE_S = 60.0
 READY_POLL_S = 0.1
-#: How long a statement that a page waits for may take; it is cancelled then, which itself takes up to ten seconds.
+#: How long a statement that a page waits for may take; it is cancelled then.
 READ_LIMIT_S = 8.0
+#: How long the server may take to cancel one. The driver gives it ten seconds, which a frozen server uses up.
+CANCEL_LIMIT_S = 1.0
 
 #: SQLSTATE classes and codes that say «the server, not the statement»: connection, resources, shutdown, system.
 AWAY_CLASSES = ("08", "53", "58")
@@ -120,12 +122,17 @@ class Database:
 
     @asynccontextmanager
     async def reading(self, limit_s: float = READ_LIMIT_S) -> AsyncIterator[Connection]:
-        """A connection for somebody who waits for an answer: a server that has gone silent is Unavailable too."""
+        """A connection for somebody who waits for an answer: a server that has gone silent is Unavailable too.
+
+        The block takes `limit_s` at most, and `CANCEL_LIMIT_S` where the server does not even cancel.
+        """
         try:
-            async with asyncio.timeout(limit_s), self.connection() as connection:
+            # The second cancelling ends the driver's wait for the first; it closes the connection then.
+            longest = asyncio.timeout(limit_s + CANCEL_LIMIT_S)
+            async with longest, asyncio.timeout(limit_s), self.connection() as connection:
                 yield connection
         except TimeoutError as error:
-            raise self._away() from error
+            raise self._away("does not answer") from error
 
     async def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Wait until the server answers; Unavailable where it doesn't in time, and at once where it refuses us."""
@@ -148,8 +155,8 @@ class Database:
             reconnect_timeout=RECONNECT_S, max_idle=MAX_IDLE_S, kwargs=CONNECT_OPTIONS, configure=self._prepare,
         )  # fmt: skip
 
-    def _away(self) -> Unavailable:
-        return Unavailable(f"The database ({self.place}) is away. {WHAT_TO_DO}", code="database_unavailable")
+    def _away(self, how: str = "is away") -> Unavailable:
+        return Unavailable(f"The database ({self.place}) {how}. {WHAT_TO_DO}", code="database_unavailable")
 
 
 def _cancellations() -> int:
