@@ -49,7 +49,7 @@ class Tab:
         self.complaints: list[str] = []
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
 
     async def open(self, place: str = "/", ready: str = ".page__inside") -> Page:
         """Go there, and wait until the page stands."""
@@ -58,7 +58,7 @@ class Tab:
         await self.page.wait_for_function("window.did_handshake === true || !window.socket")
         return self.page
 
-    async def open_until(self, place: str, text: str, within_s: float = 30.0) -> Page:
+    async def open_until(self, place: str, text: str, within_s: float = 90.0) -> Page:
         """Go there again and again until the page says so: records are on their way for a moment."""
         until_s = time.monotonic() + within_s
         while True:

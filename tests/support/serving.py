@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,11 +36,17 @@ providers:
   openai:
     base_url: {openai}/v1
     api_key: ${{OPENAI_API_KEY}}
-    timeouts: {{first_token: 2s, idle: 1500ms, total: 20s, connect: 1s}}
+    timeouts: {{first_token: 4s, idle: 4s, total: 60s, connect: 10s}}
   anthropic:
     base_url: {anthropic}
     api_key: ${{ANTHROPIC_API_KEY}}
-    timeouts: {{first_token: 2s, idle: 1500ms, total: 20s, connect: 1s}}
+    timeouts: {{first_token: 4s, idle: 4s, total: 60s, connect: 10s}}
+  # Whoever waits for this one gives up before the gate does.
+  patient:
+    kind: openai
+    base_url: {openai}/v1
+    api_key: ${{OPENAI_API_KEY}}
+    timeouts: {{first_token: 100s, idle: 100s, total: 100s}}
   gemini:
     base_url: {gemini}
     api_key: ${{GEMINI_API_KEY}}
@@ -91,7 +99,7 @@ class Fakes:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine, run on the fakes' own loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(90)
 
     def close(self) -> None:
         for fake in (self.openai, self.anthropic, self.gemini, self.ollama):
@@ -102,10 +110,16 @@ class Fakes:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nothing listens on, of those that the system gives nobody by itself: it is still free soon after."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    # The order of tests is drawn with a seed, which every process of the run has: ports are drawn without.
+    draw = random.SystemRandom()
+    for _ in range(1000):
+        port = draw.randrange(10_240, max(lowest, 20_480))
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Served:
@@ -156,7 +170,7 @@ class Served:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=2) as response:
+            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=10) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
