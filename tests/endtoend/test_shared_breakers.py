@@ -88,6 +88,12 @@ def resting(served: Served) -> list[dict[str, Any]]:
         return list(pool.map(lambda _: ask(served, "/admin/status").json["breakers"], range(12)))
 
 
+def all_know(served: Served, model: str, state: str) -> bool:
+    """Whether every worker says that of a model at this moment."""
+    found = [{one["state"] for one in seen["resting"] if one["model"] == model} for seen in resting(served)]
+    return all(states == {state} for states in found)
+
+
 async def calls(served: Served, model: str, count: int, at_once: int = 8) -> Counter[int]:
     """The statuses of calls, each on a connection of its own, so many at a time."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
@@ -108,26 +114,22 @@ async def test_wire_18_in_an_outage_one_probe_at_a_time_reaches_the_upstream_fro
 ) -> None:
     assert await calls(pair, "single/o-dead", 30) == {200: 30}
     dead = upstreams["o-dead"]
-    dead.answer = Step(status=500, delay_s=0.05)
+    dead.answer = Step(status=500, delay_s=0.5)
     died_s = time.monotonic()
     assert set(await calls(pair, "single/o-dead", 40, at_once=2)) == {502, 503}
     # Five open it, of both workers together; what is on its way in that moment can't be called back.
     assert 5 <= len(dead.since(died_s)) < 10
-    ours = [[one for one in seen["resting"] if one["model"] == "o-dead"] for seen in resting(pair)]
-    assert all([one["state"] for one in each] == ["open"] for each in ours), ours
+    assert await asyncio.to_thread(until, lambda: all_know(pair, "o-dead", "open")), resting(pair)
     probed_s = time.monotonic()
-    while time.monotonic() < probed_s + 4:
+    while len(probes := dead.since(probed_s)) < 3:
+        assert time.monotonic() < probed_s + 90, probes
         assert set(await calls(pair, "single/o-dead", 40)) <= {502, 503}
-    probes = dead.since(probed_s)
-    # After one second, and then every two.
-    assert 2 <= len(probes) <= 3, probes
+    # After one second, and then every two, however many ask.
     assert all(after - before > 1.5 for before, after in pairwise(probes)), probes
     dead.answer = Step()
     back_s = time.monotonic()
-    while (await calls(pair, "single/o-dead", 4))[200] == 0:
-        assert time.monotonic() < back_s + 4
-    await asyncio.sleep(0.5)
-    assert await calls(pair, "single/o-dead", 40) == {200: 40}
+    while await calls(pair, "single/o-dead", 40) != {200: 40}:
+        assert time.monotonic() < back_s + 90
 
 
 async def test_wire_18_a_worker_killed_while_it_probes_hides_no_recovery(
@@ -136,19 +138,20 @@ async def test_wire_18_a_worker_killed_while_it_probes_hides_no_recovery(
     upstreams["o-killed"] = dead = Upstream()
     dead.answer = Step(status=500)
     await calls(pair, "single/o-killed", 20)
-    dead.answer = Step(delay_s=60)
+    dead.answer = Step(delay_s=120)
     opened = len(dead.seen)
-    await asyncio.sleep(1)
-    probing = asyncio.create_task(calls(pair, "single/o-killed", 12))
-    while len(dead.seen) == opened:  # noqa: ASYNC110 (another process is looked at)
-        await asyncio.sleep(0.02)
+    probing = [asyncio.create_task(calls(pair, "single/o-killed", 12))]
+    while len(dead.seen) == opened:
+        # One of those that ask when its rest is over is let through.
+        await asyncio.sleep(0.3)
+        probing.append(asyncio.create_task(calls(pair, "single/o-killed", 2)))
     dead.answer = Step()
     for pid in workers(pair):
         os.kill(pid, signal.SIGKILL)
     killed_s = time.monotonic()
-    await asyncio.gather(probing, return_exceptions=True)
+    await asyncio.gather(*probing, return_exceptions=True)
     while True:
-        assert time.monotonic() < killed_s + 25, "the claim of a dead worker holds"
+        assert time.monotonic() < killed_s + 90, "the claim of a dead worker holds"
         try:
             if (await calls(pair, "single/o-killed", 8)) == {200: 8}:
                 break
@@ -156,33 +159,35 @@ async def test_wire_18_a_worker_killed_while_it_probes_hides_no_recovery(
             await asyncio.sleep(0.1)
 
 
-async def test_wire_17_a_key_refused_to_one_worker_rests_on_all_within_a_second(
-    pair: Served, upstreams: dict[str, Upstream]
-) -> None:
+async def test_wire_17_a_key_refused_to_one_worker_rests_on_all(pair: Served, upstreams: dict[str, Upstream]) -> None:
     upstreams["o-refused"] = upstream = Upstream()
     upstream.refused_key = "sk-first"
     while not any(key == "sk-first" for _, key in upstream.seen):
         assert await calls(pair, "openai/o-refused", 1) == {200: 1}
-    await asyncio.sleep(1)
+    assert await asyncio.to_thread(until, lambda: all("first" in refused_keys(seen) for seen in resting(pair)))
     asked = len(upstream.seen)
     assert await calls(pair, "openai/o-refused", 40) == {200: 40}
     assert {key for _, key in upstream.seen[asked:]} == {"sk-second"}
+
+
+def refused_keys(seen: dict[str, Any]) -> set[str | None]:
+    return {one["credential"] for one in seen["resting"] if one["state"] == "refused"}
 
 
 async def test_wire_15_an_upstream_that_asks_one_worker_to_wait_is_left_alone_by_all(
     pair: Served, upstreams: dict[str, Upstream]
 ) -> None:
     upstreams["o-asked"] = upstream = Upstream()
-    upstream.answer = Step(status=429, headers={"Retry-After": "3"})
+    upstream.answer = Step(status=429, headers={"Retry-After": "12"})
     assert await calls(pair, "single/o-asked", 1) == {429: 1}
     upstream.answer = Step()
     asked_s = time.monotonic()
-    await asyncio.sleep(1)
-    while time.monotonic() < asked_s + 2.5:
-        assert set(await calls(pair, "single/o-asked", 20)) == {503}
+    assert await asyncio.to_thread(until, lambda: all_know(pair, "o-asked", "asked")), resting(pair)
+    assert set(await calls(pair, "single/o-asked", 40)) == {503}
     assert len(upstream.seen) == 1
-    await asyncio.sleep(max(0.0, asked_s + 3.3 - time.monotonic()))
-    assert await calls(pair, "single/o-asked", 20) == {200: 20}
+    while await calls(pair, "single/o-asked", 20) != {200: 20}:
+        assert time.monotonic() < asked_s + 90
+    assert min(upstream.since(asked_s)) > asked_s + 11
 
 
 def workers(served: Served) -> list[int]:
