@@ -37,7 +37,7 @@ routes:
 logging: {{format: json}}
 records: {{content: off}}
 """
-LIMITS = "{first_token: 800ms, idle: 800ms, total: 5s, connect: 1s}"
+LIMITS = "{first_token: 2s, idle: 2s, total: 60s, connect: 10s}"
 Framing = Literal["chunked", "length", "until closed"]
 FRAMINGS: list[Framing] = ["chunked", "length", "until closed"]
 #: Provider in the configuration and door for each recorded wire.
@@ -261,7 +261,7 @@ def test_a_silent_upstream_is_a_504_in_the_clients_own_envelope(faulty: Served, 
         body = {"model": "chat/mute", "stream": True, "input": "Hi"}
     started_s = time.monotonic()
     answer = ask(faulty, door, body)
-    assert answer.status == 504 and time.monotonic() - started_s < 4
+    assert answer.status == 504 and time.monotonic() - started_s < 40, "the limit for all of it is a minute"
     assert ("type" in answer.json) == (door == "/v1/messages")
 
 
