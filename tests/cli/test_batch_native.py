@@ -70,7 +70,7 @@ def test_a_stopped_wait_goes_on_with_the_same_batch_and_tells_what_it_saved(
     words = (str(asked), "-o", str(out), "-m", "mini")
     fakes.openai.batches.hold = True
     with subprocess.Popen(command(served, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert until(lambda: fakes.openai.batches.all, 40)
+        assert until(lambda: fakes.openai.batches.all)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 1
         assert process.stderr is not None and b"goes on at the gate" in process.stderr.read()

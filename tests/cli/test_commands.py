@@ -65,7 +65,7 @@ def test_a_model_is_added_shown_asked_and_removed(at_gate: Type) -> None:
 
 def test_a_call_is_answered_streamed_and_whole_with_its_usage(at_gate: Type) -> None:
     asked = ("call", "-m", "house", "-s", "Comporta means sluice gate.", "-u", "What does Comporta mean?")
-    assert until(lambda: "shared words alone" not in at_gate(*asked).out, 60), "the embedding model never came"
+    assert until(lambda: "shared words alone" not in at_gate(*asked).out), "the embedding model never came"
     streamed, whole = at_gate(*asked), at_gate(*asked, "--no-stream")
     assert streamed.code == whole.code == 0
     assert "Comporta means sluice gate." in streamed.out

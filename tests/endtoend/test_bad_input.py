@@ -72,7 +72,7 @@ class Sent:
 
 def send(gate: Served, *pieces: bytes, leave: bool = False) -> Sent:
     """Send bytes as they are on a connection of their own; `leave` closes our side, as a client that breaks off."""
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=90) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
@@ -119,7 +119,7 @@ CHUNKED = b"transfer-encoding: chunked"
 
 
 def post(gate: Served, body: bytes, path: str, **headers: str) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=90)
     try:
         sent = {"authorization": f"Bearer {gate.key}", "content-type": "application/json", **headers}
         connection.request("POST", path, body, sent)
@@ -200,7 +200,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_the_fields_name_whatever_the_
     reference = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     fields = page["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"]
     asked = 0
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", gate.port, timeout=90)) as connection:
         for name, schema in fields.items():
             if name == "previous_response_id":
                 continue  # one that can't be any is not found: 404
@@ -402,7 +402,7 @@ def test_queries_that_cannot_be_read_are_refused(gate: Served) -> None:
 
 
 def test_a_crowd_of_connections_that_say_nothing_leaves_the_gate_serving(gate: Served) -> None:
-    crowd = [socket.create_connection(("127.0.0.1", gate.port), timeout=10) for _ in range(200)]
+    crowd = [socket.create_connection(("127.0.0.1", gate.port), timeout=90) for _ in range(200)]
     try:
         for number, connection in enumerate(crowd):
             connection.sendall((b"", b"POST", head(gate, length(10)))[number % 3])

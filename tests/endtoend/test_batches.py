@@ -97,7 +97,7 @@ def test_a_batch_answers_every_row_and_tells_those_that_failed_apart(served: Ser
     assert failed["custom_id"] == "r-99" and failed["response"]["status_code"] == 404
     assert next(iter(client.batches.list(limit=1))).id == batch
 
-    calls = until(lambda: ask(served, "/admin/calls?team=retail&limit=100").json["data"], 10)
+    calls = until(lambda: ask(served, "/admin/calls?team=retail&limit=100").json["data"])
     assert {call["notes"]["batch"]["id"] for call in calls} == {batch}
     assert {call["user"] for call in calls} >= {"user-3"}
 
@@ -136,7 +136,7 @@ def test_files_and_batches_are_their_teams_alone(served: Served) -> None:
 def test_a_cancelled_batch_asks_nothing_more(served: Served) -> None:
     client = client_of(served, "fickle")
     batch = begin(client, [row(n, model="slow") for n in range(60)])
-    assert until(lambda: client.batches.retrieve(batch).status == "in_progress", 15)
+    assert until(lambda: client.batches.retrieve(batch).status == "in_progress")
     client.batches.cancel(batch)
     found = ended(client, batch)
     assert found.status == "cancelled"
@@ -150,7 +150,7 @@ def test_a_revoked_keys_rows_are_refused(served: Served) -> None:
     client = OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key=made["secret"], max_retries=0)
     other = client_of(served, "gone")
     batch = begin(client, [row(n, model="slow") for n in range(40)])
-    assert until(lambda: client.batches.retrieve(batch).status == "in_progress", 15)
+    assert until(lambda: client.batches.retrieve(batch).status == "in_progress")
     assert ask(served, f"/admin/keys/{made['id']}/revoke", {}).status == 200
     found = ended(other, batch)
     assert found.request_counts.failed > 0
@@ -191,7 +191,7 @@ def test_a_row_that_can_not_be_stored_stops_nobody_elses_batch(served: Served) -
 def test_a_killed_job_worker_loses_no_row_and_answers_none_twice(served: Served) -> None:
     client = client_of(served, "sturdy")
     batch = begin(client, [row(n, model="slow") for n in range(30)])
-    assert until(lambda: client.batches.retrieve(batch).request_counts.completed >= 4, 20)  # type: ignore[union-attr]
+    assert until(lambda: client.batches.retrieve(batch).request_counts.completed >= 4)  # type: ignore[union-attr]
     (worker,) = [pid for pid, command in served.processes().items() if "jobs_process" in command]
     os.kill(worker, signal.SIGKILL)
     # Rows that it had in hand wait for their lease; here it is cut short.

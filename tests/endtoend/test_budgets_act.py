@@ -131,7 +131,7 @@ def test_a_budget_tells_once_then_leads_to_a_cheaper_model_and_a_restart_changes
     red = key_of(gate, "red", team="red")
     receiver.answers += [500, 503]
     spend_until(gate, red, "red", 50)
-    assert until(lambda: delivered(gate, "red", 50), 30)
+    assert until(lambda: delivered(gate, "red", 50))
     assert not receiver.answers, "what failed was tried again"
     notice = told(receiver, "red")[0].json
     assert (notice["kind"], notice["severity"], notice["link"]) == (
@@ -151,7 +151,7 @@ def test_a_budget_tells_once_then_leads_to_a_cheaper_model_and_a_restart_changes
     notes = recorded(gate, answer.call)["call"]["notes"]["budget"]
     assert (notes["instead_of"], notes["model"], notes["switched"]) == ("scripted/echo", "scripted/small", True)
 
-    assert until(lambda: delivered(gate, "red", 80), 30)
+    assert until(lambda: delivered(gate, "red", 80))
     heard = len(told(receiver, "red"))
     gate.stop()
     gate.start()

@@ -94,7 +94,7 @@ def test_the_openai_sdk_reads_answers_and_streams_of_ensembles(gate: Served) -> 
 
 
 def test_a_client_that_leaves_cancels_every_member(gate: Served) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=90)
     body = json.dumps({"model": "endless", "messages": [{"role": "user", "content": "How high?"}], "user": "leaving"})
     headers = {"Authorization": f"Bearer {gate.key}", "Content-Type": "application/json", "X-Request-Id": "left-it"}
     connection.request("POST", "/v1/chat/completions", body, headers)

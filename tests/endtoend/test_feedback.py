@@ -151,7 +151,7 @@ def test_feedback_on_an_answer_nobody_knows_waits_and_counts_nowhere(served: Ser
     ],
 )
 def test_bad_feedback_is_refused_with_its_field(served: Served, body: bytes, status: int, param: str | None) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=90)
     headers = {"Authorization": f"Bearer {served.key}", "Content-Type": "application/json"}
     connection.request("POST", "/v1/feedback", body, headers)
     answer = connection.getresponse()
@@ -297,20 +297,20 @@ def test_feedback_that_was_taken_outlives_a_kill_and_a_database_that_is_away(alo
     try:
         began_s = time.monotonic()
         given = judge(alone, call_id=answer.call, rating=4)
-        assert (given.status, given.json["state"]) == (202, "waiting") and time.monotonic() - began_s < 8
+        assert (given.status, given.json["state"]) == (202, "waiting") and time.monotonic() - began_s < 40
     finally:
         for pid in postgres:
             os.kill(pid, signal.SIGCONT)
-    assert until(lambda: [row["value"] for row in scores(alone, f"call={answer.call}") if row["joined"]] == [4.0], 30)
+    assert until(lambda: [row["value"] for row in scores(alone, f"call={answer.call}") if row["joined"]] == [4.0])
     judge(alone, call_id=answer.call, name="last", value=True)
     # Worker and supervisor at once; what they leave ends by itself.
     for pid in [pid for pid, command in alone.processes().items() if "postgres" not in command]:
         os.kill(pid, signal.SIGKILL)
     assert alone.process is not None
-    alone.process.wait(10)
+    alone.process.wait(60)
     assert until(lambda: not alone.processes())
     alone.start()
-    assert until(lambda: {row["name"] for row in scores(alone, f"call={answer.call}")} == {"rating", "last"}, 30)
+    assert until(lambda: {row["name"] for row in scores(alone, f"call={answer.call}")} == {"rating", "last"})
 
 
 async def test_a_program_judges_the_answer_it_got() -> None:

@@ -38,8 +38,8 @@ def test_a_batch_whose_beginning_was_lost_on_the_way_is_found_and_not_begun_twic
     fake.script(*before, Step(lost=True))
     client = house.client(f"lost-{api}")
     batch = begin(client, [row(n, route, f"Lost {api}") for n in range(5)])
-    assert until(lambda: spoken(fake, path) == 1, 30)
-    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and tries > 0", batch), 15)
+    assert until(lambda: spoken(fake, path) == 1)
+    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and tries > 0", batch))
     house.hurry()
     found = ended(client, batch)
     assert found.request_counts.completed == 5 and found.comporta["handed_over"] == 5
@@ -54,10 +54,10 @@ def test_processes_killed_between_the_steps_ask_nothing_twice_and_book_everythin
     client = house.client("killed")
     batch = begin(client, [row(n, text="Killed") for n in range(20)])
     # Between the file and the batch: the gate dies while the provider has not answered.
-    assert until(lambda: spoken(fake, "/v1/batches") == 1, 30)
+    assert until(lambda: spoken(fake, "/v1/batches") == 1)
     house.kill("comporta.app.gate_process")
     house.hurry()
-    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and remote_id <> ''", batch), 40)
+    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and remote_id <> ''", batch))
     assert spoken(fake, "/v1/files") == 1 and len(fake.batches.all) == 1
     # While the provider has it: everybody dies.
     house.kill("jobs_process")
@@ -65,7 +65,7 @@ def test_processes_killed_between_the_steps_ask_nothing_twice_and_book_everythin
     fake.batches.hold = False
     house.hurry()
     # While answers go out: the job worker dies.
-    assert until(lambda: client.batches.retrieve(batch).request_counts.completed >= 1, 40)  # type: ignore[union-attr]
+    assert until(lambda: client.batches.retrieve(batch).request_counts.completed >= 1)  # type: ignore[union-attr]
     house.kill("jobs_process")
     house.hurry()
     found = ended(client, batch)
@@ -82,7 +82,7 @@ def test_a_cancelled_batch_is_cancelled_there_too_and_what_was_answered_is_given
     fake.batches.hold, fake.batches.answers = True, 2
     client = house.client("fickle")
     batch = begin(client, [row(n, text="Fickle") for n in range(5)])
-    assert until(lambda: fake.batches.all, 30)
+    assert until(lambda: fake.batches.all)
     client.batches.cancel(batch)
     found = ended(client, batch)
     assert found.status == "cancelled" and found.request_counts.completed == 2
@@ -97,7 +97,7 @@ def test_a_batch_near_its_end_is_taken_back_and_asked_row_by_row(house: House) -
     fake.batches.hold, fake.batches.answers = True, 1
     client = house.client("late")
     batch = begin(client, [row(n, text="Late") for n in range(3)])
-    assert until(lambda: fake.batches.all, 30)
+    assert until(lambda: fake.batches.all)
     house.sql(
         "update batch set created_at = now() - interval '3 hours', expires_at = now() + interval '30 minutes'"
         " where id = %s", batch,
@@ -112,9 +112,9 @@ def test_a_provider_that_is_away_is_waited_for(house: House) -> None:
     fake.batches.hold = True
     client = house.client("away")
     batch = begin(client, [row(n, text="Away") for n in range(3)])
-    assert until(lambda: fake.batches.all, 30)
+    assert until(lambda: fake.batches.all)
     fakes.run(fake.stop())
-    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and tries > 0", batch), 30)
+    assert until(lambda: house.sql("select 1 from batch_handover where batch_id = %s and tries > 0", batch))
     fakes.run(fake.start())
     fake.batches.hold = False
     house.hurry()

@@ -95,7 +95,7 @@ def test_a_call_reaches_the_backend_with_its_stages_its_metrics_and_its_score(
     answer = ask(served, "/v1/chat/completions", asked, traceparent=f"00-{trace}-{parent}-01")
     call_id = answer.call
 
-    spans = until(lambda: [s for s in spans_at(backend) if s.trace_id.hex() == trace], 30)
+    spans = until(lambda: [s for s in spans_at(backend) if s.trace_id.hex() == trace])
     root = next(span for span in spans if span.name == "chat echo")
     values = {pair.key: pair.value for pair in root.attributes}
     assert root.parent_span_id.hex() == parent
@@ -108,7 +108,7 @@ def test_a_call_reaches_the_backend_with_its_stages_its_metrics_and_its_score(
     assert inside and all(span.parent_span_id in ids for span in inside)
 
     ask(served, "/v1/feedback", {"call_id": call_id, "thumbs": "up"})
-    got = until(lambda: [g for g in list(backend.got) if g.path.endswith("/v1/logs")], 40)
+    got = until(lambda: [g for g in list(backend.got) if g.path.endswith("/v1/logs")])
     logs = ExportLogsServiceRequest.FromString(gzip.decompress(got[0].body))
     event = logs.resource_logs[0].scope_logs[0].log_records[0]
     assert event.event_name == "gen_ai.evaluation.result"
@@ -138,7 +138,7 @@ def test_spans_of_the_sdk_stand_in_the_trace_and_a_model_call_among_calls(
                 }
             )  # fmt: skip
     trace = f"{agent.get_span_context().trace_id:032x}"
-    (found,) = until(lambda: calls_of(served, trace), 20)
+    (found,) = until(lambda: calls_of(served, trace))
     assert (found["provider"], found["model"], found["session"]) == ("openai", "gpt-4o-mini", "order-7")
     assert found["cost_microusd"] == 150_000
     assert found["tags"]["application"] == "delivery-app"
@@ -170,7 +170,7 @@ def test_a_call_that_an_instrumentation_saw_and_the_gate_made_counts_once(
     finally:
         watched.uninstrument()
     trace = f"{root.get_span_context().trace_id:032x}"
-    seen = until(lambda: [span for span in spans_of(served, trace) if span["kind"] == "chat"], 20)
+    seen = until(lambda: [span for span in spans_of(served, trace) if span["kind"] == "chat"])
     (found,) = calls_of(served, trace)
     assert found["provider"] == "scripted"
     assert [span["call_id"] for span in seen] == [found["id"]]
@@ -200,10 +200,10 @@ def test_json_is_taken_and_bad_batches_are_counted_and_never_a_500(served: Serve
     assert post(served, b"{}", "application/json", "br")[0] == 415
     assert post(served, b"{}", "application/json", key="wrong")[0] == 401
 
-    (found,) = until(lambda: calls_of(served, trace), 20)
+    (found,) = until(lambda: calls_of(served, trace))
     assert (found["model"], found["usage"]["input"], found["usage"]["output"]) == ("claude-x", 12, 3)
-    assert until(lambda: metric(served, "comporta_otlp_batches_refused_total") >= 2, 20)
-    assert until(lambda: metric(served, "comporta_otlp_spans_refused_total") >= 2, 20)
+    assert until(lambda: metric(served, "comporta_otlp_batches_refused_total") >= 2)
+    assert until(lambda: metric(served, "comporta_otlp_spans_refused_total") >= 2)
 
 
 def post(gate: Served, body: bytes, kind: str, encoding: str = "", key: str | None = None) -> tuple[int, bytes]:
@@ -212,7 +212,7 @@ def post(gate: Served, body: bytes, kind: str, encoding: str = "", key: str | No
         headers["content-encoding"] = encoding
     request = urllib.request.Request(f"http://127.0.0.1:{gate.port}/v1/traces", body, headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

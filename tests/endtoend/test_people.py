@@ -138,19 +138,19 @@ def test_a_user_is_exported_and_erased_and_the_bill_stays(served: Served, fakes:
 
 
 def test_calls_under_way_and_records_not_shipped_are_anonymous_when_they_arrive(served: Served, fakes: Fakes) -> None:
-    def under_way(user: str) -> str | None:
+    def under_way(user: str, delay_s: float) -> str | None:
         """The call that was, while its user was erased; a busy machine may take longer over that than over the call."""
-        fakes.openai.script(Step(text="Here is a slow answer.", delay_s=1.5), model=f"slow-{user}")
+        fakes.openai.script(Step(text="Here is a slow answer.", delay_s=delay_s), model=f"slow-{user}")
         with ThreadPoolExecutor(1) as pool:
             begun = pool.submit(said, served, f"openai/slow-{user}", "I am Eva Dias", user)
             assert until(lambda: any(seen.json.get("model") == f"slow-{user}" for seen in list(fakes.openai.seen)))
             erased = ask(served, "/admin/users/erase", {"user": user})
             late = begun.done()
             assert erased.status == 200
-            call = begun.result(20).call
+            call = begun.result(90).call
         return None if late else call
 
-    user, call = next((user, call) for n in range(8) if (call := under_way(user := f"eva-{n}")))
+    user, call = next((user, call) for n in range(8) if (call := under_way(user := f"eva-{n}", 1.5 + 2 * n)))
     found = recorded(served, call)
     assert found["call"]["user"] is None and found["prompt"] is None and found["call"]["capture"] == "erased"
     assert exported(served, user) == {}

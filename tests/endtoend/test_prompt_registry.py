@@ -65,10 +65,10 @@ def test_a_change_of_the_rules_holds_without_a_restart(gate: Served) -> None:
     where = {"version": "1.0.0", "environment": "ruled", "why": "now"}
     gate.config.write_text(f"{before}\nprompts: {{environments: {{ruled: {{approval: required}}}}}}\n")
     try:
-        assert until(lambda: ask(gate, "/admin/prompts/ruled/plan", where).json["missing"], 10)
+        assert until(lambda: ask(gate, "/admin/prompts/ruled/plan", where).json["missing"])
         refused = ask(gate, "/admin/prompts/ruled/deploy", where)
         assert (refused.status, json.loads(refused.body)["error"]["code"]) == (409, "approval_required")
     finally:
         gate.config.write_text(before)
-    assert until(lambda: not ask(gate, "/admin/prompts/ruled/plan", where).json["missing"], 10)
+    assert until(lambda: not ask(gate, "/admin/prompts/ruled/plan", where).json["missing"])
     assert ask(gate, "/admin/prompts/ruled/deploy", where).status == 200

@@ -156,7 +156,7 @@ def virtual_keys(place: Place) -> None:
     turned = place.say("rotating", f"/admin/keys/{made.json['id']}/rotate", {"overlap_s": 60}, "rotated key")
     assert turned.status == 200, turned.body
     place.planted.plant("rotated key", value=turned.json["secret"])
-    assert until(lambda: ask(place, "/v1/models", key=place.planted["rotated key"]).status == 200, 5)
+    assert until(lambda: ask(place, "/v1/models", key=place.planted["rotated key"]).status == 200)
 
 
 def good_calls(place: Place) -> None:
@@ -258,7 +258,7 @@ def bad_configurations(place: Place) -> None:
         ):  # fmt: skip
             start = len(place.output)
             place.config.write_text(bad)
-            assert until(lambda start=start: '"config.refused"' in place.output[start:], 10), bad  # type: ignore[misc]
+            assert until(lambda start=start: '"config.refused"' in place.output[start:]), bad  # type: ignore[misc]
             place.commands(("config", "check"), ("config", "show"))
     finally:
         place.config.write_text(good)

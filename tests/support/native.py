@@ -88,8 +88,8 @@ class House:
         before = self.pids(part)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        assert until(lambda: self.pids(part) - before, 30)
-        assert until(self.gate.ready, 30)
+        assert until(lambda: self.pids(part) - before)
+        assert until(self.gate.ready)
 
     def pids(self, part: str) -> set[int]:
         return {pid for pid, command in self.gate.processes().items() if part in command}
@@ -100,7 +100,7 @@ class House:
     def calls(self, team: str, count: int) -> list[Any]:
         """The records of a team's calls, once there are so many."""
         path = f"/admin/calls?team={team}&limit=100"
-        until(lambda: len(ask(self.gate, path).json["data"]) >= count, 15)
+        until(lambda: len(ask(self.gate, path).json["data"]) >= count)
         found: list[Any] = ask(self.gate, path).json["data"]
         return found
 
