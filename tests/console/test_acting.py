@@ -43,7 +43,7 @@ def asked(console: Opened, method: str, path: str, body: Any = None) -> Any:
         {"authorization": f"Bearer {console.served.key}", "content-type": "application/json"}, method=method,
     )  # fmt: skip
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from None
@@ -195,7 +195,7 @@ async def test_a_key_is_made_used_given_a_new_secret_and_revoked(tab: Tab, conso
 def works(console: Opened, secret: str) -> bool:
     request = urllib.request.Request(f"{console.served.url}/v1/models", headers={"authorization": f"Bearer {secret}"})
     try:
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=90):
             return True
     except urllib.error.HTTPError as error:
         assert error.code == 401

@@ -40,7 +40,7 @@ def cookie(console: Opened) -> str:
 
 
 def got(console: Opened, path: str, cookie: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(console.url).port or 0, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(console.url).port or 0, timeout=90)
     try:
         connection.request("GET", path, headers={"cookie": cookie})
         response = connection.getresponse()
@@ -107,7 +107,7 @@ def test_of_budgets_they_see_their_teams(console: Opened, cookie: str) -> None:
             f"{console.served.url}/admin/budgets", json.dumps(body).encode(),
             {"authorization": f"Bearer {console.served.key}", "content-type": "application/json"},
         )  # fmt: skip
-        urllib.request.urlopen(request, timeout=20).close()
+        urllib.request.urlopen(request, timeout=90).close()
     _, text = got(console, "/costs", cookie)
     assert "care-money" in text and "growth-money" not in text
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 def ask(console: Opened, method: str, path: str, body: str | None = None, **headers: str) -> http.client.HTTPResponse:
     """One request without a browser."""
     parts = urllib.parse.urlsplit(console.url)
-    connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=90)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None:
         sent.setdefault("content-type", "application/x-www-form-urlencoded")
@@ -134,7 +134,7 @@ async def test_a_socket_is_opened_for_the_session_of_its_page_alone(console: Ope
 
 def page_text(console: Opened, cookie: str) -> str:
     parts = urllib.parse.urlsplit(console.url)
-    connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port or 0, timeout=90)
     try:
         connection.request("GET", "/system/users", headers={"cookie": cookie})
         return connection.getresponse().read().decode()
@@ -143,7 +143,7 @@ def page_text(console: Opened, cookie: str) -> str:
 
 
 def upgrade(console: Opened, path: str, headers: dict[str, str]) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(console.url).port or 0, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(console.url).port or 0, timeout=90)
     try:
         connection.request("GET", path, headers=headers)
         with connection.getresponse() as response:
