@@ -2,7 +2,9 @@
 
 `python bench/cache_quality.py [--json] [--data FOLDER] [--quick] [FILE ...]`: every set is a line. A FILE is one for
 `comporta cache evaluate`; `../shared/data/cache` is measured too where it is there, unless `--quick`. Nothing that is
-measured was trained on.
+measured was trained on. Portuguese and Spanish are left to another embedder, which is not here: of them stands what the
+rules say, as if every two questions were wholly alike, so that no embedder does worse on changed pairs, or better on
+reworded ones.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from comporta.embedding.minilm import MiniLM
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "cache" / "question_pairs.jsonl.gz"
 #: What is asked of each set: precision and hits of those that should hit, or the most false hits.
 PRECISION, RECALL, FALSE = 0.97, 0.85, 0.01
+#: Languages that the embedder here can't read.
+BY_RULES = ("pt", "es")
 
 
 def sets(folder: Path, given: Sequence[Path], shared: bool) -> Iterator[tuple[str, Path, str]]:
@@ -39,6 +43,13 @@ def sets(folder: Path, given: Sequence[Path], shared: bool) -> Iterator[tuple[st
     for kind in cache_pairs.kinds():
         rows = cache_pairs.adversarial(kind)
         yield f"changed {kind}", cache_pairs.written(rows, folder / f"{kind}.jsonl"), "adversarial"
+    for language in BY_RULES:
+        same = [row for row in cache_pairs.pairs("rewordings", language) if row["label"]]
+        yield f"{language}: reworded", cache_pairs.written(same, folder / f"{language}-reworded.jsonl"), ""
+        for kind in cache_pairs.kinds(language):
+            rows = cache_pairs.adversarial(kind, language)
+            place = folder / f"{language}-{kind}.jsonl"
+            yield f"{language}: changed {kind}", cache_pairs.written(rows, place), "adversarial"
     if shared and SHARED.is_file():
         yield "shared question pairs", SHARED, ""
     for path in given:
@@ -51,6 +62,9 @@ async def measured_all(chosen: Sequence[tuple[str, Path, str]], cache: Path) -> 
     try:
         for name, path, _ in chosen:
             rows = read_rows(path)
+            if name.startswith(BY_RULES):
+                found[name] = measured(rows, tried(rows, dict.fromkeys(rows.texts(), (1.0,)), verifier=False))
+                continue
             vectors = {text: (await embedder.embed([text]))[0] for text in rows.texts()}
             found[name] = measured(rows, tried(rows, vectors))
     finally:

@@ -13,7 +13,7 @@ from comporta.text.language import guess_language
 from comporta.text.normal import normalise, visible
 
 #: Counts up when questions are read differently: those read before agree with none until they are read again.
-FORM = 1
+FORM = 2
 #: Longer texts are no questions that a short form stands for: they are compared word by word.
 LONG_WORDS = 120
 _MOST_CHARACTERS = 8_000
