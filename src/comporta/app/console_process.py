@@ -17,7 +17,7 @@ from comporta import __version__
 from comporta.app.collector import keep_giving_back, leave_what_is_loaded
 from comporta.app.console_start import listening
 from comporta.app.folder import Folder
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, load_settings, once_it_holds
 from comporta.app.loopback import Loopback
 from comporta.app.process import PARENT, die_with_parent
 from comporta.console.pages.every import PAGES
@@ -46,7 +46,7 @@ def main() -> None:
     environment = os.environ
     folder = Folder(Path(environment["COMPORTA_DATA"]))
     places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
-    loaded = load_settings(places, environment)
+    loaded = once_it_holds("console", lambda: load_settings(places, environment))
     settings = listening(loaded.value.console, environment)
     logs.configure(loaded.value.logging.level, loaded.value.logging.format)
     asyncio.run(_run(folder, settings, environment))

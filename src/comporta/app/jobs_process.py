@@ -11,7 +11,7 @@ from comporta.app.around import Around
 from comporta.app.collector import keep_giving_back, leave_what_is_loaded
 from comporta.app.folder import Folder
 from comporta.app.jobs import Keep, run
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, load_settings, once_it_holds
 from comporta.app.loopback import Loopback
 from comporta.app.notifying import Delivering, notifier_of, transport_of
 from comporta.app.process import PARENT, die_with_parent
@@ -47,7 +47,7 @@ def main() -> None:
     environment = os.environ
     folder = Folder(Path(environment["COMPORTA_DATA"]))
     places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
-    loaded = load_settings(places, environment)
+    loaded = once_it_holds("job worker", lambda: load_settings(places, environment))
     settings = loaded.value
     logs.configure(settings.logging.level, settings.logging.format)
     records = settings.records

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +21,10 @@ from comporta.providers.catalogue import Catalogue
 from comporta.providers.rows import detect
 from comporta.providers.wires import Speakers
 
+T = TypeVar("T")
+
+#: How often a process that waits for its configuration reads it again.
+_AGAIN_S = 2.0
 #: What a process reads once, when it starts.
 _AT_START = ("server", "database", "redis", "outgoing", "logging", "records.keep", "records.keep_minutes",
              "records.keep_hours", "records.max_size", "records.keep_scores", "records.max_scores_size",
@@ -33,6 +41,31 @@ class Places(Struct, frozen=True):
 def load_settings(places: Places, environment: Mapping[str, str]) -> Loaded[Settings]:
     """Read, each section checked by itself. Raises ConfigError with a line for every mistake."""
     return load(Settings, places.config or find(environment), environment)
+
+
+def once_it_holds(who: str, read: Callable[[], T]) -> T:
+    """What `read` gives, as soon as it raises no ConfigError.
+
+    A process that starts again, beside others that go on with what they read before, meets the file as it stands by
+    then. It says what is wrong in the words of `comporta serve`, once, and waits. For the main thread of a process that
+    has nothing to do yet: it is held up meanwhile, and ends by SIGTERM.
+    """
+    told, handler = "", signal.getsignal(signal.SIGTERM)
+    while True:
+        try:
+            found = read()
+        except ConfigError as error:
+            if error.message != told:
+                told = error.message
+                sys.stdout.write(f"{told}\nThe {who} waits until that is mended.\n")
+                sys.stdout.flush()
+            # What else listens to it is told by a loop that does not run yet.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(_AGAIN_S)
+        else:
+            if told:
+                signal.signal(signal.SIGTERM, handler)
+            return found
 
 
 def waiting(begun: Loaded[Settings], new: Loaded[Settings]) -> list[str]:

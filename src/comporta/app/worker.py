@@ -13,7 +13,7 @@ from comporta.app.doors import make_server
 from comporta.app.folder import Folder
 from comporta.app.gate import Gate
 from comporta.app.leaving import Leaving
-from comporta.app.loaded import Places, load_settings
+from comporta.app.loaded import Places, load_settings, once_it_holds
 from comporta.app.process import die_with_parent
 from comporta.gateway.server import Server
 
@@ -44,9 +44,10 @@ class Worker:
         environment = os.environ
         folder = Folder(Path(environment["COMPORTA_DATA"]))
         places = Places(Path(config) if (config := environment["COMPORTA_CONFIG"]) else None, folder)
-        loaded = load_settings(places, environment)
-        self._gate = Gate(folder, loaded, environment["COMPORTA_DATABASE_DSN"])
-        self._gate.telemetry.log_to(loaded.value)
+        dsn = environment["COMPORTA_DATABASE_DSN"]
+        # What only the rooms together find wrong, the gate says when it is made.
+        self._gate = once_it_holds("gate's worker", lambda: Gate(folder, load_settings(places, environment), dsn))
+        self._gate.telemetry.log_to(self._gate.loaded.value)
         await self._gate.open()
         self._gate.watch(places)
         self._server = make_server(self._gate)
