@@ -34,7 +34,7 @@ def test_the_environment_says_where_with_which_headers_and_over_what() -> None:
 
 def test_a_resource_names_its_sender_and_keeps_the_case_of_names() -> None:
     told = {"OTEL_SERVICE_NAME": "gate", "OTEL_RESOURCE_ATTRIBUTES": "Team=water,service.name=other"}
-    what = what_of(OtlpExportSection(), {**told, "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}, "i-1")
+    what = what_of(Settings(), {**told, "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}, "i-1")
     assert what.how.resource == {"service.instance.id": "i-1", "service.name": "gate", "Team": "water"}
     assert what.how.names is NEWEST
 
@@ -46,3 +46,15 @@ def test_an_extra_that_is_missing_is_told_with_its_place(written: str, tmp_path:
     (told,) = mistakes(loaded, installed=False)
     assert "comporta[grpc]" in told and "comporta.yaml:2" in told
     assert mistakes(loaded, installed=True) == []
+
+
+def test_calls_tell_where_their_provider_is() -> None:
+    settings = Settings.model_validate(
+        {"providers": {
+            "openai": {}, "mine": {"kind": "openai", "base_url": "http://me:secret@gpu.lan:8000/v1"}, "offline": {},
+            "odd": {"kind": "openai", "base_url": "http://[half"},
+        }}
+    )  # fmt: skip
+    servers = what_of(settings, {}, "i-1").how.servers
+    assert (servers["openai"], servers["mine"]) == (("api.openai.com", 443), ("gpu.lan", 8000))
+    assert not {"offline", "odd"} & set(servers)

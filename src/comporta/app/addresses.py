@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from comporta.app.ollama import ollama_url
 from comporta.app.settings import Settings
 from comporta.config.loading import Loaded
 from comporta.providers.credentials import Credentials, Source
-from comporta.providers.rows import Row
+from comporta.providers.rows import ROWS, Row
 from comporta.providers.settings import ProviderSection
 
 
@@ -17,6 +18,23 @@ def url_of(row: Row, environment: Mapping[str, str]) -> str:
     if row.name == "ollama":
         return ollama_url(environment)
     return next((environment[name] for name in row.url_env if environment.get(name)), row.base_url)
+
+
+def servers_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Host and port of every provider that has an address, by its name in the configuration, or else of its kind."""
+    urls = {name: url_of(row, environment) for name, row in ROWS.items()}
+    for name, section in settings.providers.items():
+        urls[name] = section.base_url or urls.get(section.kind or name, "")
+    return {name: place for name, url in urls.items() if (place := _place(url)) is not None}
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and "{" not in parts.hostname else None
 
 
 def credentials_of(section: ProviderSection, row: Row, loaded: Loaded[Settings]) -> Credentials:

@@ -11,10 +11,12 @@ from urllib.parse import unquote
 import structlog
 from msgspec import Struct
 
+from comporta.app.addresses import servers_of
 from comporta.app.around import Around
 from comporta.app.notifying import transport_of
 from comporta.app.otlp_extra import NO_GRPC, has_grpc
 from comporta.app.otlp_taking import Taking
+from comporta.app.settings import Settings
 from comporta.errors import Unavailable, UpstreamError
 from comporta.gateway.transport import Transport
 from comporta.keys.keys import Keys
@@ -65,11 +67,12 @@ def pairs(text: str) -> dict[str, str]:
     return {unquote(name.strip()): unquote(value.strip()) for name, _, value in found}
 
 
-def what_of(section: OtlpExportSection, environment: Mapping[str, str], instance: str) -> What:
+def what_of(settings: Settings, environment: Mapping[str, str], instance: str) -> What:
     """What to send, by which names, under which resource.
 
     `instance` tells this process apart: its figures are sums of their own, which a backend must not mix with another's.
     """
+    section = settings.otlp.export
     named = environment.get(SERVICE) or "comporta"
     resource = {
         "service.instance.id": instance,
@@ -79,7 +82,7 @@ def what_of(section: OtlpExportSection, environment: Mapping[str, str], instance
     }
     if environment.get(SERVICE) and "service.name" not in section.resource:
         resource["service.name"] = environment[SERVICE]
-    how = How(names_for(environment), section.content, section.stages, resource)
+    how = How(names_for(environment), section.content, section.stages, resource, servers_of(settings, environment))
     return What(how, section.metrics, section.scores)
 
 
@@ -109,25 +112,26 @@ def sends_over(transport: Transport, where: Where, timeout_s: float) -> Send:
 async def export(around: Around) -> None:
     """Export until cancelled, as today's configuration says; another one is taken up within seconds."""
     while True:
-        section = around.settings().otlp.export
-        where = where_of(section, os.environ)
+        settings = around.settings()
+        where = where_of(settings.otlp.export, os.environ)
         if where is not None and where.grpc and not has_grpc():
             log.error("otlp.not_exported", hint=f"{PROTOCOL}=grpc {NO_GRPC}")
             where = None
         await _turned(around, where is not None)
         if where is None:
-            await _until_changed(around, section)
+            await _until_changed(around, settings)
         else:
-            await _export_to(where, around, section)
+            await _export_to(where, around, settings)
 
 
-async def _export_to(where: Where, around: Around, section: OtlpExportSection) -> None:
+async def _export_to(where: Where, around: Around, settings: Settings) -> None:
     """Until the configuration says something else."""
+    section = settings.otlp.export
     send, close = _way(where, around, section.timeout)
-    exporter = Exporter(around.database, send, what_of(section, os.environ, str(uuid.uuid4())), around.count)
+    exporter = Exporter(around.database, send, what_of(settings, os.environ, str(uuid.uuid4())), around.count)
     exporting = asyncio.create_task(exporter.run(section.every))
     try:
-        await _until_changed(around, section)
+        await _until_changed(around, settings)
     finally:
         exporting.cancel()
         await asyncio.gather(exporting, return_exceptions=True)
@@ -154,9 +158,14 @@ async def _turned(around: Around, on: bool) -> None:
             await asyncio.sleep(_LOOK_S)
 
 
-async def _until_changed(around: Around, section: OtlpExportSection) -> None:
-    while around.settings().otlp.export == section:  # noqa: ASYNC110 (a value that is swapped in tells nobody)
+async def _until_changed(around: Around, settings: Settings) -> None:
+    """Until what is exported, or where the providers are, is something else."""
+    while _exported(around.settings()) == _exported(settings):  # noqa: ASYNC110 (a value that is swapped in tells nobody)
         await asyncio.sleep(_LOOK_S)
+
+
+def _exported(settings: Settings) -> tuple[OtlpExportSection, Mapping[str, str | None]]:
+    return settings.otlp.export, {name: section.base_url for name, section in settings.providers.items()}
 
 
 async def take_in(around: Around) -> None:

@@ -66,6 +66,18 @@ def test_a_call_is_a_span_in_the_conventions_words() -> None:
     assert (answer["parts"][0]["content"], answer["finish_reason"]) == ("Here.", "stop")
 
 
+def test_a_call_tells_which_server_was_asked_and_a_cached_answer_none() -> None:
+    how = How(servers={"gemini": ("models.test", 8443)})
+    _, values = told(row(), how)
+    assert (values["server.address"], values["server.port"]) == ("models.test", 8443)
+    for other in (row(cache="hit-exact"), row(provider="local"), row(provider=None)):
+        assert "server.address" not in told(other, how)[1]
+    figures = Figures(n.V1_41, 1, how.servers)
+    figures.add([row()])
+    (metric, *_) = figures.told(how, 2).scope_metrics[0].metrics
+    assert "server.address" in {pair.key for pair in metric.histogram.data_points[0].attributes}
+
+
 def test_the_newest_names_are_told_where_they_are_asked_for() -> None:
     names = n.names_for({n.OPT_IN: f"http, {n.LATEST}"})
     _, values = told(row(), How(names=names))

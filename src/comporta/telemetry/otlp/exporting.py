@@ -101,7 +101,7 @@ class Exporter:
         self._database = database
         self._send = send
         self._what = what
-        self._figures = Figures(what.how.names, time.time_ns())
+        self._figures = Figures(what.how.names, time.time_ns(), what.how.servers)
         self._figures_told = True
         self._retell_at_s = 0.0
         self._cut_at_s = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -25,11 +26,13 @@ from comporta.telemetry.otlp import names as n
 from comporta.telemetry.otlp.spans_out import (
     SCOPE,
     How,
+    Servers,
     attributes,
     error_of,
     operation_of,
     provider_of,
     resource_of,
+    server_of,
 )
 from comporta.types import Usage
 
@@ -68,10 +71,11 @@ class _Series:
 
 
 class Figures:
-    """Histograms of the calls that were exported by this process, from `since_ns` on."""
+    """Histograms of the calls that were exported by this process, from `since_ns` on. `servers` as in `How`."""
 
-    def __init__(self, names: n.Names, since_ns: int) -> None:
+    def __init__(self, names: n.Names, since_ns: int, servers: Servers = MappingProxyType({})) -> None:
         self._names = names
+        self._servers = servers
         self._since_ns = since_ns
         self._series: dict[str, dict[_Labels, _Series]] = {}
         self._counts: dict[str, dict[_Labels, int]] = {}
@@ -102,7 +106,7 @@ class Figures:
         )
 
     def _add(self, call: CallRow) -> None:
-        labels = _labels(call)
+        labels = _labels(call, self._servers)
         names = self._names
         failed = (*labels, (n.ERROR_TYPE, error_of(call))) if error_of(call) is not None else labels
         inferred = call.kind != "embed"
@@ -184,11 +188,12 @@ def _spent(usage: Usage) -> Iterable[tuple[str, str, int]]:
             yield name, modality, tokens
 
 
-def _labels(call: CallRow) -> _Labels:
+def _labels(call: CallRow, servers: Servers) -> _Labels:
     found = (
         (n.OPERATION, operation_of(call)),
         (n.PROVIDER, provider_of(call)),
         (n.REQUEST_MODEL, call.model or call.asked),
         (n.RESPONSE_MODEL, call.reply_model),
+        *server_of(call, servers).items(),
     )
     return tuple((name, value) for name, value in found if value is not None)

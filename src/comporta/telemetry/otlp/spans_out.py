@@ -24,12 +24,16 @@ from comporta.telemetry.otlp.messages import (
     system_of,
     tools_of,
 )
+from comporta.telemetry.record import is_hit
 from comporta.types import Usage
 
 SCOPE = "comporta"
 #: What an attribute's whole number can hold; a larger one, of a seed for one, is told as text.
 _INT64 = 2**63
 _encode = msgspec.json.Encoder().encode
+
+
+Servers = Mapping[str, tuple[str, int]]
 
 
 class Exported(Struct, frozen=True):
@@ -48,6 +52,8 @@ class How(Struct, frozen=True):
     content: bool = True
     stages: bool = False
     resource: Mapping[str, str] = {}
+    #: Host and port of each provider, by the name that calls have for it.
+    servers: Servers = {}
 
 
 def resource_spans(calls: Iterable[Exported], how: How) -> ResourceSpans:
@@ -78,6 +84,13 @@ def operation_of(call: CallRow) -> str:
 def provider_of(call: CallRow) -> str | None:
     """The provider by its well-known name."""
     return None if call.provider is None else n.PROVIDERS.get(call.provider, call.provider)
+
+
+def server_of(call: CallRow, servers: Servers) -> dict[str, str | int]:
+    """Where the provider is; nothing of a call that none was asked for, or of a model inside the gate."""
+    if call.provider is None or call.provider not in servers or is_hit(call.cache):
+        return {}
+    return dict(zip((n.SERVER, n.SERVER_PORT), servers[call.provider], strict=True))
 
 
 def error_of(call: CallRow) -> str | None:
@@ -138,6 +151,7 @@ def _told(one: Exported, how: How) -> dict[str, Any]:
         n.PROMPT_NAME: call.prompt_id,
         n.USER: call.user,
         n.ERROR_TYPE: error_of(call),
+        **server_of(call, how.servers),
         **_of_usage(call.usage, how.names),
         **_of_ours(call),
     }
