@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from comporta.console.page import File, Page
 from comporta.console.pages.every import PAGES
+from comporta.console.recalled import given
+from comporta.store.database import Database
 from console.conftest import Opened
-from console.test_acting import asked
+from console.test_acting import TAGS, asked, deploy, push
 from console.test_bound_viewers import got
 from console.test_signing_in import cookie_of, enter
 
@@ -35,7 +38,8 @@ def test_a_page_with_a_file_leads_to_it(console: Opened, cookie: str, page: Page
     _, text = got(console, file.path, cookie)
     head = next(csv.reader(io.StringIO(text)))
     assert len(head) > 5 and all(name == name.strip().lower() for name in head)
-    if page.path not in ("/review", "/alerts"):
+    # Of these there may be nothing yet; where there is, their own tests look for it.
+    if page.path not in ("/review", "/alerts", "/prompts", "/rollouts"):
         assert file.path in shown, "the page has a link to its file"
 
 
@@ -76,3 +80,57 @@ def test_keys_come_with_what_they_used_and_by_pages(console: Opened, cookie: str
     assert made[-1] in first and made[0] not in first, "a hundred on a page, the newest first"
     _, second = got(console, f"/keys?after={made[1]}", cookie)
     assert made[0] in second and made[-1] not in second
+
+
+def test_versions_of_prompts_come_with_the_environments_that_point_at_them(console: Opened, cookie: str) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        push(console, "filed", version)
+    deploy(console, "filed", "1.0.0")
+    push(console, "filed-too", "2.0.0")
+    found = {(one["id"], one["version"]): one for one in rows(console, cookie, "/prompts.csv")}
+    told = {key[1]: one["environments"] for key, one in found.items() if key[0] == "filed"}
+    assert told == {"1.1.0": "", "1.0.0": "production"}
+    assert found["filed-too", "2.0.0"]["author"] == "Rui" and found["filed-too", "2.0.0"]["digest"]
+    _, page = got(console, "/prompts", cookie)
+    assert "/prompts.csv" in page
+
+
+def test_rollouts_and_experiments_come_apart_and_as_a_spreadsheet_takes_them(console: Opened, cookie: str) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        push(console, "filed-out", version)
+    deploy(console, "filed-out", "1.0.0")
+    body = {"prompt": "filed-out", "label": "production", "to": {"prompt": "filed-out@1.1.0"},
+            "tags": {**TAGS, "author": "=SUM(A1)"}, "name": "=1+1"}  # fmt: skip
+    made = asked(console, "POST", "/admin/rollouts", body)
+    try:
+        found = next(one for one in rows(console, cookie, "/rollouts.csv") if one["id"] == made["id"])
+        assert (found["name"], found["kind"], found["environment"]) == ("'=1+1", "rollout", "production")
+        assert (found["to_prompt"], found["started_by"]) == (made["to"]["prompt"], made["started_by"])
+        assert datetime.fromisoformat(found["started_at"]) == datetime.fromisoformat(made["started_at"])
+        assert '"author": "=SUM(A1)"' in found["tags"]
+        assert made["id"] not in {one["id"] for one in rows(console, cookie, "/rollouts.csv?kind=experiment")}
+        _, page = got(console, "/rollouts", cookie)
+        assert "/rollouts.csv" in page
+    finally:
+        asked(console, "POST", f"/admin/rollouts/{made['id']}/abort", {})
+
+
+def test_hits_of_both_caches_come_without_what_was_said(console: Opened, cookie: str) -> None:
+    hits = {one.id: one for one in console.calls if one.cache in ("exact", "semantic")}
+    found = rows(console, cookie, "/cache.csv?range=30d")
+    given = {one["id"]: one for one in found}
+    assert set(hits) <= set(given) and {one["cache"] for one in found} == {"exact", "semantic"}
+    one = given[next(iter(hits))]
+    assert (one["similarity"], one["saved_usd"]) == ("0.947", "0.0009")
+    assert [one["started_at"] for one in found] == sorted((one["started_at"] for one in found), reverse=True)
+    assert len(rows(console, cookie, "/cache.csv?range=1h")) < len(found)
+
+
+async def test_hits_are_read_by_batches_without_losing_or_repeating_one(console: Opened) -> None:
+    hits = [one.id for one in console.calls if one.cache in ("exact", "semantic")]
+    since, until = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC)
+    async with Database(console.dsn) as database:
+        whole = [row[1] async for row in given(database, since, until, 10_000)]
+        by_three = [row[1] async for row in given(database, since, until, 10_000, batch=3)]
+        assert by_three == whole and set(hits) <= set(whole) and len(set(whole)) == len(whole)
+        assert [row[1] async for row in given(database, since, until, 5, batch=3)] == whole[:5]

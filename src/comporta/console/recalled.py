@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -23,6 +24,19 @@ select id::text, trace_id, started_at, route, prompt, reply, notes -> 'cache' fr
 where cache = 'semantic' and started_at >= %(since)s and started_at < %(until)s
 order by started_at desc, id desc limit %(most)s
 """
+#: Of both caches, without what was asked and answered; so many at a time.
+GIVEN = """
+select started_at, id::text, cache, trace_id, route, model, prompt_id, prompt_version, key_name, team, user_id,
+    session, notes -> 'cache' from call
+where cache in ('exact', 'semantic') and started_at >= %(since)s and started_at < %(until)s
+    and (%(at)s::timestamptz is null or (started_at, id) < (%(at)s::timestamptz, %(id)s::uuid))
+order by started_at desc, id desc limit %(most)s
+"""
+GIVEN_HEAD = (
+    "started_at", "id", "cache", "trace_id", "route", "model", "prompt", "prompt_version", "key", "team", "user",
+    "session", "similarity", "saved_usd", "seeded",
+)  # fmt: skip
+_BATCH = 1000
 WRONG = """
 select c.at, c.route, c.confidence, c.threshold, c.source, c.call_id::text,
     (select trace_id from call where call.id = c.call_id limit 1)
@@ -72,6 +86,30 @@ def _hit(id: str, trace: str, at: datetime.datetime, route: str | None, prompt: 
         id, trace, at, route, prompt, reply, told.get("similarity"), told.get("saved_microusd"), told.get("entry"),
         bool(told.get("seeded")),
     )  # fmt: skip
+
+
+async def given(
+    database: Database, since: datetime.datetime, until: datetime.datetime, most: int, *, batch: int = _BATCH
+) -> AsyncIterator[Sequence[object]]:  # fmt: skip
+    """Rows under GIVEN_HEAD of all calls that a cache answered, the newest first. Raises Unavailable."""
+    values: dict[str, Any] = {"since": since, "until": until, "at": None, "id": None}
+    for sent in range(0, most, batch):
+        wanted = min(batch, most - sent)
+        async with database.reading() as connection:
+            rows = await (await connection.execute(GIVEN, {**values, "most": wanted})).fetchall()
+        for *told, note in rows:
+            yield _given(told, note if isinstance(note, dict) else {})
+        if len(rows) < wanted:
+            return
+        values |= {"at": rows[-1][0], "id": rows[-1][1]}
+
+
+def _given(told: Sequence[Any], note: dict[str, Any]) -> Sequence[object]:
+    saved = note.get("saved_microusd")
+    return [
+        told[0].isoformat(), *told[1:], note.get("similarity"), None if saved is None else saved / 1e6,
+        bool(note.get("seeded")),
+    ]  # fmt: skip
 
 
 async def likenesses(database: Database, since: datetime.datetime, until: datetime.datetime) -> list[int]:

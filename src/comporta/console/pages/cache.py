@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from comporta.console.exporting import MOST_ROWS
 from comporta.console.messages import conversation
-from comporta.console.page import Page
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, choice, go, say, text
-from comporta.console.parts.choosing import range_links, range_of
+from comporta.console.parts.choosing import pages, range_links, range_of
 from comporta.console.parts.components import Chart, Line, When
 from comporta.console.parts.judging import judge
 from comporta.console.parts.pieces import badge, card, empty, facts, figure, head
 from comporta.console.parts.tags import tag
-from comporta.console.recalled import BOUNDS, Hit, Wrong, hits, likenesses, wrong
+from comporta.console.recalled import BOUNDS, GIVEN_HEAD, Hit, Wrong, given, hits, likenesses, wrong
 from comporta.console.view import View
 from comporta.console.words import Texts
 from comporta.errors import BadRequest, ComportaError
@@ -92,7 +93,7 @@ async def build(view: View) -> None:
     chosen = range_of(view, "7d")
     base = view.database
     held = asyncio.create_task(_held(view))
-    over_time, alike, given, bad = await asyncio.gather(
+    over_time, alike, latest, bad = await asyncio.gather(
         series(base, _FIGURES, since=chosen.since, until=chosen.until, step_s=chosen.step_s),
         likenesses(base, chosen.since, chosen.until),
         hits(base, chosen.since, chosen.until, _SHOWN),
@@ -102,7 +103,7 @@ async def build(view: View) -> None:
     with head(view.t("title")):
         range_links(view, chosen)
         button(view, view.t("clear"), lambda: _clear(view), tone="danger")
-    if not over_time.lines[0].total["cache_hit_rate"] and not given and not _any(overview):
+    if not over_time.lines[0].total["cache_hit_rate"] and not latest and not _any(overview):
         with card():
             empty(view, view.t("none_title"), view.t("none_text"), command=_COMMAND)
         return
@@ -110,8 +111,9 @@ async def build(view: View) -> None:
     _charts(view, over_time, alike)
     _promises(view, overview)
     with tag("div.halves"):
-        _latest(view, given)
+        _latest(view, latest)
         _wrong(view, bad)
+    pages(view, None, csv=view.link("/cache.csv", range=chosen.name))
 
 
 async def _held(view: View) -> dict[str, Any]:
@@ -202,12 +204,12 @@ def _promise(view: View, one: dict[str, Any]) -> None:
             tag("p.muted.small", one["why"])
 
 
-def _latest(view: View, given: Sequence[Hit]) -> None:
+def _latest(view: View, latest: Sequence[Hit]) -> None:
     with card(view.t("latest")):
-        if not given:
+        if not latest:
             tag("p.muted", view.t("no_alike"))
         with tag("ol.events"):
-            for one in given:
+            for one in latest:
                 _hit(view, one)
 
 
@@ -274,4 +276,15 @@ async def _clear(view: View) -> None:
     go(view.link())
 
 
-PAGE = Page("/cache", "title", build, TEXTS, group="protect", letter="h", icon="cache")
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    """Every hit of `?range=`, by the same question and by the meaning; none of what was asked or answered."""
+    chosen = range_of(view, "7d")
+    yield GIVEN_HEAD
+    async for row in given(view.database, chosen.since, chosen.until, MOST_ROWS):
+        yield row
+
+
+PAGE = Page(
+    "/cache", "title", build, TEXTS, group="protect", letter="h", icon="cache",
+    files=(File("/cache.csv", "cache-hits.csv", _rows),),
+)  # fmt: skip

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
-from comporta.console.page import Page
+from comporta.console.exporting import MOST_ROWS
+from comporta.console.page import File, Page
 from comporta.console.parts.choosing import range_of
 from comporta.console.parts.components import Cell, Column, Row, Table
 from comporta.console.parts.pieces import card, empty, head
@@ -37,6 +40,9 @@ TEXTS: Texts = {
     ),
 }
 _PAGE = 100
+_HEAD = (
+    "id", "version", "environments", "model", "author", "commit_sha", "message", "digest", "pushed_at", "pushed_by",
+)  # fmt: skip
 #: More groups of figures than there are prompts.
 _ALL = 1_000_000
 
@@ -64,8 +70,9 @@ async def build(view: View) -> None:
     ]  # fmt: skip
     with card(classes="flush"):
         Table(t("title"), columns, [_row(view, one, by_prompt.get(one["id"], {})) for one in found["data"]])
-    if found["next"]:
-        with tag("nav.pages", aria_label=t("next")):
+    with tag("nav.pages", aria_label=t("next")):
+        tag("a.button", t("csv"), href="/prompts.csv", download=True)
+        if found["next"]:
             tag("a.button", t("next"), href=view.link(after=found["next"]), rel="next")
 
 
@@ -81,4 +88,34 @@ def _row(view: View, one: dict[str, Any], used: dict[str, float | None]) -> Row:
     return Row(cells, href=view.link(f"/prompts/{one['id']}"))
 
 
-PAGE = Page("/prompts", "title", build, TEXTS, group="build", letter="p", icon="prompts")
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    """Every version of every prompt, by id, the highest first, with the environments that point at it."""
+    after, sent = "", 0
+    while sent < MOST_ROWS:
+        page = await view.ask("GET", view.link("/admin/prompts", after=after, limit=_PAGE))
+        if not after:
+            yield _HEAD
+        for listed in page["data"]:
+            for row in _lines(await view.ask("GET", f"/admin/prompts/{quote(listed['id'], safe='')}")):
+                yield row
+                sent += 1
+        after = str(page["next"] or "")
+        if not after:
+            return
+
+
+def _lines(prompt: dict[str, Any]) -> list[Sequence[object]]:
+    at: dict[str, list[str]] = {}
+    for one in prompt["labels"]:
+        at.setdefault(one["version"], []).append(one["environment"])
+    return [
+        (prompt["id"], one["version"], ", ".join(at.get(one["version"], ())),
+         *(one[name] for name in _HEAD[3:]))
+        for one in prompt["versions"]
+    ]  # fmt: skip
+
+
+PAGE = Page(
+    "/prompts", "title", build, TEXTS, group="build", letter="p", icon="prompts",
+    files=(File("/prompts.csv", "prompts.csv", _rows),),
+)  # fmt: skip

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from comporta.console.page import Page
+from comporta.console.exporting import MOST_ROWS
+from comporta.console.page import File, Page
 from comporta.console.parts.acting import ask, button, go, say, text
-from comporta.console.parts.choosing import links
+from comporta.console.parts.choosing import links, pages
 from comporta.console.parts.comparing import findings, sides_table
 from comporta.console.parts.components import Cell, Column, Row, Table, When
 from comporta.console.parts.live import Pulse
@@ -18,6 +20,8 @@ from comporta.console.parts.pieces import badge, card, empty, facts, head, notic
 from comporta.console.parts.tags import tag
 from comporta.console.view import View
 from comporta.console.words import Texts
+from comporta.routing.rollout.rows import Kind, RolloutRow
+from comporta.routing.rollout.store import Rollouts
 
 TEXTS: Texts = {
     "title": ("Rollouts", "Rollouts"),
@@ -87,6 +91,10 @@ _TONES = {
 _ROLLOUT = "comporta rollout start --route support --to-model openai/gpt-4o-mini"
 _EXPERIMENT = "comporta experiment start --route support --to-model openai/gpt-4o-mini --metric score:thumbs"
 _LIVE_S = 3.0
+_HEAD = (
+    "id", "kind", "name", "route", "prompt", "environment", "side_a", "to_variant", "to_model", "to_prompt",
+    "to_params", "state", "stage", "share", "started_at", "started_by", "ended_at", "problem", "tags",
+)  # fmt: skip
 
 
 async def build(view: View) -> None:
@@ -118,6 +126,7 @@ async def _list(view: View, kind: str) -> None:
     ]  # fmt: skip
     with card(classes="flush"):
         Table(t("title"), columns, [_row(view, kind, one) for one in rows])
+    pages(view, None, csv=view.link("/rollouts.csv", kind=view.query.get("kind")))
 
 
 def _row(view: View, kind: str, one: Mapping[str, Any]) -> Row:
@@ -289,6 +298,35 @@ def _act(view: View, row: Mapping[str, Any], place: str, word: str) -> None:
     button(view, t(word), act, tone=tone)
 
 
-PAGE = Page("/rollouts", "title", build, TEXTS, group="build", letter="r", icon="rollouts")
+async def _rows(view: View) -> AsyncIterator[Sequence[object]]:
+    """All there ever were of the kind that the page shows, read where they stand: the gate lists no more than 500."""
+    kind: Kind = "experiment" if view.query.get("kind") == "experiment" else "rollout"
+    found = await Rollouts(view.database).list(kind, limit=MOST_ROWS)
+    yield _HEAD
+    for one in found:
+        yield _line(one)
+
+
+def _line(one: RolloutRow) -> Sequence[object]:
+    to = one.change
+    return (
+        one.id, one.kind, one.name, one.route, one.prompt, one.label, one.variant, to.variant, to.model, to.prompt,
+        _told_json(to.params), one.state, one.stage, one.share, _moment(one.started_at_s), one.started_by,
+        _moment(one.ended_at_s), one.problem, _told_json(one.tags),
+    )  # fmt: skip
+
+
+def _told_json(value: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) if value else None
+
+
+def _moment(at_s: float | None) -> str | None:
+    return None if at_s is None else datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat()
+
+
+PAGE = Page(
+    "/rollouts", "title", build, TEXTS, group="build", letter="r", icon="rollouts",
+    files=(File("/rollouts.csv", "rollouts.csv", _rows),),
+)  # fmt: skip
 ONE = Page("/rollouts/{id}", "title", build_rollout, TEXTS, icon="rollouts", parent="/rollouts")
 EXPERIMENT = Page("/experiments/{id}", "experiments", build_experiment, TEXTS, icon="rollouts", parent="/rollouts")
