@@ -153,7 +153,7 @@ async def test_a_stream_gives_pieces_of_text_and_may_be_left(
     stream = processor.stream_response("Count.", "support")
     assert await anext(stream) == "one "
     await stream.aclose()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(25):
         await fake.seen[1].gone.wait()
     assert [row["status"] for row in await recorded(gate)] == [200, 499]
 
@@ -164,7 +164,7 @@ async def test_monitoring_tells_cost_tokens_and_time(gate: Gate, processor: Proc
     assert (done.text, done.success, done.error) == ("Olá.", True, None)
     assert done.total_tokens == 1100
     assert done.cost_usd == pytest.approx(0.002)
-    assert 0.05 <= done.latency_s < 5
+    assert 0.05 <= done.latency_s < 60
     [row] = await recorded(gate)
     assert (row["cost_microusd"], row["door"]) == (2000, "python")
 
@@ -193,7 +193,7 @@ async def test_the_time_limit_of_a_configuration_is_kept_and_recorded_as_one(
     late = await processor.process_with_monitoring("Hello", "slow")
     assert given.value.code == registered.value.code == late.error == "total_timeout"
     assert streamed.value.status == 504
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(25):
         await asyncio.gather(*(seen.gone.wait() for seen in fake.seen))
     assert [row["status"] for row in await recorded(gate)] == [504] * 4
     with pytest.raises(BadRequest, match="timeout_s"):
@@ -201,11 +201,11 @@ async def test_the_time_limit_of_a_configuration_is_kept_and_recorded_as_one(
 
 
 async def test_the_time_limit_bounds_all_attempts_together(gate: Gate, processor: Processor, fake: FakeOpenAI) -> None:
-    fake.default = Step(status=500, delay_s=0.15)
+    fake.default = Step(status=500, delay_s=3)
     started_s = asyncio.get_running_loop().time()
     with pytest.raises(ComportaError):
-        await processor.process_single("Hello", "support", LLMConfig("openai", "support-a", timeout=0.4))
-    assert asyncio.get_running_loop().time() - started_s < 2
+        await processor.process_single("Hello", "support", LLMConfig("openai", "support-a", timeout=4))
+    assert asyncio.get_running_loop().time() - started_s < 5.9
 
 
 async def test_a_semantic_cache_is_the_gates_own(

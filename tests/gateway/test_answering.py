@@ -17,7 +17,7 @@ from comporta.pipeline import Call
 from comporta.types import Caller, Delta, Event
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
-SILENCE_S = 0.3
+SILENCE_S = 1.2
 Events = Callable[[], AsyncIterator[Event]]
 
 

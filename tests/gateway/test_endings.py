@@ -235,7 +235,7 @@ async def test_a_client_that_leaves_ends_its_call_once_and_at_once(
     proto, task = watched.begin(stream=stream)
     await asyncio.sleep(0.05)
     proto.leave()
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 25)
     watched.assert_over("client_closed")
     assert watched.calls[0].error is not None and watched.calls[0].error.status == 499
 
@@ -243,11 +243,11 @@ async def test_a_client_that_leaves_ends_its_call_once_and_at_once(
 async def test_a_client_whose_connection_breaks_while_we_write_is_gone_too() -> None:
     watched = Watched(source(says("one"), 0.05, says("two", "stop")))
     proto, task = watched.begin(stream=True)
-    await asyncio.wait_for(proto.arrived.wait(), 2)
+    await asyncio.wait_for(proto.arrived.wait(), 25)
     # Writing fails before the notice of the closed connection comes.
     proto.client_disconnect = asyncio.Event().wait  # type: ignore[method-assign,assignment]
     proto._gone.set()
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 25)
     watched.assert_over("client_closed")
 
 
@@ -290,11 +290,11 @@ async def test_a_second_cancellation_while_closing_leaves_no_ending_out() -> Non
 
     watched = Watched(begin)
     proto, task = watched.begin(stream=True)
-    await asyncio.wait_for(proto.arrived.wait(), 2)
+    await asyncio.wait_for(proto.arrived.wait(), 25)
     proto.leave()
-    await asyncio.wait_for(closing.wait(), 2)
+    await asyncio.wait_for(closing.wait(), 25)
     task.cancel()
-    await asyncio.wait([task], timeout=2)
+    await asyncio.wait([task], timeout=25)
     watched.assert_over("client_closed")
 
 
@@ -421,7 +421,7 @@ async def test_cancelling_an_in_process_call_ends_it_once(stream: bool) -> None:
 
 async def test_events_that_came_together_leave_together_and_a_wait_sends_what_is_there() -> None:
     """A write costs more than an event; no event waits for one that is not there yet."""
-    watched = Watched(source(says("one"), says("two"), 0.02, says("three"), says("four", "stop")))
+    watched = Watched(source(says("one"), says("two"), 0.2, says("three"), says("four", "stop")))
     proto, task = watched.begin(stream=True)
     await task
     assert [part.count(b'"content"') for part in proto.sent] == [2, 2, 0]

@@ -501,7 +501,7 @@ async def test_a_prompts_time_limit_holds_for_its_own_attempt(run: Run, registry
         Variant("b", "openai", "n", 0, prompt=ref_of("bare@1.0.0")),
     )
     await run({"model": "r", "messages": []} | {"prompt": {"variables": {}}}, found, upstream=Timed(UpstreamFault("x")))
-    assert left[0] < 5.1 and left[1] > 90
+    assert left[0] < 5.1 and left[1] > 20
 
 
 async def test_the_caches_key_holds_the_version(run: Run, registry: Registry) -> None:

@@ -45,7 +45,7 @@ class Upstream:
 
 
 async def settled(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not look():  # noqa: ASYNC110 (what is waited for is not ours to tell of)
             await asyncio.sleep(0)
 

@@ -72,7 +72,7 @@ def test_millions_of_objects_are_measured_in_a_moment() -> None:
     body = b'{"x":[' + b"{}," * 1_000_000 + b"1]}"
     began_s = time.process_time()
     reading._check_text(body)
-    assert time.process_time() - began_s < 2
+    assert time.process_time() - began_s < 20
 
 
 @pytest.mark.parametrize(
