@@ -65,7 +65,7 @@ async def two(
     request: pytest.FixtureRequest, database: Database, redis_url: str
 ) -> AsyncIterator[tuple[Worker, Worker]]:
     fars = [
-        Far(PostgresStore(database) if request.param == "postgres" else RedisStore(redis_url), limit_s=2.0)
+        Far(PostgresStore(database) if request.param == "postgres" else RedisStore(redis_url), limit_s=60.0)
         for _ in range(2)
     ]
     yield Worker(fars[0]), Worker(fars[1])

@@ -95,13 +95,15 @@ async def test_a_listeners_leaving_changes_nothing(shared: Bench) -> None:
 
 async def test_the_upstream_call_ends_when_the_last_one_leaves(shared: Bench) -> None:
     """WIRE 8."""
-    upstream = Upstream(STREAM, gap_s=0.05)
+    upstream = Upstream(STREAM, gap_s=0.5)
     payer, other = call_for(), call_for()
     for call in (payer, other):
         await anext(await shared.over(upstream)(call))
     await leave(payer)
     await leave(other)
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not upstream.closed or len(shared.cache.sharing):  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
     assert upstream.closed == 1 and len(shared.cache.sharing) == 0 and len(shared.cache.memory) == 0
     assert other.cache == "miss", "the one who stayed longest pays for what came"
 
@@ -133,9 +135,9 @@ async def test_a_failure_before_the_first_event_is_raised_where_another_variant_
 
 
 async def test_a_flight_stopped_from_outside_is_no_clean_end(shared: Bench) -> None:
-    upstream = Upstream(STREAM, gap_s=0.05)
+    upstream = Upstream(STREAM, gap_s=0.5)
     waiting = asyncio.create_task(shared.ask(call_for(), upstream))
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.6)
     (flight,) = shared.cache.sharing._flights.values()
     flight._task.cancel()
     with pytest.raises(ComportaError):

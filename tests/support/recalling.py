@@ -103,7 +103,7 @@ class Worker:
         self.database = database
         self.policy: CachePolicy | None = SEMANTIC
         self.embedder = embedder or Spread()
-        self.vectors = Vectors(self.embedder, Embedded(self.embedder.name, multilingual))
+        self.vectors = Vectors(self.embedder, Embedded(self.embedder.name, multilingual), limit_s=60.0)
         self.clearings = Clearings(database)
         self.thresholds = Thresholds(database, lambda route: self.policy.semantic if self.policy else None)
         self.store = SemanticStore(database)
@@ -117,7 +117,7 @@ class Worker:
         self.checks = Checks(self._afresh, self.thresholds.note, self._alike, self._judge, drawn=lambda: self.drawn)
         self.semantic = Semantic(
             self.store, self.vectors, self.searching, self.writing, self.thresholds, self.clearings, self.checks,
-            self._judge, limit_s=5.0,
+            self._judge, limit_s=60.0,
         )  # fmt: skip
         self.cache = ExactCache(lambda call: self.policy, Memory(1 << 20, 1000), lambda: None)
         self.cache.semantic = self.semantic
