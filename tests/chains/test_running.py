@@ -197,7 +197,7 @@ async def test_parallel_steps_run_at_the_same_time_and_answer_together() -> None
     both = asyncio.Barrier(2)
 
     async def meet(context: Any) -> bool:
-        await asyncio.wait_for(both.wait(), 5)
+        await asyncio.wait_for(both.wait(), 60)
         return True
 
     steps = [Step("a", "A {input}", condition=meet), Step("b", "B {input}", condition=meet)]
@@ -463,7 +463,7 @@ async def test_the_last_step_is_streamed_as_it_comes_with_the_usage_of_all() -> 
 
 async def test_the_first_word_goes_out_before_the_last_one_is_said() -> None:
     async with aclosing(events(TWO, Models(n="one HANG"), asking(stream=True))) as answer:  # type: ignore[type-var]
-        first = await asyncio.wait_for(anext(answer), 5)
+        first = await asyncio.wait_for(anext(answer), 60)
     assert isinstance(first, Event) and first.deltas[0].text == "one "
 
 

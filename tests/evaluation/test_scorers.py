@@ -203,7 +203,7 @@ async def waits(answer, tools, least): return (await asyncio.sleep(0)) is None a
 def asserts(answer): assert answer.output == "x", "wanted x"
 def breaks(answer): return 1 / 0
 def nothing(answer): pass
-def slow(answer): time.sleep(0.4); return True
+def slow(answer): time.sleep(3); return True
 class Deep:
     @staticmethod
     def inner(answer): return True
@@ -253,7 +253,7 @@ async def test_a_slow_function_is_left_behind_and_holds_nobody_up(checks: Tools)
     tools = Tools(folder=checks.folder, function_timeout_s=0.1)
     began = time.monotonic()
     assert "longer than 0.1 s" in await error("python", "checks.py:slow", "please", tools)
-    assert time.monotonic() - began < 0.35
+    assert time.monotonic() - began < 2.9
     found = asyncio.create_task(outcome("python", "checks.py:slow", "please", checks))
     await asyncio.sleep(0.05)
     assert not found.done()

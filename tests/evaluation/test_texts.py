@@ -83,7 +83,7 @@ async def test_others_go_on_while_a_pattern_burns_its_time() -> None:
     with pytest.raises(Slow):
         looking.result()
     assert len(gaps) > 10
-    assert sorted(gaps)[len(gaps) // 2] < 0.1
+    assert sorted(gaps)[len(gaps) // 2] < 0.3
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a{2,1}", "(?P<a>x)(?P<a", "(" * 3_000 + ")" * 3_000])

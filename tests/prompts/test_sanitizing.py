@@ -43,7 +43,7 @@ def test_no_text_takes_long(text: str) -> None:
     begun_s = time.perf_counter()
     strip_html(text)
     fenced("x", text)
-    assert time.perf_counter() - begun_s < 2
+    assert time.perf_counter() - begun_s < 20
 
 
 @given(st.text())

