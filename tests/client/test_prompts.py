@@ -83,12 +83,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def prompts(gate: Gate, clock: Clock) -> AsyncIterator[Prompts]:
-    async with Prompts(gate.url, "cmp-key", timeout_s=2, clock=clock) as made:
+    async with Prompts(gate.url, "cmp-key", timeout_s=60, clock=clock) as made:
         yield made
 
 
 async def until(seen: list[Any], count: int) -> None:
-    for _ in range(1000):
+    for _ in range(12_000):
         if len(seen) >= count:
             return
         await asyncio.sleep(0.005)

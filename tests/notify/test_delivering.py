@@ -91,7 +91,7 @@ async def running(*deliverers: Deliverer) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(look: Callable[[], Awaitable[Any]], within_s: float = 10.0) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], within_s: float = 60.0) -> Any:
     async with asyncio.timeout(within_s):
         while True:
             if found := await look():

@@ -125,7 +125,7 @@ async def test_while_postgresql_is_away_nothing_is_lost_and_afterwards_nothing_d
             if n == 200:
                 await asyncio.to_thread(own_postgres.embedded.start)
             await asyncio.sleep(0.001)
-        await asyncio.wait_for(until(lambda: shipper.shipped >= 300), 30)
+        await asyncio.wait_for(until(lambda: shipper.shipped >= 300), 120)
         shipper.stop()
         await task
         assert await counts(database) == (300, 300, 300 * 150)
@@ -151,7 +151,7 @@ async def test_a_server_killed_in_the_middle_of_shipping_changes_no_figure(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where datname = current_database() and pid <> pg_backend_pid()"
                 )
-        await asyncio.wait_for(until(lambda: shipper.shipped >= 400), 30)
+        await asyncio.wait_for(until(lambda: shipper.shipped >= 400), 120)
         shipper.stop()
         await task
         assert await counts(database) == (400, 400, 400 * 150)

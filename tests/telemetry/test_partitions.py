@@ -118,7 +118,7 @@ async def test_a_call_that_is_read_at_length_keeps_nobody_waiting_long(
     async with await connect(database.dsn, autocommit=False) as reader:
         await reader.execute("select count(*) from call")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            await asyncio.wait_for(partitions.keep_within(database, 1000), 15)
+            await asyncio.wait_for(partitions.keep_within(database, 1000), 90)
         heard: list[int] = []
         await Keep(30, 60, 400, record_bytes=1000, measured=heard.append).within_size(database)
         assert heard == []

@@ -296,7 +296,7 @@ async def test_without_a_database_records_wait_in_the_spool(tmp_path: Path, make
     async with Database(f"host={tmp_path} dbname=nowhere connect_timeout=1") as away:
         shipper = Shipper(away, spool)
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(shipper.ship_once(), 30)
+            await asyncio.wait_for(shipper.ship_once(), 90)
         assert shipper.quarantine.count == 0
     assert spool.bytes > 0
     spool.close()
