@@ -43,11 +43,11 @@ class Opened:
         self.dsn: str = json.loads((served.data / "run.json").read_text())["dsn"]
         self.calls: list[CallRecord] = []
 
-    def wait(self, within_s: float = 30.0) -> None:
+    def wait(self, within_s: float = 90.0) -> None:
         until_s = time.monotonic() + within_s
         while time.monotonic() < until_s:
             try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=2):
+                with urllib.request.urlopen(f"{self.url}/health", timeout=10):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
@@ -70,7 +70,7 @@ def console() -> Iterator[Opened]:
     port = free_port()
     with short_folder() as folder:
         served = Served(folder, CONFIG, {"COMPORTA_CONSOLE": "1", "COMPORTA_CONSOLE_PORT": str(port)})
-        served.start(within_s=120)
+        served.start(within_s=200)
         opened = Opened(served, port)
         opened.fill()
         opened.wait()
@@ -84,7 +84,7 @@ def console() -> Iterator[Opened]:
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Browser]:
     # Nothing takes so long but on a machine that much else is asked of; what goes well costs none of it.
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=60_000)
     async with opened_browser() as found:
         yield found
 

@@ -181,7 +181,7 @@ def wait_for(fakes: Fakes, model: str) -> Any:
 
 
 def test_wire_9_content_is_forwarded_as_it_comes(gate: Served, fakes: Fakes) -> None:
-    fakes.openai.script(Step(text=("one ", "two ", "three"), token_delay_s=0.3), model="w9")
+    fakes.openai.script(Step(text=("one ", "two ", "three"), token_delay_s=1.0), model="w9")
     connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=90)
     body = json.dumps({"model": "openai/w9", "messages": HELLO, "stream": True})
     connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {gate.key}"})

@@ -120,7 +120,7 @@ def test_wire_9_and_19_small_frames_reach_the_client_one_by_one_without_a_stall(
         return times[-1] - times[0]
 
     # By itself it takes 55 ms, stalled it takes 240; a busy machine gets several tries.
-    assert any(longest_s() < 0.15 for _ in range(8))
+    assert any(longest_s() < 0.15 for _ in range(40))
 
 
 @pytest.mark.parametrize("stream", [False, True])
