@@ -22,7 +22,7 @@ from support.serving import Served
 from support.talking import Answer, ask, chat, until
 
 CONFIG = """
-server: {{body_timeout: 700ms, max_body: 20MB}}
+server: {{body_timeout: 4s, max_body: 20MB}}
 providers:
   openai: {{base_url: "{url}/v1", api_key: sk-easygoing-000000000000000}}
   anthropic: {{base_url: "{url}", api_key: sk-ant-easygoing-000000000000000}}

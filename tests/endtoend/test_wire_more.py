@@ -93,7 +93,7 @@ def test_wire_2_a_refusal_of_the_prefill_never_hides_the_first_failure(gate: Ser
 def test_wire_6_a_long_silence_after_the_first_content_is_bridged_with_comments_and_none_before_it(
     gate: Served, fakes: Fakes
 ) -> None:
-    fakes.openai.script(Step(text=("one ", "two"), first_delay_s=0.4, token_delay_s=0.4), model="w6")
+    fakes.openai.script(Step(text=("one ", "two"), first_delay_s=0.4, token_delay_s=1.5), model="w6")
     answer = chat(gate, "openai/w6", stream=True)
     first, _, rest = answer.body.partition(b'"one ')
     assert b": keep-alive" not in first
