@@ -221,7 +221,11 @@ async def test_a_semantic_cache_is_the_gates_own(
         cache = SemanticCache(gate)
         assert await cache.get("How do I reset my password?") is None
         await cache.set("How do I reset my password?", "By the link.", tags=["faq"])
-        assert await cache.get("How can I reset my password?") == "By the link."
+        # A look that takes too long on a busy machine is a miss, and then nobody looks for a while.
+        async with asyncio.timeout(90):
+            while (found := await cache.get("How can I reset my password?")) is None:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.2)
+        assert found == "By the link."
         assert await cache.get("How do I delete my account?") is None
         assert await SemanticCache(gate, "another").get("How do I reset my password?") is None
         with pytest.raises(BadRequest, match="can't be kept"):
