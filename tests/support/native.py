@@ -106,10 +106,11 @@ class House:
 
 
 @contextmanager
-def native_house() -> Iterator[House]:
+def native_house(more: str = "") -> Iterator[House]:
+    """`more`: further lines of its configuration."""
     fakes = Fakes()
     with short_folder() as folder:
-        config = CONFIG.format(openai=fakes.openai.url, anthropic=fakes.anthropic.url)
+        config = CONFIG.format(openai=fakes.openai.url, anthropic=fakes.anthropic.url) + more
         gate = Served(folder, config, SECRETS)
         gate.start()
         try:
