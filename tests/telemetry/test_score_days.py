@@ -207,6 +207,8 @@ async def test_two_workers_count_nothing_twice(database: Database) -> None:
     await put(database, [{**score, "joined": None} for score in scores])
 
     async def say(connection: Connection) -> None:
+        # In one order, as scores are written: whoever locks rows crosswise waits for nobody's sums but for each other.
+        await connection.execute("select from score order by id for update")
         said = "update score set joined_at = coalesce(joined_at, now()), number = 3 where number is not null"
         await connection.execute(said.encode())
 

@@ -18,6 +18,7 @@ from comporta.config.mistakes import did_you_mean
 from comporta.errors import ComportaError
 from comporta.notify.notice import Notice
 from comporta.store.database import Connection
+from comporta.telemetry import score_days
 from comporta.telemetry.observability import facets, tops
 
 log = structlog.get_logger("comporta.telemetry")
@@ -46,10 +47,11 @@ async def watch_alerts(around: Around) -> None:
 
 
 async def sum_up(around: Around) -> None:
-    """Make sums by property of what is over, until cancelled; figures are right without them, only slower."""
+    """Make sums by property and by day of what is over, until cancelled; figures are right without, only slower."""
     while True:
         try:
             await facets.refresh(around.database)
+            await score_days.refresh(around.database)
         except (ComportaError, psycopg.Error, TimeoutError) as error:
             log.warning("sums_wait", reason=type(error).__name__)
         await asyncio.sleep(facets.EVERY_S)

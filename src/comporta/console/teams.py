@@ -29,13 +29,14 @@ _STALE = "select distinct period from {schema}.{rollup}"
 VIEWS: Mapping[str, str] = {
     **dict.fromkeys(
         ("call", "trace_span", "score", "problem", "virtual_key", "spent_hour", "rollup_minute", "rollup_hour",
-         "score_minute", "score_hour"),
+         "score_minute", "score_hour", "score_day"),
         _OWN,
     ),
     "span": "select one.* from {schema}.span as one where exists (select from {schema}.call as own"
     f" where own.started_at = one.started_at and own.id = one.call_id and own.team = {_MINE})",
     "comment_mood": "select one.* from {schema}.comment_mood as one where exists (select from {schema}.score as own"
     f" where own.owner = one.owner and own.id = one.id and own.name = one.name and own.team = {_MINE})",
+    "score_stale_day": "select * from {schema}.{table}",
     "facet_stale_minute": _STALE.replace("{rollup}", "rollup_minute"),
     "facet_stale_hour": _STALE.replace("{rollup}", "rollup_hour"),
     "facet_stale_day": "select distinct date_trunc('day', period, 'UTC') as period from {schema}.rollup_hour",

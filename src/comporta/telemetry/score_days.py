@@ -133,6 +133,8 @@ async def _made(connection: Connection, values: dict[str, Any]) -> bool:
     locked = await (await connection.execute(_LOCK)).fetchone()
     if locked is None or not locked[0]:
         return False
+    # Before the marks, as whoever changes scores has it: else both could wait for each other's.
+    await connection.execute("lock table score in access share mode")
     if not (await connection.execute(_TAKE, values)).rowcount:
         return False
     await connection.execute(_CLEAR, values)

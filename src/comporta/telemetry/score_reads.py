@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 from comporta.errors import BadRequest
 from comporta.store.database import Database
+from comporta.telemetry import score_days
 
 MAX_LIMIT = 500
 #: A text's figures name its commonest words.
@@ -39,16 +40,30 @@ _SHOWN = (
 LIST = sql.SQL("select {shown} from score where true {where} order by at desc, owner desc, id desc, name desc limit %s")
 #: Figures are of scores whose call is known: of the others nobody can tell yet whether they may count.
 FIGURES = sql.SQL("""
-select {group} name, kind, count(*) as n, sum(number) as sum, sum(number * number) as sum_squares,
-    min(number) as least, max(number) as most, max(at) as latest
-from score where joined_at is not null {where}
+select {group} name, kind, sum(n)::bigint as n, sum(total) as sum, sum(squares) as sum_squares,
+    min(least) as least, max(most) as most, max(latest) as latest
+from {sums} where true {where}
 group by {by} name, kind order by {by} name, kind limit {most}
 """)
 LABELS = sql.SQL("""
-select {group} name, label, count(*) as n from score
-where joined_at is not null and kind = 'text' and length(label) <= 100 {where}
+select {group} name, label, sum(n)::bigint as n from {words} where label is not null {where}
 group by {by} name, label order by n desc, label limit {most}
 """)
+#: Scores one by one in the shape of sums, for questions that no sum by day answers.
+EACH = sql.SQL("""(
+    select *, 1 as n, number as total, number * number as squares, number as least, number as most, at as latest
+    from score where joined_at is not null {within}
+) as summed""")
+#: What was said in few words: of guards as it is summed up, of the others one by one.
+WORDS = sql.SQL("""(
+    select {columns}, label, n from {sums} where label is not null
+    union all
+    select {columns}, label, 1 from score
+    where joined_at is not null and kind = 'text' and source <> 'guard' and length(label) <= 100 {within}
+) as said""")
+EACH_WORD = sql.SQL("""(
+    select *, 1 as n from score where joined_at is not null and kind = 'text' and length(label) <= 100 {within}
+) as said""")
 
 
 class ScoreRow(Struct, frozen=True):
@@ -159,16 +174,31 @@ async def figures(
     if group_by is not None and group_by not in GROUPS:
         raise BadRequest(f"Scores can't be grouped by '{group_by[:50]}'; there are {', '.join(GROUPS)}.",
                          param="group_by")  # fmt: skip
-    where, values = _where(filters or {}, since, until)
+    where, values = _where(filters or {})
     if names is not None:
         where += sql.SQL(" and name = any(%s)")
         values.append(list(names))
+    # What a question about them is read from, beside what every answer has.
+    asked = {COLUMNS[name] for name in (*(filters or {}), *([group_by] if group_by else ()))} | {"name", "kind"}
+    sums, words = _read_from(asked, _zoned(since), _zoned(until))
     async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        sums = await (await cursor.execute(_grouped(FIGURES, group_by, where), values)).fetchall()
-        texts = any(row["kind"] == "text" for row in sums)
-        labels = await (await cursor.execute(_grouped(LABELS, group_by, where), values)).fetchall() if texts else []
-    return [_figures(row, labels) for row in sums]
+        rows = await (await cursor.execute(_grouped(FIGURES, group_by, where, sums=sums), values)).fetchall()
+        labels = []
+        if any(row["kind"] == "text" for row in rows):
+            labels = await (await cursor.execute(_grouped(LABELS, group_by, where, words=words), values)).fetchall()
+    return [_figures(row, labels) for row in rows]
+
+
+def _read_from(
+    asked: Set[str], since: datetime.datetime | None, until: datetime.datetime | None
+) -> tuple[sql.Composed, sql.Composed]:
+    """Figures and words: by days as far as there are sums of what is asked, else one by one."""
+    within = score_days.within(since, until)
+    if not asked <= score_days.SUMMED:
+        return EACH.format(within=within), EACH_WORD.format(within=within)
+    sums = score_days.sums(asked, since, until)
+    return sums, WORDS.format(columns=score_days.listed(asked - {"kind"}), sums=sums, within=within)
 
 
 async def sums_by_variant(
@@ -220,17 +250,17 @@ def _figures(row: Mapping[str, Any], labels: Sequence[Mapping[str, Any]]) -> Fig
     )  # fmt: skip
 
 
-def _grouped(query: sql.SQL, group_by: str | None, where: sql.Composable) -> sql.Composed:
+def _grouped(query: sql.SQL, group_by: str | None, where: sql.Composable, **source: sql.Composable) -> sql.Composed:
     column = None if group_by is None else sql.Identifier(COLUMNS[group_by])
     return query.format(
         group=sql.SQL("") if column is None else sql.SQL("{} as grouped,").format(column),
         by=sql.SQL("") if column is None else sql.SQL("{},").format(column),
-        where=where, most=sql.Literal(_MOST_GROUPS),
+        where=where, most=sql.Literal(_MOST_GROUPS), **source,
     )  # fmt: skip
 
 
 def _where(
-    filters: Mapping[str, str], since: datetime.datetime | None, until: datetime.datetime | None
+    filters: Mapping[str, str], since: datetime.datetime | None = None, until: datetime.datetime | None = None
 ) -> tuple[sql.Composed, list[Any]]:
     where, values = sql.Composed([]), list[Any]()
     for name, value in filters.items():
@@ -246,8 +276,12 @@ def _where(
     for text, at in ((" and at >= %s", since), (" and at < %s", until)):
         if at is not None:
             where += sql.SQL(text)
-            values.append(at if at.tzinfo else at.replace(tzinfo=datetime.UTC))
+            values.append(_zoned(at))
     return where, values
+
+
+def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
+    return at if at is None or at.tzinfo else at.replace(tzinfo=datetime.UTC)
 
 
 def _is_uuid(text: str) -> bool:

@@ -136,6 +136,7 @@ REWRITE = (
     "drop table score",
     "alter table score_shortened rename to score",
     "select score_roll_up()",
+    "insert into score_stale_day select distinct day from score_day where day <= (%(cut)s at time zone 'UTC')::date",
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import structlog
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from comporta.errors import ComportaError
@@ -24,6 +25,7 @@ from comporta.feedback.processing.clusters import Group, Known, grouped
 from comporta.feedback.processing.moods import Moods
 from comporta.stats.intervals import binomial_tail
 from comporta.store.database import Connection, Database
+from comporta.telemetry.score_days import sums
 
 log = structlog.get_logger("comporta.findings")
 
@@ -87,15 +89,15 @@ update comment_mood m set cluster = said.cluster
 from jsonb_to_recordset(%(rows)s) as said (owner text, id text, name text, cluster text)
 where (m.owner, m.id, m.name) = (said.owner, said.id, said.name) and m.cluster is distinct from said.cluster
 """
-VERSIONS = """
-select route, prompt_id, prompt_version, name, count(*) as n, sum(number) as total, sum(number * number) as squares,
-    bool_and(kind = 'boolean') as bin, min(coalesce(called_at, at)) as began
-from score
-where joined_at is not null and number is not null and prompt_id is not null and route is not null
+VERSIONS = sql.SQL("""
+select route, prompt_id, prompt_version, name, sum(n)::bigint as n, sum(total) as total, sum(squares) as squares,
+    bool_and(kind = 'boolean') as bin, min(began) as began
+from {sums}
+where kind <> 'text' and prompt_id is not null and route is not null
   and source <> 'guard' and name <> 'dwell_ms' and name not like '%%\\_value'
-  and at > now() - make_interval(days => %(days)s)
 group by 1, 2, 3, 4
-"""
+""")
+_COMPARED = ("route", "prompt_id", "prompt_version", "name", "kind", "source")
 WORST = """
 select coalesce(call_id, reply_call)::text as id from score
 where route = %(route)s and prompt_id = %(prompt)s and prompt_version = %(version)s and name = %(name)s
@@ -182,14 +184,14 @@ class Commenting:
 
     async def _compare_versions(self, connection: Connection) -> int:
         found = 0
-        sums = [
+        compared = [
             VersionSums(
                 row["route"], row["prompt_id"], row["prompt_version"], row["name"], row["n"], row["total"],
                 row["squares"], row["bin"], row["began"], row["name"] in ILL,
             )
-            for row in await rows(connection, VERSIONS, {"days": _DAYS})
+            for row in await version_sums(connection)
         ]  # fmt: skip
-        for one in worse(sums):
+        for one in worse(compared):
             found += await tables.put(connection, await self._anomaly(connection, one), self._actions("anomaly"))
         return found
 
@@ -209,6 +211,12 @@ class Commenting:
             size=one.size, before=before.mean, after=now.mean, low=one.low, high=one.high, n_before=before.n,
             n_after=now.n, facts={"unit": "points", "than": before.version}, examples=tuple(examples),
         )  # fmt: skip
+
+
+async def version_sums(connection: Connection) -> list[dict[str, Any]]:
+    """The scores of each prompt version on each route in the last 30 days, summed up by name."""
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=_DAYS)
+    return await rows(connection, VERSIONS.format(sums=sums(_COMPARED, since)))
 
 
 async def _vectors(model: Embed | None, texts: Sequence[str]) -> Floats | None:

@@ -26,6 +26,7 @@ from comporta.feedback.findings.shapes import (
 from comporta.feedback.findings.texts import answer_of, question_of
 from comporta.feedback.processing.trends import WeekSums, trend_of
 from comporta.store.database import Connection, Database
+from comporta.telemetry.score_days import sums
 
 MAX_LIMIT = 200
 MOST_WEEKS = 53
@@ -80,12 +81,11 @@ cross join lateral (
 ) m join score s on (s.owner, s.id, s.name) = (m.owner, m.id, m.name)
 order by m.at desc
 """
-_WEEKS = """
-select name, date_trunc('week', at at time zone 'UTC')::date as week, count(*) as n, sum(number) as total,
-    sum(number * number) as squares, bool_and(kind = 'boolean') as bin
-from score
-where joined_at is not null and kind <> 'text' and at >= %(since)s
-  and (%(names)s::text[] is null or name = any(%(names)s))
+_WEEKS = sql.SQL("""
+select name, date_trunc('week', latest at time zone 'UTC')::date as week, sum(n)::bigint as n, sum(total) as total,
+    sum(squares) as squares, bool_and(kind = 'boolean') as bin
+from {sums}
+where kind <> 'text' and (%(names)s::text[] is null or name = any(%(names)s))
   and (%(route)s::text is null or route = %(route)s)
   and (%(prompt)s::text is null or prompt_id = %(prompt)s)
   and (%(version)s::text is null or prompt_version = %(version)s)
@@ -99,7 +99,8 @@ where at >= %(since)s and (%(names)s::text[] is null or 'mood' = any(%(names)s))
   and (%(version)s::text is null or prompt_version = %(version)s)
 group by 1, 2
 order by 1, 2
-"""
+""")
+_TREND = ("name", "kind", "route", "prompt_id", "prompt_version")
 
 
 async def list_findings(
@@ -179,17 +180,18 @@ async def trends(
         raise BadRequest(f"Trends are of 1 to {MOST_WEEKS} weeks.", param="weeks")
     today = datetime.datetime.now(datetime.UTC).date()
     monday = today - datetime.timedelta(days=today.weekday(), weeks=weeks - 1)
+    since = datetime.datetime.combine(monday, datetime.time(), datetime.UTC)
     values = {
-        "since": datetime.datetime.combine(monday, datetime.time(), datetime.UTC), "route": route, "prompt": prompt,
-        "version": version, "names": None if names is None else list(names),
+        "since": since, "route": route, "prompt": prompt, "version": version,
+        "names": None if names is None else list(names),
     }  # fmt: skip
     async with database.reading() as connection:
-        rows = await _rows(connection, _WEEKS, values)
+        rows = await _rows(connection, _WEEKS.format(sums=sums(_TREND, since)), values)
     by_name: dict[str, list[WeekSums]] = {}
     for row in rows:
-        sums = WeekSums(row["week"], row["n"], row["total"], row["squares"], row["bin"])
-        by_name.setdefault(row["name"], []).append(sums)
-    return [trend_of(name, sums) for name, sums in by_name.items()]
+        week = WeekSums(row["week"], row["n"], row["total"], row["squares"], row["bin"])
+        by_name.setdefault(row["name"], []).append(week)
+    return [trend_of(name, weeks_of) for name, weeks_of in by_name.items()]
 
 
 async def _rows(connection: Connection, query: Any, values: Any) -> list[dict[str, Any]]:

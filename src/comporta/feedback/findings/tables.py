@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -125,9 +126,12 @@ def id_of(kind: Kind, *parts: object) -> str:
     return f"{kind}-{digest[:16]}"
 
 
-async def rows(connection: Connection, query: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+async def rows(
+    connection: Connection, query: str | sql.Composed, values: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     cursor = connection.cursor(row_factory=dict_row)
-    return await (await cursor.execute(query.encode(), values or {})).fetchall()
+    asked = query.encode() if isinstance(query, str) else query
+    return await (await cursor.execute(asked, values or {})).fetchall()
 
 
 async def held(connection: Connection, stream: Stream) -> Held:
