@@ -1,13 +1,13 @@
 """How fast the console is over millions of spans, what it costs the gate, and what it takes when nobody looks.
 
-    PYTHONPATH=tests python bench/console.py [--spans 10000000] [--rounds 10] [--json]
+    PYTHONPATH=tests python bench/console.py [--spans 10000000] [--scores 1000000] [--rounds 10] [--json]
 
 A gate with its console is started in a folder of its own. The week of `comporta demo` is multiplied by COPY until there
 are so many spans, in sessions of their own; the sums by minute and hour are made of those calls, and stand for four
-weeks before as well. Then every page is asked again and again, a trace of 5,000 spans too; records come in at 2,000
-calls a second while the live page is asked for; and the gate answers in pairs of rounds, with and without somebody who
-reads pages all the time. Times by the clock mean little on a machine that others use: its load stands beside them, and
-so does the processor's time that the console took for a page.
+weeks before as well; scores and reviews are multiplied too, over eight weeks. Then every page is asked again and again,
+a trace of 5,000 spans too; records come in at 2,000 calls a second while the live page is asked for; and the gate
+answers in pairs of rounds, with and without somebody who reads pages all the time. Times by the clock mean little on a
+machine that others use: its load stands beside them, and so does the processor's time that the console took for a page.
 """
 
 # ruff: noqa: T201 (a bench prints, and asks the servers that it started)
@@ -35,7 +35,7 @@ from typing import Any
 import psycopg
 
 from comporta.store.database import Database
-from comporta.telemetry import partitions, tables
+from comporta.telemetry import partitions, score_days, tables
 from comporta.telemetry.observability import facets
 from comporta.telemetry.record import CallRecord
 from comporta.testing.servers import short_folder
@@ -59,6 +59,7 @@ _ROUND_S, _WARM_S, _PAUSE_S = 4.0, 1.5, 1.0
 _CLIENTS = 4
 #: Rows that go out at once.
 _ROWS = 1000
+_SCORES_TO_A_REVIEW = 50
 #: Processes that run when nobody asks anything, by a word of their command lines.
 _RESTING = {"console": "console_process", "jobs": "jobs_process", "database": "postgres"}
 
@@ -89,7 +90,7 @@ class Reader:
         return time.perf_counter() - begun_s, text
 
 
-def multiplied(dsn: str, spans: int) -> tuple[int, int]:
+def multiplied(dsn: str, spans: int, scores: int) -> tuple[int, int]:
     """The week as often as it takes, each time some minutes off and with ids of its own: calls and spans there are."""
     with psycopg.connect(dsn, autocommit=True) as base:
         n = base.execute("select count(*) from span").fetchone()
@@ -103,6 +104,8 @@ def multiplied(dsn: str, spans: int) -> tuple[int, int]:
         base.execute(_LONG_CALL, [TRACE])
         base.execute(_LONG_SPANS, [TRACE])
         _rolled_up(base)
+        for table, wanted in (("score", scores), ("review", max(scores // _SCORES_TO_A_REVIEW, 1))):
+            _again(base, table, wanted)
         # What the database would do by itself in the next minutes, in the midst of what is measured.
         base.execute("vacuum analyze")
         base.execute("checkpoint")
@@ -157,6 +160,17 @@ def _copy(line: list[str], n: int, ids: list[int], at_time: int, at_session: int
     if at_session >= 0 and row[at_session] != "\\N":
         row[at_session] += f"-{n}"
     return "\t".join(row) + "\n"
+
+
+def _again(base: psycopg.Connection[Any], table: str, wanted: int) -> None:
+    """The demo's rows with ids of their own until there are so many, in the order of time, as they would have come."""
+    others = {"id": "id || '-' || n", "at": "at - n %% 8 * interval '7 days'"}
+    names = [row[0] for row in base.execute(_COLUMNS, [table]).fetchall()]
+    shown = ", ".join(others.get(one, one) for one in names)
+    told = base.execute(f"select count(*) from {table}").fetchone()
+    times = max(wanted // (told[0] if told and told[0] else 1), 1)
+    source = f"(select * from {table}) as its, generate_series(1, %s) as n order by {others['at']}"
+    base.execute(f"insert into {table} ({', '.join(names)}) select {shown} from {source}", [times])
 
 
 def _rolled_up(base: psycopg.Connection[Any]) -> None:
@@ -324,7 +338,7 @@ def _below(pid: int) -> list[Path]:
     return [Path(f"/proc/{one}") for one in found - {pid}]
 
 
-def measured(spans: int, rounds: int, looks: int) -> dict[str, Any]:
+def measured(spans: int, scores: int, rounds: int, looks: int) -> dict[str, Any]:
     """Everything, from a gate of its own."""
     port = free_port()
     with short_folder() as folder:
@@ -334,7 +348,7 @@ def measured(spans: int, rounds: int, looks: int) -> dict[str, Any]:
             subprocess.run([sys.executable, "-m", "comporta.cli.main", "demo"], env=served.environment, check=True)
             dsn = json.loads((served.data / "run.json").read_text())["dsn"]
             begun_s = time.monotonic()
-            calls, there = multiplied(dsn, spans)
+            calls, there = multiplied(dsn, spans, scores)
             asyncio.run(_summed(dsn))
             print(f"{calls:,} calls, {there:,} spans, in {time.monotonic() - begun_s:.0f} s", file=sys.stderr)
             password = (served.data / "console.password").read_text().strip()
@@ -353,16 +367,20 @@ async def _summed(dsn: str) -> None:
         await facets.mark_all(database)
         while await facets.refresh(database, grace_s=0):
             pass
+        await score_days.refresh(database)
+        async with database.connection() as connection:
+            await connection.execute("analyze score_day")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spans", type=int, default=10_000_000)
+    parser.add_argument("--scores", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--looks", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    found = measured(chosen.spans, chosen.rounds, chosen.looks)
+    found = measured(chosen.spans, chosen.scores, chosen.rounds, chosen.looks)
     if chosen.json:
         print(json.dumps(found, indent=2))
         return
