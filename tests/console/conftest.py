@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import urllib.error
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from playwright.async_api import Error as BrowserError
 
 from comporta.console.words import COOKIE as LANGUAGE
@@ -100,19 +101,24 @@ async def signed_in(console: Opened, browser: Browser) -> AsyncIterator[BrowserC
     await context.close()
 
 
+async def last_look(page: Page) -> object:
+    """What a text planted in a page left there; what was chosen for good goes: the theme, the language.
+
+    A page may be on its way to another, at any moment: then that one is looked at.
+    """
+    for _ in range(20):
+        with contextlib.suppress(BrowserError):
+            return await page.evaluate("() => { localStorage.clear(); return window.planted }")
+        await page.wait_for_load_state()
+    raise AssertionError("the page never came to rest")
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def tab(console: Opened, signed_in: BrowserContext) -> AsyncIterator[Tab]:
     """A tab in which the admin is signed in; at its end the browser must have complained of nothing."""
     made = Tab(await signed_in.new_page(), console.url)
     yield made
-    try:
-        planted = await made.page.evaluate("window.planted")
-    except BrowserError:
-        # The page was on its way to another: that one is looked at.
-        await made.page.wait_for_load_state()
-        planted = await made.page.evaluate("window.planted")
-    # What was chosen for good goes: theme and language.
-    await made.page.evaluate("localStorage.clear()")
+    planted = await last_look(made.page)
     await signed_in.clear_cookies(name=LANGUAGE)
     await made.page.close()
     assert planted is None, "a text that somebody typed was run"

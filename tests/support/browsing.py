@@ -54,9 +54,14 @@ class Tab:
     async def open(self, place: str = "/", ready: str = ".page__inside") -> Page:
         """Go there, and wait until the page stands."""
         await self.page.goto(self.url + place)
-        await self.page.wait_for_selector(ready)
-        await self.page.wait_for_function("window.did_handshake === true || !window.socket")
+        await self.stands(ready)
         return self.page
+
+    async def stands(self, ready: str = ".page__inside") -> None:
+        """Wait until the page that it is on hears what is typed and clicked; it shows before that."""
+        await self.page.wait_for_selector(ready)
+        await self.page.wait_for_load_state()
+        await self.page.wait_for_function("window.did_handshake === true || !window.socket")
 
     async def open_until(self, place: str, text: str, within_s: float = 90.0) -> Page:
         """Go there again and again until the page says so: records are on their way for a moment."""
