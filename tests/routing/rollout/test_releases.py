@@ -523,4 +523,5 @@ async def test_adaptive_shares_follow_what_is_known_and_leave_each_side_its_floo
     for _ in range(4):
         new = await looked(gate, row) or new
     assert new is not None and 0.2 <= new.share <= 0.8 and new.share > 0.5
-    assert new.stage == 1 and (await gate.releases.events(row.id))[0].act in ("share", "verdict")
+    # Each look may move it once more, as what was drawn for it says.
+    assert 1 <= new.stage <= 4 and (await gate.releases.events(row.id))[0].act in ("share", "verdict")
