@@ -188,7 +188,9 @@ def test_another_team_is_not_given_the_answer(cached: Served, client: openai.Ope
     keys = []
     for name, team in (("a", "red"), ("b", "blue"), ("c", "red")):
         head = {"Authorization": f"Bearer {cached.key}"}
-        made = httpx.post(f"{cached.url}/admin/keys", json={"name": f"cache-{name}", "team": team}, headers=head)
+        made = httpx.post(
+            f"{cached.url}/admin/keys", json={"name": f"cache-{name}", "team": team}, headers=head, timeout=90
+        )
         keys.append(made.json()["secret"])
     states = [state_of(client.with_options(api_key=key), "openai/teams") for key in keys]
     assert states == ["miss", "miss", "hit"]
@@ -202,7 +204,8 @@ def test_the_record_says_that_a_hit_cost_nothing(cached: Served, client: openai.
     found: dict[str, Any] = {}
     until_s = time.monotonic() + 90
     while len(found) < 2 and time.monotonic() < until_s:
-        page = httpx.get(f"{cached.url}/admin/calls", headers={"Authorization": f"Bearer {cached.key}"}).json()
+        head = {"Authorization": f"Bearer {cached.key}"}
+        page = httpx.get(f"{cached.url}/admin/calls", headers=head, timeout=90).json()
         found = {c["request_id"]: c for c in page["data"] if c["request_id"].startswith("recorded-")}
         time.sleep(0.1)
     first, again = found["recorded-0"], found["recorded-1"]
@@ -280,6 +283,7 @@ def posted(served: Served, number: int) -> str:
         f"{served.url}/v1/chat/completions",
         headers={"Authorization": f"Bearer {served.key}"},
         json={"model": "openai/workers", "messages": [{"role": "user", "content": f"question {number}"}]},
+        timeout=90,
     )
     return answer.headers["x-comporta-cache"]
 
