@@ -20,6 +20,7 @@ from comporta.console.teams import VIEWS, TeamDatabases
 from comporta.errors import BadRequest, NotFound
 from comporta.feedback.findings.reads import clusters, list_findings, trends
 from comporta.store.database import Database
+from comporta.telemetry import score_tables
 from comporta.telemetry.call_search import Wanted, search
 from comporta.telemetry.calls import one_call
 from comporta.telemetry.observability import facets as summed
@@ -110,6 +111,15 @@ async def test_of_scores_and_what_is_made_of_everybodys_they_find_their_own_or_n
     everybody = sum(week.n for one in await trends(seen.whole) if one.name != "mood" for week in one.weeks)
     assert 0 < weeks < everybody
     assert await happenings(seen.care, AGO, NOW) == []
+
+
+async def test_scores_are_shortened_while_somebody_bound_to_a_team_is_connected(seen: Seen) -> None:
+    before = len((await list_scores(seen.care, limit=500)).scores)
+    async with seen.whole.connection() as connection:
+        sizes = await (await connection.execute(score_tables.SIZE)).fetchall()
+    assert await score_tables.keep_within(seen.whole, sizes[0][0] // 2)
+    after = await list_scores(seen.care, limit=500)
+    assert 0 < len(after.scores) < before and {one.team for one in after.scores} == {"care"}
 
 
 async def test_who_is_bound_to_two_teams_sees_both_and_nobody_sees_anothers_meanwhile(seen: Seen) -> None:

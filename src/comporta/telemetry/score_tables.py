@@ -128,14 +128,15 @@ delete from score where joined_at is null and taken_at < now() - make_interval(s
 """
 SIZE = "select pg_total_relation_size('score')"
 CUT = "select percentile_disc(%(share)s) within group (order by at) from score"
-#: Written anew rather than deleted from: deleted rows give nothing back to the disk. New scores wait in the spool.
+#: Emptied and filled again rather than deleted from: deleted rows give nothing back to the disk. The table stays, since
+#: views of people who are bound to teams hang on it. New scores wait in the spool.
 REWRITE = (
     "lock table score in access exclusive mode",
-    "create table score_shortened (like score including all)",
-    "insert into score_shortened select * from score where at >= %(cut)s",
-    "drop table score",
-    "alter table score_shortened rename to score",
-    "select score_roll_up()",
+    "create temp table score_kept on commit drop as select * from score where at >= %(cut)s",
+    "alter table score disable trigger user",
+    "truncate score",
+    "insert into score select * from score_kept",
+    "alter table score enable trigger user",
     "insert into score_stale_day select distinct day from score_day where day <= (%(cut)s at time zone 'UTC')::date",
 )
 

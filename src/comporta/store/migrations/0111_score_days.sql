@@ -83,30 +83,19 @@ begin
 end
 $$;
 
--- Called again where the table is written anew, which leaves its triggers behind.
-create or replace function score_roll_up() returns void
-language plpgsql
-as $$
-begin
-    create trigger score_rolled_up after update on score
-        referencing old table as was new table as became
-        for each statement execute function score_rolled_up();
-    create trigger score_day_inserted after insert on score
-        referencing new table as became
-        for each statement execute function score_day_is_stale();
-    create trigger score_day_updated after update on score
-        referencing old table as was new table as became
-        for each statement execute function score_day_is_stale();
-    create trigger score_day_deleted after delete on score
-        referencing old table as was
-        for each statement execute function score_day_is_stale();
-    create trigger score_day_emptied after truncate on score
-        for each statement execute function score_day_is_stale();
-end
-$$;
-
-drop trigger score_rolled_up on score;
-select score_roll_up();
+create trigger score_day_inserted after insert on score
+    referencing new table as became
+    for each statement execute function score_day_is_stale();
+create trigger score_day_updated after update on score
+    referencing old table as was new table as became
+    for each statement execute function score_day_is_stale();
+create trigger score_day_deleted after delete on score
+    referencing old table as was
+    for each statement execute function score_day_is_stale();
+create trigger score_day_emptied after truncate on score
+    for each statement execute function score_day_is_stale();
+-- The table is emptied and filled again where it has grown too large: no more are its triggers left behind then.
+drop function if exists score_roll_up();
 
 -- What was judged before is summed up by the job worker, as what is judged late is.
 insert into score_stale_day select distinct (at at time zone 'UTC')::date from score where joined_at is not null;
