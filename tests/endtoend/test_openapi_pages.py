@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import jsonschema_rs
 import pytest
@@ -240,3 +241,20 @@ def test_the_admin_api_answers_as_its_page_says_whatever_it_is_asked(gate: Serve
     refused = {f"{method} /admin/routes/{{name}}" for method in ("PUT", "PATCH", "DELETE")}
     silent = {operation for operation in asking.never_answered() if not WANTING.search(operation)}
     assert silent == refused, "routes stand in the configuration: 409"
+
+
+_MOMENTS = (
+    "0001-01-01T00:00:00+15:59", "3272-12-30T03:25:31-16:06", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999",
+)  # fmt: skip
+
+
+def test_moments_at_the_ends_of_the_calendar_and_in_odd_zones_break_no_list(gate: Served) -> None:
+    asked = 0
+    for path, methods in _page(gate, "/admin/openapi.json")["paths"].items():
+        names = {one["name"] for one in methods.get("get", {}).get("parameters", ()) if one["in"] == "query"}
+        for name in names & {"since", "until"}:
+            for moment in _MOMENTS:
+                answer = ask(gate, f"{path}?{urlencode({name: moment})}")
+                assert answer.status in (200, 400, 404), (path, name, moment, answer.body)
+                asked += 1
+    assert asked >= 40

@@ -18,7 +18,7 @@ from comporta.feedback.findings.commenting import version_sums
 from comporta.feedback.findings.reads import trends
 from comporta.store.database import Connection, Database
 from comporta.store.people import Person
-from comporta.telemetry import score_days, score_tables
+from comporta.telemetry import score_days, score_reads, score_tables
 from comporta.telemetry.score_people import ScoresOf
 from comporta.telemetry.score_reads import COLUMNS, figures
 
@@ -266,3 +266,13 @@ async def test_what_was_judged_before_there_were_sums_is_summed_up(database: Dat
     await check(database)
     await run(database, "truncate score")
     assert await figures(database) == []
+
+
+@pytest.mark.parametrize("hours", [-16.1, 15.9, 23.9])
+async def test_windows_in_odd_zones_and_at_the_calendars_end_are_answered(database: Database, hours: float) -> None:
+    await put(database, [Drawn(11).score(at=MIDNIGHT - DAY, joined=NOW)])
+    zone = datetime.timezone(datetime.timedelta(hours=hours))
+    assert len(await score_reads.figures(database, since=(NOW - 9 * DAY).astimezone(zone))) == 1
+    last = datetime.datetime.max.replace(tzinfo=zone)
+    assert await score_reads.figures(database, since=last) == []
+    assert len(await score_reads.figures(database, until=last)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 
@@ -13,6 +14,19 @@ TAG_VALUE_LIMIT = 256
 NAMES_LIMIT = 1000
 #: The year 9999: what lies beyond is a slip (milliseconds taken for seconds).
 LAST_INSTANT_S = 253_402_300_799.0
+
+
+def in_utc(at: datetime.datetime) -> datetime.datetime:
+    """The same moment in UTC, which a moment without a zone is taken to be in.
+
+    A database refuses zones of sixteen hours and more, and no calendar holds what lies beyond its ends.
+    """
+    if at.tzinfo is None:
+        return at.replace(tzinfo=datetime.UTC)
+    try:
+        return at.astimezone(datetime.UTC)
+    except OverflowError:
+        return at.replace(tzinfo=datetime.UTC)
 
 
 def checked_name(value: object, param: str, limit: int = NAME_LIMIT) -> str:

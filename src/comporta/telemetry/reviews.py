@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, get_args
 
 import msgspec
@@ -19,6 +19,7 @@ from msgspec import Struct
 from comporta.errors import BadRequest, Conflict, NotFound
 from comporta.pipeline import new_id
 from comporta.store.database import Connection, Database
+from comporta.store.fields import in_utc
 from comporta.store.people import stored_name
 from comporta.telemetry import review_tables, score_tables
 from comporta.telemetry.capture import cleaned
@@ -242,7 +243,7 @@ def _storable(text: str) -> str:
 
 
 def _zoned(at: datetime | None) -> datetime | None:
-    return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
+    return None if at is None else in_utc(at)
 
 
 __all__ = [

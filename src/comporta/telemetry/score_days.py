@@ -93,7 +93,9 @@ def _midnight(at: _At, more_days: int = 0) -> _At:
     if at is None:
         return None
     midnight = at.astimezone(datetime.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight if midnight == at else midnight + datetime.timedelta(days=more_days)
+    if midnight == at or midnight.date() == datetime.date.max:
+        return midnight
+    return midnight + datetime.timedelta(days=more_days)
 
 
 def within(since: _At, until: _At) -> sql.Composed:

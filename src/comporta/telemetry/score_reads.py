@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 from comporta.errors import BadRequest
 from comporta.store.database import Database
+from comporta.store.fields import in_utc
 from comporta.telemetry import score_days
 
 MAX_LIMIT = 500
@@ -281,7 +282,7 @@ def _where(
 
 
 def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
-    return at if at is None or at.tzinfo else at.replace(tzinfo=datetime.UTC)
+    return None if at is None else in_utc(at)
 
 
 def _is_uuid(text: str) -> bool:

@@ -26,6 +26,7 @@ from comporta.feedback.findings.shapes import (
 from comporta.feedback.findings.texts import answer_of, question_of
 from comporta.feedback.processing.trends import WeekSums, trend_of
 from comporta.store.database import Connection, Database
+from comporta.store.fields import in_utc
 from comporta.telemetry.score_days import sums
 
 MAX_LIMIT = 200
@@ -254,7 +255,7 @@ def _where(
 
 
 def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
-    return at if at is None or at.tzinfo else at.replace(tzinfo=datetime.UTC)
+    return None if at is None else in_utc(at)
 
 
 def _cursor(last: Finding) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from comporta.gateway.admin.shapes import Id, In, Out
+from comporta.gateway.admin.shapes import Id, In, Moment, Out
 from comporta.store.database import Database
 from comporta.telemetry.calls import MAX_LIMIT, CallRow, list_calls, one_call
 from comporta.telemetry.columns import COLUMNS
@@ -133,8 +133,8 @@ class Filters(In):
 class Search(Filters):
     """Filters, time and page."""
 
-    since: datetime | None = Field(None, description="Not before it; UTC where no zone is given.")
-    until: datetime | None = Field(None, description="Before it.")
+    since: Moment | None = Field(None, description="Not before it; UTC where no zone is given.")
+    until: Moment | None = Field(None, description="Before it.")
     after: str | None = Field(None, max_length=500, description="The `next` of the page before.")
     limit: int = Field(50, ge=1, le=MAX_LIMIT)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from comporta.feedback.problems import MAX_LIMIT, list_problems
 from comporta.feedback.weighing import Reason
-from comporta.gateway.admin.shapes import In, Out
+from comporta.gateway.admin.shapes import In, Moment, Out
 from comporta.store.database import Database
 
 _Text = Annotated[str, Query(max_length=256)]
@@ -58,7 +58,7 @@ class Search(In):
     version: _Text | None = Field(None, description="The prompt's version.")
     team: _Text | None = None
     user: _Text | None = None
-    since: datetime | None = Field(None, description="Used not before it; UTC where no zone is given.")
+    since: Moment | None = Field(None, description="Used not before it; UTC where no zone is given.")
     after: str | None = Field(None, max_length=1000, description="The `next` of the page before.")
     limit: int = Field(50, ge=1, le=MAX_LIMIT)
 

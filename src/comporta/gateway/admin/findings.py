@@ -12,7 +12,7 @@ from pydantic import Field
 from comporta.feedback.findings import reads
 from comporta.feedback.findings.shapes import ActState, Direction, Kind, State, Trend
 from comporta.feedback.findings.suites import suite_of
-from comporta.gateway.admin.shapes import By, In, Listing, Out
+from comporta.gateway.admin.shapes import By, In, Listing, Moment, Out
 from comporta.store.database import Database
 
 _Text = Annotated[str, Query(min_length=1, max_length=256)]
@@ -84,8 +84,8 @@ class Search(In):
     route: _Text | None = None
     prompt: _Text | None = None
     version: _Text | None = None
-    since: datetime.datetime | None = Field(None, description="Found not before it; UTC where no zone is given.")
-    until: datetime.datetime | None = Field(None, description="Found before it.")
+    since: Moment | None = Field(None, description="Found not before it; UTC where no zone is given.")
+    until: Moment | None = Field(None, description="Found before it.")
     after: str | None = Field(None, max_length=1000, description="The `next` of the page before.")
     limit: int = Field(50, ge=1, le=reads.MAX_LIMIT)
 
@@ -160,8 +160,8 @@ class Where(In):
     route: _Text | None = None
     prompt: _Text | None = None
     version: _Text | None = None
-    since: datetime.datetime | None = Field(None, description="Default: 30 days back.")
-    until: datetime.datetime | None = None
+    since: Moment | None = Field(None, description="Default: 30 days back.")
+    until: Moment | None = None
     limit: int = Field(20, ge=1, le=reads.MAX_LIMIT)
     examples: int = Field(3, ge=0, le=50, description="How many comments of each.")
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from comporta.errors import BadRequest
-from comporta.gateway.admin.shapes import In, Listing, Out
+from comporta.gateway.admin.shapes import In, Listing, Moment, Out
 from comporta.store.database import Database
 from comporta.telemetry.columns import COLUMNS
 from comporta.telemetry.observability.names import METRICS
@@ -98,8 +98,8 @@ class About(In):
     """Which calls, and when."""
 
     window: str = Field("24h", max_length=8, description="1h, 24h, 7d …, up to now.", json_schema_extra=_WINDOW)
-    since: datetime.datetime | None = Field(None, description="Instead of a window; UTC where no zone is given.")
-    until: datetime.datetime | None = Field(None, description="Before it; now where it is left out.")
+    since: Moment | None = Field(None, description="Instead of a window; UTC where no zone is given.")
+    until: Moment | None = Field(None, description="Before it; now where it is left out.")
     route: _Text | None = None
     variant: _Text | None = None
     provider: _Text | None = None
@@ -117,8 +117,8 @@ class About(In):
     def span(self) -> tuple[datetime.datetime, datetime.datetime]:
         """Raises BadRequest."""
         now = datetime.datetime.now(datetime.UTC)
-        until = _zoned(self.until) or now
-        return _zoned(self.since) or until - parse_window(self.window), until
+        until = self.until or now
+        return self.since or until - parse_window(self.window), until
 
 
 class Named(About):
@@ -209,7 +209,3 @@ class _On:
     async def present(self) -> PresentOut:
         """What no sum holds: how full the fullest budget is, and how many breakers are open."""
         return PresentOut(values=dict(await self._present()))
-
-
-def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
-    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=datetime.UTC)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from comporta.errors import Unavailable
-from comporta.gateway.admin.shapes import By, In, Out
+from comporta.gateway.admin.shapes import By, In, Moment, Out
 from comporta.telemetry.reviews import MAX_LIMIT, MAX_TEXT_CHARS, Decision, Reviews
 
 _Text = Annotated[str, Query(max_length=256)]
@@ -69,8 +69,8 @@ class Search(In):
     trace: _Text | None = None
     call: _Text | None = None
     user: _Text | None = None
-    since: datetime | None = Field(None, description="Put up not before it; UTC where no zone is given.")
-    until: datetime | None = Field(None, description="Put up before it.")
+    since: Moment | None = Field(None, description="Put up not before it; UTC where no zone is given.")
+    until: Moment | None = Field(None, description="Put up before it.")
     order: Literal["newest", "oldest"] = "newest"
     after: str | None = Field(None, max_length=1000, description="The `next` of the page before.")
     limit: int = Field(50, ge=1, le=MAX_LIMIT)

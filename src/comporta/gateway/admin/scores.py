@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from comporta.gateway.admin.shapes import In, Listing, Out
+from comporta.gateway.admin.shapes import In, Listing, Moment, Out
 from comporta.store.database import Database
 from comporta.telemetry.score_reads import GROUPS, MAX_LIMIT, ScoreRow, figures, list_scores
 
@@ -87,8 +87,8 @@ class About(In):
     session: _Text | None = None
     trace: _Text | None = None
     call: _Text | None = Field(None, description="A call's id.")
-    since: datetime | None = Field(None, description="Judged not before it; UTC where no zone is given.")
-    until: datetime | None = Field(None, description="Judged before it.")
+    since: Moment | None = Field(None, description="Judged not before it; UTC where no zone is given.")
+    until: Moment | None = Field(None, description="Judged before it.")
 
     def filters(self) -> dict[str, str]:
         """The filters alone."""

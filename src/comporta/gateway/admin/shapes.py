@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from comporta.errors import BadRequest
+from comporta.store.fields import in_utc
 
 T = TypeVar("T")
 
@@ -89,6 +90,18 @@ def _never_null(schema: dict[str, Any]) -> None:
 Kept = Field(json_schema_extra=_never_null)
 #: Names can be shown: no control characters, and no space around them (`store.fields` has the last word).
 SHOWN = {"pattern": r"^[^\x00-\x20\x7f-\xa0]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0])?$"}
+
+
+#: Nothing is kept from before or after, and reckoning with what lies beyond would leave the calendar.
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _asked(at: datetime) -> datetime:
+    return min(max(in_utc(at), _FIRST), _LAST)
+
+
+#: A point in time that is asked for; UTC where it has no zone.
+Moment = Annotated[datetime, AfterValidator(_asked)]
 
 
 def moment(seconds: float | None) -> datetime | None:
