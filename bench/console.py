@@ -19,6 +19,7 @@ import asyncio
 import datetime
 import http.client
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -192,7 +193,7 @@ def _other(id: str, n: int) -> str:
 
 
 def p(values: list[float], share: float) -> float:
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+    return sorted(values)[max(math.ceil(len(values) * share) - 1, 0)]
 
 
 def pages(reader: Reader, times: int) -> dict[str, dict[str, float]]:
@@ -206,6 +207,7 @@ def pages(reader: Reader, times: int) -> dict[str, dict[str, float]]:
         told[place if TRACE not in place else "a trace of 5,000 spans"] = {
             "p50_ms": round(statistics.median(took), 1), "p95_ms": round(p(took, 0.95), 1), "core_ms": round(core_ms, 1)
         }  # fmt: skip
+        print(f"{place}: {statistics.median(took):.0f} ms, at most {max(took):.0f}", file=sys.stderr)
     return told
 
 
@@ -353,11 +355,17 @@ def measured(spans: int, scores: int, rounds: int, looks: int) -> dict[str, Any]
             print(f"{calls:,} calls, {there:,} spans, in {time.monotonic() - begun_s:.0f} s", file=sys.stderr)
             password = (served.data / "console.password").read_text().strip()
             reader = Reader(port, password)
-            return {
-                "calls": calls, "spans": there, "load": os.getloadavg()[0], "cores": os.cpu_count(), "idle": idle(),
-                "pages": pages(reader, looks), "tail": tail(dsn, reader),
-                "gate_p99": beside(served, port, password, rounds),
+            found: dict[str, Any] = {
+                "calls": calls, "spans": there, "load": os.getloadavg()[0], "cores": os.cpu_count()
             }  # fmt: skip
+            for name, part in (
+                ("idle", idle), ("pages", lambda: pages(reader, looks)), ("tail", lambda: tail(dsn, reader)),
+                ("gate_p99", lambda: beside(served, port, password, rounds)),
+            ):  # fmt: skip
+                # Told as it comes: all of it takes half an hour.
+                found[name] = part()
+                print(f"{name}: {json.dumps(found[name])}", file=sys.stderr)
+            return found
         finally:
             served.stop()
 

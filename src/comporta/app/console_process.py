@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 
 from comporta import __version__
-from comporta.app.collector import keep_giving_back, leave_what_is_loaded
+from comporta.app.collector import collect_in_parts, keep_giving_back, leave_what_is_loaded
 from comporta.app.console_start import listening
 from comporta.app.folder import Folder
 from comporta.app.loaded import Places, load_settings, once_it_holds
@@ -74,6 +74,7 @@ async def _run(folder: Folder, settings: ConsoleSection, environment: Mapping[st
             )
         )
         leave_what_is_loaded()
+        collect_in_parts()
         tidying = asyncio.create_task(keep_giving_back())
         try:
             await server.serve()

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import Client, ui
+from nicegui import app as interface
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -36,6 +37,9 @@ log = structlog.get_logger("comporta.console")
 
 #: A page waits for its data, so that the first thing sent has it; more than this and it says that it failed.
 _BUILD_LIMIT_S = 20.0
+#: A page whose browser has not come back for it is put away; the interface itself keeps it for a minute. Each holds
+#: some ten thousand objects, which every full collection goes through.
+_UNOPENED_S, _LOOK_S = 15.0, 3.0
 #: By these names a console that listens on this machine alone is called.
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -71,6 +75,7 @@ class Site:
             inner, title="Comporta", tailwind=False, binding_refresh_interval=None, show_welcome_message=False,
             reconnect_timeout=10.0, language=None,
         )  # fmt: skip
+        interface.timer(_LOOK_S, lambda: Client.prune_instances(client_age_threshold=_UNOPENED_S))
         watch_sockets(self._sessions)
         here = _HERE if self._settings.host in ("127.0.0.1", "localhost", "::1") else ()
         return Door(
