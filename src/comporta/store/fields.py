@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Mapping
+from typing import overload
 
 from comporta.errors import BadRequest
 
@@ -16,11 +17,17 @@ NAMES_LIMIT = 1000
 LAST_INSTANT_S = 253_402_300_799.0
 
 
-def in_utc(at: datetime.datetime) -> datetime.datetime:
-    """The same moment in UTC, which a moment without a zone is taken to be in.
+@overload
+def in_utc(at: datetime.datetime) -> datetime.datetime: ...
+@overload
+def in_utc(at: None) -> None: ...
+def in_utc(at: datetime.datetime | None) -> datetime.datetime | None:
+    """The same moment in UTC, which a moment without a zone is taken to be in; None stays None.
 
     A database refuses zones of sixteen hours and more, and no calendar holds what lies beyond its ends.
     """
+    if at is None:
+        return None
     if at.tzinfo is None:
         return at.replace(tzinfo=datetime.UTC)
     try:

@@ -132,7 +132,7 @@ class Reviews:
             raise BadRequest(f"A page holds 1 to {MAX_LIMIT} reviews.", param="limit")
         async with self._database.reading() as connection:
             rows = await review_tables.rows(
-                connection, filters or {}, since=_zoned(since), until=_zoned(until), oldest_first=oldest_first,
+                connection, filters or {}, since=in_utc(since), until=in_utc(until), oldest_first=oldest_first,
                 after=after, limit=limit + 1,
             )  # fmt: skip
         return ReviewPage(rows[:limit], review_tables.cursor(rows[limit - 1]) if len(rows) > limit else None)
@@ -240,10 +240,6 @@ def _found(row: ReviewRow | None, id: str) -> ReviewRow:
 def _storable(text: str) -> str:
     """What PostgreSQL can hold: no NUL, no half of a surrogate pair."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _zoned(at: datetime | None) -> datetime | None:
-    return None if at is None else in_utc(at)
 
 
 __all__ = [

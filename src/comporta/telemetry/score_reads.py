@@ -135,7 +135,8 @@ async def list_scores(
     """One page. `filters` are names of COLUMNS; raises BadRequest for others, and for an `after` that is not ours."""
     if not 1 <= limit <= MAX_LIMIT:
         raise BadRequest(f"A page holds 1 to {MAX_LIMIT} scores.", param="limit")
-    where, values = _where(filters or {}, since, until)
+    where, values = _where(filters or {})
+    where += score_days.within(in_utc(since), in_utc(until))
     if after is not None:
         where += sql.SQL(" and (at, owner, id, name) < (%s, %s, %s, %s)")
         values += _after(after)
@@ -181,7 +182,7 @@ async def figures(
         values.append(list(names))
     # What a question about them is read from, beside what every answer has.
     asked = {COLUMNS[name] for name in (*(filters or {}), *([group_by] if group_by else ()))} | {"name", "kind"}
-    sums, words = _read_from(asked, _zoned(since), _zoned(until))
+    sums, words = _read_from(asked, in_utc(since), in_utc(until))
     async with database.reading() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         rows = await (await cursor.execute(_grouped(FIGURES, group_by, where, sums=sums), values)).fetchall()
@@ -260,9 +261,7 @@ def _grouped(query: sql.SQL, group_by: str | None, where: sql.Composable, **sour
     )  # fmt: skip
 
 
-def _where(
-    filters: Mapping[str, str], since: datetime.datetime | None = None, until: datetime.datetime | None = None
-) -> tuple[sql.Composed, list[Any]]:
+def _where(filters: Mapping[str, str]) -> tuple[sql.Composed, list[Any]]:
     where, values = sql.Composed([]), list[Any]()
     for name, value in filters.items():
         if name not in COLUMNS:
@@ -274,15 +273,7 @@ def _where(
             sql.Identifier(COLUMNS[name])
         )
         values.append(value)
-    for text, at in ((" and at >= %s", since), (" and at < %s", until)):
-        if at is not None:
-            where += sql.SQL(text)
-            values.append(_zoned(at))
     return where, values
-
-
-def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
-    return None if at is None else in_utc(at)
 
 
 def _is_uuid(text: str) -> bool:

@@ -161,7 +161,7 @@ async def clusters(
     now = datetime.datetime.now(datetime.UTC)
     values = {
         "route": route, "prompt": prompt, "version": version, "limit": limit, "most": examples,
-        "since": _zoned(since) or now - datetime.timedelta(days=30), "until": _zoned(until) or now,
+        "since": in_utc(since) or now - datetime.timedelta(days=30), "until": in_utc(until) or now,
     }  # fmt: skip
     async with database.reading() as connection:
         rows = await _rows(connection, _CLUSTERS, values)
@@ -247,15 +247,11 @@ def _where(
     for text, at in ((" and found_at >= %s", since), (" and found_at < %s", until)):
         if at is not None:
             where += sql.SQL(text)
-            values.append(_zoned(at))
+            values.append(in_utc(at))
     if after is not None:
         where += sql.SQL(" and (found_at, id) < (%s, %s)")
         values += _after(after)
     return where, values
-
-
-def _zoned(at: datetime.datetime | None) -> datetime.datetime | None:
-    return None if at is None else in_utc(at)
 
 
 def _cursor(last: Finding) -> str:
