@@ -33,40 +33,50 @@ PRECISION, RECALL, FALSE = 0.97, 0.85, 0.01
 BY_RULES = ("pt", "es")
 
 
-def sets(folder: Path, given: Sequence[Path], shared: bool) -> Iterator[tuple[str, Path, str]]:
-    """Name, file and what is asked of it: `paraphrase`, `adversarial` or nothing."""
+class Set(msgspec.Struct, frozen=True):
+    """Rows of one kind. `asked` of them is `paraphrase`, `adversarial` or nothing."""
+
+    name: str
+    path: Path
+    asked: str = ""
+    #: False: every two of its questions count as wholly alike.
+    embedded: bool = True
+
+
+def sets(folder: Path, given: Sequence[Path], shared: bool) -> Iterator[Set]:
+    """Ours, each written to a file, and others' as they stand."""
     for kind, wanted in (("rewordings", "paraphrase"), ("questions", "")):
         for way, rows in (("looked up", cache_pairs.looks(kind)), ("pairs", cache_pairs.pairs(kind))):
             name = f"{'reworded' if kind == 'rewordings' else 'said otherwise'}, {way}"
             asked = wanted if way == "looked up" else ""
-            yield name, cache_pairs.written(rows, folder / f"{kind}-{way[:5]}.jsonl"), asked
+            yield Set(name, cache_pairs.written(rows, folder / f"{kind}-{way[:5]}.jsonl"), asked)
     for kind in cache_pairs.kinds():
         rows = cache_pairs.adversarial(kind)
-        yield f"changed {kind}", cache_pairs.written(rows, folder / f"{kind}.jsonl"), "adversarial"
+        yield Set(f"changed {kind}", cache_pairs.written(rows, folder / f"{kind}.jsonl"), "adversarial")
     for language in BY_RULES:
         same = [row for row in cache_pairs.pairs("rewordings", language) if row["label"]]
-        yield f"{language}: reworded", cache_pairs.written(same, folder / f"{language}-reworded.jsonl"), ""
+        path = cache_pairs.written(same, folder / f"{language}-reworded.jsonl")
+        yield Set(f"{language}: reworded", path, embedded=False)
         for kind in cache_pairs.kinds(language):
             rows = cache_pairs.adversarial(kind, language)
-            place = folder / f"{language}-{kind}.jsonl"
-            yield f"{language}: changed {kind}", cache_pairs.written(rows, place), "adversarial"
+            path = cache_pairs.written(rows, folder / f"{language}-{kind}.jsonl")
+            yield Set(f"{language}: changed {kind}", path, "adversarial", embedded=False)
     if shared and SHARED.is_file():
-        yield "shared question pairs", SHARED, ""
+        yield Set("shared question pairs", SHARED)
     for path in given:
-        yield path.name, path, ""
+        yield Set(path.name, path)
 
 
-async def measured_all(chosen: Sequence[tuple[str, Path, str]], cache: Path) -> dict[str, Measured]:
+async def measured_all(chosen: Sequence[Set], cache: Path) -> dict[str, Measured]:
     """Every set, decided as live at the default threshold."""
     embedder, found = MiniLM(cache), {}
     try:
-        for name, path, _ in chosen:
-            rows = read_rows(path)
-            if name.startswith(BY_RULES):
-                found[name] = measured(rows, tried(rows, dict.fromkeys(rows.texts(), (1.0,)), verifier=False))
-                continue
-            vectors = {text: (await embedder.embed([text]))[0] for text in rows.texts()}
-            found[name] = measured(rows, tried(rows, vectors))
+        for one in chosen:
+            rows = read_rows(one.path)
+            vectors: dict[str, tuple[float, ...]] = dict.fromkeys(rows.texts(), (1.0,))
+            if one.embedded:
+                vectors = {text: (await embedder.embed([text]))[0] for text in vectors}
+            found[one.name] = measured(rows, tried(rows, vectors, verifier=one.embedded))
     finally:
         embedder.close()
     return found
@@ -87,8 +97,9 @@ def report(given: Sequence[Path] = (), *, shared: bool = True, cache: Path | Non
         chosen = list(sets(Path(folder), given, shared))
         found = asyncio.run(measured_all(chosen, cache or Path(folder)))
     return {
-        name: msgspec.to_builtins(found[name]) | {"asked": asked or None, "kept": verdict(found[name], asked)}
-        for name, _, asked in chosen
+        one.name: msgspec.to_builtins(found[one.name])
+        | {"asked": one.asked or None, "kept": verdict(found[one.name], one.asked)}
+        for one in chosen
     }
 
 
