@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from comporta.testing.servers import short_folder
-from support.redis import KillableRedis
+from support.redis import KillableRedis, killable_redis
 from support.serving import Served
 from support.talking import Answer, ask, chat, until
 
@@ -53,11 +53,8 @@ SAID = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 7}
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[KillableRedis]:
-    with short_folder() as folder:
-        redis = KillableRedis(folder)
-        redis.start()
-        yield redis
-        redis.kill()
+    with killable_redis() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

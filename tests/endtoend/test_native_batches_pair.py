@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 import pytest
 from openai import OpenAI
 
-from comporta.testing.servers import short_folder
 from support.native import House, begin, costs, ended, native_house, read, row, spoken
-from support.redis import KillableRedis
+from support.redis import KillableRedis, killable_redis
 from support.talking import Answer, ask, until
 
 T = TypeVar("T")
@@ -27,11 +26,8 @@ _EACH = 10
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[KillableRedis]:
-    with short_folder() as folder:
-        made = KillableRedis(folder)
-        made.start()
+    with killable_redis() as made:
         yield made
-        made.kill()
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from comporta.testing.servers import ask_redis, redis_binary
+from comporta.testing.servers import ask_redis, redis_binary, short_folder
 
 
 class KillableRedis:
@@ -55,3 +57,13 @@ class KillableRedis:
             while not answer.endswith(b"+PONG\r\n"):
                 answer += connection.recv(65536)
         return answer.split(b"\r\n")[:-2]
+
+
+@contextmanager
+def killable_redis() -> Iterator[KillableRedis]:
+    """One that runs, in a folder of its own."""
+    with short_folder() as folder:
+        redis = KillableRedis(folder)
+        redis.start()
+        yield redis
+        redis.kill()
